@@ -1,16 +1,74 @@
 # Everything a contributor types. `make` alone lists it.
 VENV ?= .venv
 BIN := $(VENV)/bin
+PYTHON ?= python3
 PROJECTS := $(wildcard libs/* services/*)
+READY := $(VENV)/.stamp
+CODE := libs services tests benchmarks
+T ?= tests
 
 .DEFAULT_GOAL := help
+.PHONY: help demo run test test-fast check format docs bench lock service-locks clean
 
-lock:
-	uv pip compile -q --universal --generate-hashes --python-version 3.11 --exclude-newer "7 days" --custom-compile-command "make lock" \
-	  --no-emit-package keyturn --no-emit-package keyturn-gateway --no-emit-package keyturn-billing --no-emit-package keyturn-provisioner --no-emit-package keyturn-notifier \
+##@ See it
+demo: $(READY) ## two customers buy, get their instances, set passwords; prints the journeys and ends (KEEP=1: stays up)
+	$(BIN)/python -m sandbox.demo $(if $(KEEP),--keep)
+
+run: $(READY) ## the whole system on this machine, to click through; stays up (settings from .env)
+	$(BIN)/python -m sandbox.system
+
+##@ Check it
+test: $(READY) ## every test, on real servers (T=path for some of them)
+	$(BIN)/pytest -n 2 --dist loadgroup $(T)
+
+test-fast: $(READY) ## the tests that need no server
+	$(BIN)/pytest -n 2 tests/unit
+
+check: $(READY) ## format, lint, types, direction of imports, migrations, generated files
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m sandbox.migrations
+	$(BIN)/python -m sandbox.docs --check
+
+bench: $(READY) ## measure ours, the limit and the peer in one run, as ratios
+	$(BIN)/python -m benchmarks
+
+##@ Change it
+format: $(READY) ## format and mend what the linter can
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+docs: $(READY) ## write the generated pages and files again
+	$(BIN)/python -m sandbox.docs
+
+lock: ## resolve the dependencies again (needs uv)
+	uv pip compile -q --universal --generate-hashes --python-version 3.11 --exclude-newer "7 days" \
+	  --custom-compile-command "make lock" $(foreach p,keyturn $(SERVICES:%=keyturn-%),--no-emit-package $(p)) \
 	  libs/*/pyproject.toml services/*/pyproject.toml --group pyproject.toml:dev -o requirements.lock
 
-$(VENV)/.stamp: requirements.lock $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
-	test -x $(BIN)/python || python3 -m venv $(VENV)
-	$(BIN)/pip install -q --only-binary :all: --require-hashes -r requirements.lock
-	$(BIN)/pip install -q --no-deps --no-build-isolation --no-index $(foreach d,$(PROJECTS),-e $d) && touch $@
+service-locks: $(foreach s,$(SERVICES),services/$(s)/requirements.lock) ## what each image installs (needs uv)
+
+clean: ## remove the environment and the sandbox's data
+	rm -rf $(VENV) .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+help:
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+SERVICES := gateway billing provisioner notifier
+
+services/%/requirements.lock: requirements.lock services/%/pyproject.toml
+	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make service-locks" \
+	  --no-emit-package keyturn -c requirements.lock services/$*/pyproject.toml -o $@
+
+# Debian's python3 comes without venv: as root it is installed, otherwise the message says what is missing.
+$(READY): requirements.lock $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Keyturn needs Python 3.11 or newer")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -qq -y --no-install-recommends python3-venv >/dev/null; } \
+	  || { echo "Python's venv module is missing: on Debian, apt-get install python3-venv"; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --no-index $(foreach d,$(PROJECTS),-e $d)
+	@touch $@
