@@ -1,0 +1,157 @@
+"""The port to a payment provider, and the values that cross it.
+
+An adapter translates and classifies. It holds no business rule, opens no transaction and publishes nothing; it is
+called from work and from request handlers, never inside a transaction. It raises `Retry` where asking again may help
+(time-outs, 429, 5xx), `GiveUp` where it cannot (a refused request, bad credentials), and nothing else. After a call
+whose outcome is unknown, the adapter looks for the object before it makes another.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class CheckoutOrder:
+    """What the customer is asked to pay. Whatever the `cycle`, one payment is taken: nobody is charged again by it.
+
+    `reference` goes into every place where the provider keeps metadata, since it copies none of them to another.
+    """
+
+    purchase_id: UUID
+    attempt: int  # 1-based: a purchase may need several checkouts
+    amount: int
+    currency: str
+    title: str
+    cycle: str
+    email: str
+    name: str | None
+    locale: str | None
+    success_url: str  # may hold the literal {CHECKOUT_SESSION_ID}
+    cancel_url: str
+    expires_at: datetime
+
+    @property
+    def reference(self) -> str:
+        """What every later fact of the provider carries back to us."""
+        return str(self.purchase_id)
+
+    @property
+    def key(self) -> str:
+        """Our own idempotency key: the same for every repetition of this attempt, and a Razorpay receipt (<= 40)."""
+        return str(self.purchase_id) if self.attempt == 1 else f"{self.purchase_id}-{self.attempt}"
+
+
+@dataclass(frozen=True)
+class OpenedCheckout:
+    """The provider's page or order. `client` is what the browser needs besides `url` and may be shown to it."""
+
+    provider_id: str  # Stripe's session id, Razorpay's order id
+    url: str | None
+    client: Mapping[str, str]  # stripe: session_id; razorpay: order_id, key_id
+    expires_at: datetime | None
+    refs: Mapping[str, str] = field(default_factory=dict)  # ids by kind, named as in the gateway's events
+
+
+@dataclass(frozen=True)
+class CheckoutRefs:
+    """A checkout that we opened, as it is stored."""
+
+    purchase_id: UUID
+    attempt: int
+    provider_id: str
+
+
+@dataclass(frozen=True)
+class CapturedPayment:
+    """Money the provider says it captured; the same values as the gateway's PaymentCaptured about it."""
+
+    payment_key: str
+    amount: int
+    currency: str
+    livemode: bool
+    reference: str | None = None
+    refs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FoundPayment:
+    """What the provider knows of ids that we could not place: enough to find our own record of it."""
+
+    reference: str | None
+    payment_key: str | None
+    refs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PaymentRefs:
+    """A payment that we recorded, as it is stored."""
+
+    payment_key: str
+    currency: str
+    refs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class RefundResult:
+    """The provider's answer to a refund. `pending` is a refund that stands until it is said to have failed."""
+
+    refund_id: str
+    amount: int
+    currency: str
+    status: Literal["pending", "succeeded", "failed"]
+
+
+@dataclass(frozen=True)
+class ReturnProof:
+    """What the browser brought back. All of it is a claim; nothing but `verify_return` may trust it."""
+
+    session_id: str | None = None
+    payment_id: str | None = None
+    signature: str | None = None
+
+
+class PaymentProvider(Protocol):
+    """Stripe or Razorpay."""
+
+    @property
+    def name(self) -> Literal["stripe", "razorpay"]: ...
+
+    @property
+    def livemode(self) -> bool:
+        """Whether our key moves real money: a payment of the other mode is never ours to book."""
+        ...
+
+    async def open_checkout(self, order: CheckoutOrder) -> OpenedCheckout:
+        """Opens the payment page or order, or finds the one that an earlier call with the same `key` opened."""
+        ...
+
+    async def captured(self, checkout: CheckoutRefs) -> list[CapturedPayment]:
+        """Every payment captured for this checkout; authorised money is not captured money."""
+        ...
+
+    async def find(self, refs: Mapping[str, str]) -> FoundPayment | None:
+        """Resolves ids that carry no reference of ours. None: the provider knows of none, or none is ours."""
+        ...
+
+    async def expire(self, checkout: CheckoutRefs) -> bool:
+        """Closes the checkout. False: it cannot be closed because it was paid, or a payment is under way.
+        True also where it was closed before, and where the provider cannot close (Razorpay's orders)."""
+        ...
+
+    async def refund(self, payment: PaymentRefs, amount: int | None, key: str) -> RefundResult:
+        """Sends money back, once per `key` (16 to 64 letters, digits and dashes). `amount` None: what is left."""
+        ...
+
+    def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
+        """Whether what the browser brought back belongs to this checkout: with the order id that we stored, never one
+        that was posted. It proves no payment; `captured` does."""
+        ...
+
+
+    async def close(self) -> None: ...
+
+
+Providers = Mapping[str, PaymentProvider]  # by name; a provider without a key in the settings is not in it
