@@ -2,6 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
+SERVICES := gateway billing provisioner notifier
 PROJECTS := $(wildcard libs/* services/*)
 READY := $(VENV)/.stamp
 CODE := libs services tests benchmarks
@@ -55,8 +56,6 @@ clean: ## remove the environment and the sandbox's data
 
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-
-SERVICES := gateway billing provisioner notifier
 
 services/%/requirements.lock: requirements.lock services/%/pyproject.toml
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make service-locks" \
