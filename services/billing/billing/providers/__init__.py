@@ -12,6 +12,13 @@ from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
+# The key under which `CheckoutOrder.reference` stands in Stripe's metadata and Razorpay's notes; the gateway reads it.
+REFERENCE = "purchase_id"
+
+# closed: can no longer be paid. payable: the provider closes no checkouts (Razorpay's orders).
+# paying: paid already, or a delayed payment is under way.
+Closing = Literal["closed", "payable", "paying"]
+
 
 @dataclass(frozen=True)
 class CheckoutOrder:
@@ -136,9 +143,8 @@ class PaymentProvider(Protocol):
         """Resolves ids that carry no reference of ours. None: the provider knows of none, or none is ours."""
         ...
 
-    async def expire(self, checkout: CheckoutRefs) -> bool:
-        """Closes the checkout. False: it cannot be closed because it was paid, or a payment is under way.
-        True also where it was closed before, and where the provider cannot close (Razorpay's orders)."""
+    async def expire(self, checkout: CheckoutRefs) -> Closing:
+        """Closes the checkout, or says why it stays open. Harmless where it was closed before."""
         ...
 
     async def refund(self, payment: PaymentRefs, amount: int | None, key: str) -> RefundResult:
@@ -149,7 +155,6 @@ class PaymentProvider(Protocol):
         """Whether what the browser brought back belongs to this checkout: with the order id that we stored, never one
         that was posted. It proves no payment; `captured` does."""
         ...
-
 
     async def close(self) -> None: ...
 
