@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -185,14 +185,17 @@ def _launch(home: Path, root: Path, port: int, *, durable: bool, who: Mapping[st
             stdout=log,
             stderr=log,
             start_new_session=True,  # a Ctrl-C at the terminal is for us; we then stop it in order
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one system call, no lock
+            preexec_fn=dies_with_us(signal.SIGINT),  # noqa: PLW1509 - one system call, no lock
             **who,
         )
 
 
-def die_with_parent() -> None:
-    """In the child, before it runs its program: a fast shutdown when its parent is gone, however that went."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+def dies_with_us(number: signal.Signals) -> Callable[[], None] | None:
+    """For Popen's `preexec_fn`: the child gets this signal when we are gone, however that went. Linux only."""
+    if sys.platform != "linux":
+        return None
+    library = ctypes.CDLL(None)
+    return lambda: library.prctl(_PR_SET_PDEATHSIG, number)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

@@ -1,0 +1,65 @@
+"""A fresh virtual host for each test that wants one: the real definitions, and users with the real, least rights."""
+
+import secrets
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from keyturn.bus.setup import set_up, users_of
+from keyturn.bus.topology import SERVICES, Subscriptions, definitions, subscriptions_of
+
+PASSWORD = "test"  # the users of a test have rights in its own virtual host only, and it goes with the test
+
+
+@dataclass(frozen=True)
+class VirtualHost:
+    """`url("billing")` is what a service gets as BUS_URL; `admin_url` is for looking at things as nobody may."""
+
+    name: str
+    host: str
+    admin: str
+
+    @property
+    def admin_url(self) -> str:
+        return f"amqp://{self.admin}@{self.host}/{self.name}"
+
+    def url(self, service: str, *, host: str | None = None) -> str:
+        """`host`: `127.0.0.1:port` of a proxy in between."""
+        return f"amqp://{service}:{PASSWORD}@{host or self.host}/{self.name}"
+
+
+class RabbitMQ:
+    """The session's broker."""
+
+    def __init__(self, url: str, management_url: str) -> None:
+        parts = urlsplit(url)
+        self.host = f"{parts.hostname}:{parts.port or 5672}"
+        self.admin = f"{parts.username or 'guest'}:{parts.password or 'guest'}"
+        self.management_url = management_url
+        self.client = httpx.Client(base_url=management_url, timeout=20)
+
+    def create(self, subscriptions: Subscriptions | None = None) -> VirtualHost:
+        """`subscriptions`: for each service the keys it may bind; without them those of the services' HANDLERS."""
+        if subscriptions is None:
+            subscriptions = {service: _subscriptions_of(service) for service in SERVICES}
+        vhost = VirtualHost(f"test-{secrets.token_hex(6)}", self.host, self.admin)
+        document = definitions(subscriptions, vhost.name)
+        set_up(self.client, document, dict.fromkeys(users_of(document), PASSWORD))
+        user = self.admin.partition(":")[0]
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        self.client.put(f"/api/permissions/{vhost.name}/{quote(user)}", json=everything).raise_for_status()
+        return vhost
+
+    def delete(self, vhost: VirtualHost) -> None:
+        self.client.delete(f"/api/vhosts/{vhost.name}").raise_for_status()
+
+    def close(self) -> None:
+        self.client.close()
+
+
+def _subscriptions_of(service: str) -> list[str]:
+    try:
+        return subscriptions_of([service])[service]
+    except ModuleNotFoundError:  # a service without handlers yet
+        return []
