@@ -1,0 +1,172 @@
+"""The database of one service, and its transactions: state, events and work commit together or not at all."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from sqlalchemy import exc
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+
+from keyturn import failpoints, schedule, tracing
+from keyturn.clock import Clock
+from keyturn.errors import JSON, Unavailable
+from keyturn.events import Envelope, Event
+from keyturn.metrics import COMMITS
+from keyturn.migrations import migrate, run_env
+from keyturn.outbox import INSERT, OutboxRow, columns, event_row
+from keyturn.tables import TypedBase, new_metadata
+from keyturn.wakeups import Wakeups
+
+__all__ = ["Database", "Transaction", "TypedBase", "migrate", "new_metadata", "run_env"]
+
+# The server or the way to it is away or full: connection errors, shutdown, start-up, out of connections or memory.
+_AWAY = ("08", "53", "57P")
+
+
+class Transaction:
+    """One unit of work. What is published and scheduled is written by one statement each, just before the commit."""
+
+    def __init__(
+        self, session: AsyncSession, *, name: str, service: str, now: datetime, cause: Event | Envelope | None
+    ) -> None:
+        self.session = session
+        self.name = name
+        self.now = now
+        self.cause = cause
+        self.waiting_since = now
+        self.before_commit: list[Callable[[], Any]] = []
+        self._service = service
+        self._traceparent = tracing.current() or (cause and cause.traceparent) or tracing.traceparent()
+        self._outgoing: list[OutboxRow] = []
+        self._plan = schedule.Plan()
+        self._callbacks: list[Callable[[], None]] = []
+
+    def publish(self, event: Event) -> None:
+        """Publish with the commit. Serialises at once: raises ValueError where the event is too large."""
+        causationid = event.causationid or (str(self.cause.id) if self.cause else None)
+        traceparent = event.traceparent or self._traceparent
+        sent = event.model_copy(update={"causationid": causationid, "traceparent": traceparent})
+        self.put(event_row(sent, self._service, self.now))
+
+    def put(self, row: OutboxRow) -> None:
+        """Write this outbox row with the commit."""
+        self._outgoing.append(row)
+
+    def schedule(
+        self,
+        kind: str,
+        key: str,
+        payload: Mapping[str, JSON] | None = None,
+        *,
+        due: datetime | None = None,
+        subject: str | None = None,
+    ) -> None:
+        """Have work done. An open row of this kind and key gets the new payload and the earlier due time; one that is
+        being worked on right now runs again afterwards."""
+        self._plan.schedule(kind, key, payload, due or self.now, subject)
+
+    def cancel(self, kind: str, key: str) -> None:
+        """Close the open row of this kind and key, if there is one; a worker that has it is stopped."""
+        self._plan.cancel(kind, key)
+
+    def on_commit(self, callback: Callable[[], None]) -> None:
+        """Call this once the commit has succeeded."""
+        self._callbacks.append(callback)
+
+    async def run(self, sql: str, *parameters: object) -> Sequence[Row[Any]]:
+        """The rows of a statement with asyncpg's own `$1` parameters."""
+        result = await (await self.session.connection()).exec_driver_sql(sql, parameters)
+        return result.all() if result.returns_rows else []
+
+    async def commit(self) -> None:
+        await self.session.flush()
+        if self._outgoing:
+            await self.run(INSERT, *columns(self._outgoing))
+        if self._plan.cancelled:
+            await self.run(schedule.CANCEL, *schedule.cancel_parameters(self._plan, self.now))
+        if self._plan.requests:
+            causationid = str(self.cause.id) if self.cause else None
+            origin = schedule.Origin(self.now, self._traceparent, causationid)
+            await self.run(schedule.SCHEDULE, *schedule.schedule_parameters(self._plan, origin))
+        for step in self.before_commit:
+            await step()
+        await failpoints.hit(f"{self._service}.{self.name}.before_commit")
+        await self.session.commit()
+        COMMITS.labels(self._service, self.name).inc()
+
+    def committed(self, wakeups: Wakeups) -> None:
+        """Wake whoever waits for what was written."""
+        if self._outgoing:
+            wakeups.wake("outbox")
+        if self._plan.requests:
+            wakeups.wake("work")
+        for callback in self._callbacks:
+            callback()
+
+
+class Database:
+    def __init__(self, url: str, *, service: str, clock: Clock, pool_size: int = 10) -> None:
+        self.url = _normal(url)
+        self.dsn = self.url.replace("postgresql+asyncpg://", "postgresql://", 1)
+        self.service = service
+        self.clock = clock
+        self.wakeups = Wakeups(self.dsn)
+        # Parameters stay out of errors: they hold what customers told us.
+        self.engine = create_async_engine(
+            self.url, pool_size=pool_size, max_overflow=pool_size, hide_parameters=True, connect_args={"timeout": 10}
+        )
+
+    @asynccontextmanager
+    async def transaction(self, name: str, *, cause: Event | Envelope | None = None) -> AsyncIterator[Transaction]:
+        """Commits at the end, rolls back on any error. `name` labels the commit: failpoints, metrics, logs.
+        Raises `Unavailable` where the database is away."""
+        async with AsyncSession(self.engine, expire_on_commit=False) as session:
+            await _connect(session)
+            tx = Transaction(session, name=name, service=self.service, now=self.clock.now(), cause=cause)
+            try:
+                yield tx
+                await tx.commit()
+            except (exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                if away(error):
+                    raise Unavailable(f"database of {self.service}: {name}") from error
+                raise
+        tx.committed(self.wakeups)
+        await failpoints.hit(f"{self.service}.{name}.after_commit")
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` where the database does not answer."""
+        async with AsyncSession(self.engine) as session:
+            connection = await _connect(session)
+            try:
+                await connection.exec_driver_sql("SELECT 1")
+            except exc.DBAPIError as error:
+                raise Unavailable(f"database of {self.service}") from error
+
+    async def close(self) -> None:
+        await self.wakeups.stop()
+        await self.engine.dispose()
+
+
+async def _connect(session: AsyncSession) -> AsyncConnection:
+    try:
+        return await session.connection()
+    except (OSError, exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unavailable(f"database: {type(error).__name__}") from error
+
+
+def away(error: BaseException) -> bool:
+    """Whether the database is away, rather than our statement wrong."""
+    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+        return True
+    origin = error.orig if isinstance(error, exc.DBAPIError) else error
+    return str(getattr(origin, "sqlstate", None) or "").startswith(_AWAY)
+
+
+def _normal(url: str) -> str:
+    _, found, rest = url.partition("://")
+    if not found:
+        raise ValueError("a database URL starts with postgresql://")
+    return f"postgresql+asyncpg://{rest}"
