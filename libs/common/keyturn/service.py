@@ -1,0 +1,219 @@
+"""The skeleton of every service: start, answer probes, hear events, do work, and stop without dropping anything."""
+
+import asyncio
+import random
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import uvloop
+from fastapi import APIRouter, FastAPI, Request
+from pydantic import ValidationError
+
+from keyturn import log, operations, probes
+from keyturn.bus import Bus
+from keyturn.clock import Clock
+from keyturn.database import Database, migrate
+from keyturn.errors import Unavailable
+from keyturn.handling import Consumer, Handler
+from keyturn.http import BodyLimit, Boundary, install_problems
+from keyturn.internal import Verifier
+from keyturn.outbox import Relay
+from keyturn.server import Server, listen
+from keyturn.settings import ServiceSettings
+from keyturn.work import Worker, WorkKind
+
+D = TypeVar("D")
+Step = Callable[[], Awaitable[None]]
+
+STOP_WITHIN = 25.0  # seconds for running work to finish; orchestrators kill after 30
+LONGEST_PAUSE = 5.0  # seconds between two tries to reach the database, the bus, or to run a background task again
+
+logger = log.get_logger()
+
+
+def get_deps(request: Request) -> Any:
+    """What a service was built with: `deps: Annotated[XDeps, Depends(get_deps)]`."""
+    return request.app.state.deps
+
+
+@dataclass
+class Service(Generic[D]):
+    """One service's parts, wired by its `app.py`. Nothing is connected before `start`."""
+
+    name: str
+    settings: ServiceSettings
+    clock: Clock
+    database: Database
+    bus: Bus
+    deps: D
+    handlers: Mapping[type[Any], Handler[Any]]
+    work: Mapping[str, WorkKind[D]]
+    package: str
+    port: int
+    routers: Sequence[APIRouter] = ()
+    pings: Mapping[str, probes.Ping] = field(default_factory=dict)
+    closing: Sequence[Step] = ()
+    background: Sequence[Step] = ()
+    body_limit: int = 1024 * 1024
+    app: FastAPI = field(init=False)
+    state: str = field(init=False, default="starting")  # starting, ready, stopping
+
+    def __post_init__(self) -> None:
+        log.register_secrets(self.settings.secrets())
+        self.app = self._app()
+        self._relay = Relay(self.database, self.bus)
+        self._consumer = Consumer(self.name, self.database, self.bus, self.handlers)
+        self._worker = Worker(self.database, self.work, self.deps)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stop = asyncio.Event()
+        self._server: Server | None = None
+        self._http: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Migrate, do work, hear events. Waits for the database; a bus that is away is tried again in the background,
+        since work and HTTP can go on without it. Raises what no waiting mends: a failed migration."""
+        with log.correlated(service=self.name):
+            await _until_there("database", lambda: migrate(self.database.url, self.package))
+            await self._worker.start()
+            joined = asyncio.Event()
+            self._spawn(self._join_bus(joined))
+            await joined.wait()
+            for step in self.background:
+                self._spawn(_supervised(step))
+            self.state = "ready"
+            logger.info("service ready", port=self.port)
+
+    async def stop(self) -> None:
+        """Take nothing new, finish what runs, close. Safe to call at any moment, also twice."""
+        self.state = "stopping"
+        with log.correlated(service=self.name):
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(_closed(self._consumer.stop), _closed(self._worker.stop))
+            await self._stop_http()
+            await _closed(self._relay.stop)  # after the others, so that what they committed last still goes out
+            for step in (*self.closing, self.bus.close, self.database.close):
+                await _closed(step)
+            logger.info("service stopped")
+
+    async def serve(self) -> None:
+        """Start, answer HTTP, and return after `request_stop`. Takes no signals: several can share a process."""
+        at = listen(self.settings.host, self.port)
+        self.port = at.getsockname()[1]
+        self._server = Server(self.app, at)
+        self._http = asyncio.create_task(self._server.run_until_told())
+        try:
+            await self._start_or_stop()
+            await self._stop.wait()
+        finally:
+            await self.stop()
+
+    def request_stop(self) -> None:
+        self._stop.set()
+
+    async def _start_or_stop(self) -> None:
+        """A stop asked for while the database is away must not wait for it."""
+        starting, stopping = asyncio.create_task(self.start()), asyncio.create_task(self._stop.wait())
+        done, pending = await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        if starting in done:
+            starting.result()
+
+    async def _stop_http(self) -> None:
+        """Answers until here: a person who waits while work finishes is still served."""
+        if self._server and self._http:
+            self._server.should_exit = True
+            await asyncio.gather(self._http, return_exceptions=True)
+
+    async def _join_bus(self, tried: asyncio.Event) -> None:
+        async def join() -> None:
+            try:
+                await self.bus.connect()
+                await self._relay.start()
+                await self._consumer.start()
+            finally:
+                tried.set()
+
+        await _until_there("bus", join)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _app(self) -> FastAPI:
+        app = FastAPI(title=f"Keyturn {self.name}", docs_url=None, redoc_url=None, redirect_slashes=False)
+        app.state.deps = self.deps
+        app.state.database = self.database
+        app.state.verifier = Verifier(self.settings.internal_key, self.name)
+        install_problems(app)
+        app.add_middleware(BodyLimit, most=self.body_limit)
+        app.add_middleware(Boundary, service=self.name)
+        pings = {"database": self.database.ping, "bus": self.bus.ping, **self.pings}
+        for router in (probes.router(pings, lambda: self.state), operations.router, *self.routers):
+            app.include_router(router)
+        return app
+
+
+def run(build: Callable[[], Service[Any]]) -> None:
+    """A service as a process of its own. Exits 0 after SIGTERM or SIGINT, 2 for wrong settings, 1 otherwise."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(_run(build)))
+
+
+async def _run(build: Callable[[], Service[Any]]) -> int:
+    try:
+        service = build()
+    except ValidationError as error:
+        for one in error.errors(include_input=False, include_url=False, include_context=False):
+            print(f"setting {'.'.join(map(str, one['loc'])) or '(all)'}: {one['msg']}", file=sys.stderr)  # noqa: T201 - logs come later
+        return 2
+    log.configure(service.name, service.settings.log_format, service.settings.log_level)
+    if service.settings.bus_url.startswith("memory:"):
+        logger.warning("memory bus reaches no other process", setting="BUS_URL")
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.request_stop)
+    try:
+        await service.serve()
+    except Exception:
+        logger.exception("service failed")
+        return 1
+    return 0
+
+
+async def _until_there(what: str, step: Step) -> None:
+    """Tries again, with growing jittered pauses, while the other side is away."""
+    pause = 0.1
+    while True:
+        try:
+            return await step()
+        except (Unavailable, OSError) as error:
+            logger.warning("not there yet", dependency=what, error=type(error).__name__)
+        await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads replicas, protects nothing
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+async def _supervised(step: Step) -> None:
+    """A background task that breaks is a bug: recorded, and run again."""
+    while True:
+        try:
+            return await step()
+        except Exception:
+            logger.exception("background task failed", task=getattr(step, "__name__", type(step).__name__))
+        await asyncio.sleep(LONGEST_PAUSE)
+
+
+async def _closed(step: Step) -> None:
+    """One part that cannot stop in time must not keep the others from closing."""
+    try:
+        async with asyncio.timeout(STOP_WITHIN):
+            await step()
+    except Exception:
+        logger.exception("part did not stop", part=getattr(step, "__qualname__", type(step).__name__))
