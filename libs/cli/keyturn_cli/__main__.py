@@ -1,0 +1,3 @@
+from keyturn_cli.main import main
+
+main()

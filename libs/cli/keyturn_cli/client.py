@@ -1,0 +1,105 @@
+"""The operator API over HTTP. Whatever goes wrong becomes one of the failures in `errors`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from keyturn_cli.config import Login
+from keyturn_cli.errors import ServerProblem, ServerUnreachable
+
+TIMEOUT = httpx.Timeout(30, connect=5)
+# The server says something at least every 15 s, so silence for a minute means that the connection is dead.
+STREAM_TIMEOUT = httpx.Timeout(60, connect=5)
+RECONNECTS = 5
+
+
+@dataclass(frozen=True)
+class StreamEvent:
+    """One server-sent event."""
+
+    id: str
+    event: str
+    data: str
+
+
+class Client:
+    """One logged-in operator. `transport` is for tests."""
+
+    def __init__(self, login: Login, transport: httpx.BaseTransport | None = None) -> None:
+        headers = {"Authorization": f"Bearer {login.token}", "Accept": "application/json", "User-Agent": "keyturn-cli"}
+        self._http = httpx.Client(base_url=login.url, headers=headers, timeout=TIMEOUT, transport=transport)
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self._send("GET", path, params={name: value for name, value in params.items() if value is not None})
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        return self._send("POST", path, json=body or {})
+
+    def delete(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self._send("DELETE", path, json=body)
+
+    def _send(self, method: str, path: str, **rest: Any) -> Any:
+        try:
+            answer = self._http.request(method, path, **rest)
+        except httpx.HTTPError as error:
+            raise ServerUnreachable(f"{self._http.base_url} does not answer: {_reason(error)}") from error
+        return _read(answer)
+
+    def stream(self, path: str) -> Iterator[StreamEvent]:
+        """The events of an endless stream; a lost connection is taken up again after the last event."""
+        last, failures = "", 0
+        while True:
+            try:
+                for event in self._stream_once(path, last):
+                    last, failures = event.id or last, 0
+                    yield event
+                    if event.event == "end":
+                        return
+            except httpx.HTTPError as error:
+                failures += 1
+                if failures > RECONNECTS:
+                    raise ServerUnreachable(f"the stream is gone: {_reason(error)}") from error
+
+    def _stream_once(self, path: str, last: str) -> Iterator[StreamEvent]:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
+        with self._http.stream("GET", path, headers=headers, timeout=STREAM_TIMEOUT) as answer:
+            if answer.is_error:
+                answer.read()
+                _read(answer)
+            yield from parse(answer.iter_lines())
+        raise httpx.RemoteProtocolError("the server ended the stream")
+
+
+def parse(lines: Iterator[str]) -> Iterator[StreamEvent]:
+    """Server-sent events, as far as Keyturn uses the format."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line == "":
+            if "data" in fields:
+                yield StreamEvent(fields.get("id", ""), fields.get("event", "message"), fields["data"])
+            fields = {}
+            continue
+        name, _, value = line.partition(":")
+        if name:
+            value = value.removeprefix(" ")
+            fields[name] = f"{fields[name]}\n{value}" if name == "data" and name in fields else value
+
+
+def _read(answer: httpx.Response) -> Any:
+    if answer.status_code == 204:
+        return None
+    try:
+        document = answer.json()
+    except ValueError:
+        raise ServerUnreachable(f"{answer.request.url.host} answered {answer.status_code}, and no JSON") from None
+    if answer.is_error:
+        raise ServerProblem(answer.status_code, document if isinstance(document, dict) else {})
+    if answer.is_redirect:
+        raise ServerUnreachable(f"{answer.request.url.host} redirects elsewhere: check the address given to `login`")
+    return document
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
