@@ -15,10 +15,10 @@ Provider = Literal["stripe", "razorpay"]
 
 
 class ProviderFact(Event):
-    """The fields that every fact of a provider has."""
+    """The fields that every fact of a provider has. `livemode`: None where its webhooks do not say (Razorpay's)."""
 
     provider: Provider
-    livemode: bool
+    livemode: bool | None
     reference: str | None = None
     refs: dict[str, str] = Field(default_factory=dict)
 
