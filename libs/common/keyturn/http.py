@@ -180,7 +180,7 @@ class Boundary:
         try:
             await self._app(scope, receive, noting)
         except Exception:
-            log.exception("request failed", method=scope["method"], route=_route(scope))
+            log.exception("request_failed", method=scope["method"], route=_route(scope))
             if status:  # the answer has begun: the broken connection is all that can tell
                 raise
             problem = Problem(500, "internal_error", "something went wrong on our side; it has been recorded")
@@ -189,7 +189,7 @@ class Boundary:
             took = time.perf_counter() - began
             REQUESTS.labels(self._service, scope["method"], _route(scope), str(status)).observe(took)
             if status >= 400:
-                log.info("request refused", method=scope["method"], route=_route(scope), status=status)
+                log.info("request_refused", method=scope["method"], route=_route(scope), status=status)
 
 
 def _route(scope: Scope) -> str:

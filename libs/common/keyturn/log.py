@@ -1,6 +1,6 @@
 """Structured logs: our records and every library's through one formatter, without secrets, with correlation.
 
-Names of events are constant and values are keywords: `log.info("message sent", message_id=...)`.
+Names of events are constant and values are keywords: `log.info("message_sent", message_id=...)`.
 """
 
 import logging

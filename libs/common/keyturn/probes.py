@@ -46,7 +46,7 @@ def router(pings: Mapping[str, Ping], state: Callable[[], str]) -> APIRouter:
             return JSONResponse({"status": status}, 503)
         failed = await failures(pings)
         if failed:
-            log.warning("not ready", failed=failed)
+            log.warning("not_ready", failed=failed)
         return JSONResponse({"status": "not ready" if failed else "ready", "failed": failed}, 503 if failed else 200)
 
     @found.get("/metrics")

@@ -12,24 +12,28 @@ import uvloop
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import ValidationError
 
-from keyturn import log, operations, probes
+from keyturn import log, probes
 from keyturn.bus import Bus
 from keyturn.clock import Clock
-from keyturn.database import Database, migrate
+from keyturn.database import Database, away, migrate
 from keyturn.errors import Unavailable
 from keyturn.handling import Consumer, Handler
 from keyturn.http import BodyLimit, Boundary, install_problems
 from keyturn.internal import Verifier
-from keyturn.outbox import Relay
+from keyturn.operations import work_router
+from keyturn.relay import Relay
 from keyturn.server import Server, listen
 from keyturn.settings import ServiceSettings
-from keyturn.work import Worker, WorkKind
+from keyturn.work import WorkKind
+from keyturn.worker import Worker
 
 D = TypeVar("D")
 Step = Callable[[], Awaitable[None]]
 
 STOP_WITHIN = 25.0  # seconds for running work to finish; orchestrators kill after 30
 LONGEST_PAUSE = 5.0  # seconds between two tries to reach the database, the bus, or to run a background task again
+
+CONNECT_WITHIN = 15.0  # seconds; a silent host would hold a connect for ever
 
 logger = log.get_logger()
 
@@ -65,8 +69,8 @@ class Service(Generic[D]):
         log.register_secrets(self.settings.secrets())
         self.app = self._app()
         self._relay = Relay(self.database, self.bus)
-        self._consumer = Consumer(self.name, self.database, self.bus, self.handlers)
-        self._worker = Worker(self.database, self.work, self.deps)
+        self._consumer = Consumer(self.database, self.bus, self.handlers)
+        self._worker = Worker(self.database, self.work, self.deps, handlers=self.handlers)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._server: Server | None = None
@@ -76,7 +80,8 @@ class Service(Generic[D]):
         """Migrate, do work, hear events. Waits for the database; a bus that is away is tried again in the background,
         since work and HTTP can go on without it. Raises what no waiting mends: a failed migration."""
         with log.correlated(service=self.name):
-            await _until_there("database", lambda: migrate(self.database.url, self.package))
+            await _until_there("database", self._migrate)
+            self.database.wakeups.start()
             await self._worker.start()
             joined = asyncio.Event()
             self._spawn(self._join_bus(joined))
@@ -84,7 +89,7 @@ class Service(Generic[D]):
             for step in self.background:
                 self._spawn(_supervised(step))
             self.state = "ready"
-            logger.info("service ready", port=self.port)
+            logger.info("service_ready", port=self.port)
 
     async def stop(self) -> None:
         """Take nothing new, finish what runs, close. Safe to call at any moment, also twice."""
@@ -98,7 +103,7 @@ class Service(Generic[D]):
             await _closed(self._relay.stop)  # after the others, so that what they committed last still goes out
             for step in (*self.closing, self.bus.close, self.database.close):
                 await _closed(step)
-            logger.info("service stopped")
+            logger.info("service_stopped")
 
     async def serve(self) -> None:
         """Start, answer HTTP, and return after `request_stop`. Takes no signals: several can share a process."""
@@ -131,10 +136,15 @@ class Service(Generic[D]):
             self._server.should_exit = True
             await asyncio.gather(self._http, return_exceptions=True)
 
+    async def _migrate(self) -> None:
+        await self.database.ping()
+        await migrate(self.database.url, self.package)
+
     async def _join_bus(self, tried: asyncio.Event) -> None:
         async def join() -> None:
             try:
-                await self.bus.connect()
+                async with asyncio.timeout(CONNECT_WITHIN):
+                    await self.bus.connect()
                 await self._relay.start()
                 await self._consumer.start()
             finally:
@@ -155,10 +165,15 @@ class Service(Generic[D]):
         install_problems(app)
         app.add_middleware(BodyLimit, most=self.body_limit)
         app.add_middleware(Boundary, service=self.name)
-        pings = {"database": self.database.ping, "bus": self.bus.ping, **self.pings}
-        for router in (probes.router(pings, lambda: self.state), operations.router, *self.routers):
+        pings = {"database": self.database.ping, "bus": self.bus.ping, "tasks": self._alive, **self.pings}
+        for router in (probes.router(pings, lambda: self.state), work_router(self.database), *self.routers):
             app.include_router(router)
         return app
+
+    async def _alive(self) -> None:
+        """Raises where the relay, the consumer or the worker has died: a bug, which only a restart mends."""
+        if not all(part.alive() for part in (self._relay, self._consumer, self._worker)):
+            raise RuntimeError
 
 
 def run(build: Callable[[], Service[Any]]) -> None:
@@ -176,14 +191,14 @@ async def _run(build: Callable[[], Service[Any]]) -> int:
         return 2
     log.configure(service.name, service.settings.log_format, service.settings.log_level)
     if service.settings.bus_url.startswith("memory:"):
-        logger.warning("memory bus reaches no other process", setting="BUS_URL")
+        logger.warning("memory_bus_reaches_no_other_process", setting="BUS_URL")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.request_stop)
     try:
         await service.serve()
     except Exception:
-        logger.exception("service failed")
+        logger.exception("service_failed")
         return 1
     return 0
 
@@ -194,8 +209,10 @@ async def _until_there(what: str, step: Step) -> None:
     while True:
         try:
             return await step()
-        except (Unavailable, OSError) as error:
-            logger.warning("not there yet", dependency=what, error=type(error).__name__)
+        except Exception as error:
+            if not isinstance(error, Unavailable | OSError) and not away(error):
+                raise
+            logger.warning("dependency_away", dependency=what, error=type(error).__name__)
         await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads replicas, protects nothing
         pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -206,7 +223,7 @@ async def _supervised(step: Step) -> None:
         try:
             return await step()
         except Exception:
-            logger.exception("background task failed", task=getattr(step, "__name__", type(step).__name__))
+            logger.exception("background_task_failed", task=getattr(step, "__name__", type(step).__name__))
         await asyncio.sleep(LONGEST_PAUSE)
 
 
@@ -216,4 +233,4 @@ async def _closed(step: Step) -> None:
         async with asyncio.timeout(STOP_WITHIN):
             await step()
     except Exception:
-        logger.exception("part did not stop", part=getattr(step, "__qualname__", type(step).__name__))
+        logger.exception("part_did_not_stop", part=getattr(step, "__qualname__", type(step).__name__))
