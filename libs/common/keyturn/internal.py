@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import Depends, Request
 
+from keyturn import tracing
 from keyturn.errors import Problem
 from keyturn.http import new_client
 
@@ -146,7 +147,8 @@ class InternalClient:
     ) -> Any:
         """The answer's JSON. Raises the other side's `Problem`, or 503 `<audience>_unavailable`."""
         asked = {key: value for key, value in (params or {}).items() if value is not None}
-        headers = {"authorization": f"Bearer {self._signer.sign(self._audience, caller)}"}
+        token = self._signer.sign(self._audience, caller)
+        headers = {"authorization": f"Bearer {token}", "traceparent": tracing.traceparent()}
         try:
             answer = await self._http.request(method, path, json=json, params=asked, headers=headers)
             document = answer.json() if answer.content else None

@@ -20,7 +20,7 @@ from keyturn.events.installs import (
     OrphanFound,
     SetupLinkIssued,
 )
-from keyturn.events.messages import MessageFailed, MessageSent
+from keyturn.events.messages import MessageFailed, MessageSent, SetupLinkUnsent
 from keyturn.events.operators import OperatorActed
 from keyturn.events.payments import (
     CheckoutExpired,
@@ -82,6 +82,7 @@ EVENTS: tuple[type[Event], ...] = (
     OrphanFound,
     MessageSent,
     MessageFailed,
+    SetupLinkUnsent,
     OperatorActed,
 )
 BY_WIRE: dict[str, type[Event]] = {event.wire: event for event in EVENTS}
@@ -138,6 +139,7 @@ __all__ = [
     "RefundFailed",
     "Sealed",
     "SetupLinkIssued",
+    "SetupLinkUnsent",
     "Unreadable",
     "Wanted",
     "WebhookUnreadable",

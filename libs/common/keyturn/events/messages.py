@@ -1,5 +1,7 @@
 """What became of the mails to people. `subject` is the purchase id."""
 
+from typing import Literal
+
 from keyturn.events.envelope import Event
 
 
@@ -22,3 +24,10 @@ class MessageFailed(MessageEvent, wire="message.failed.v1", publisher="notifier"
     attempts: int
     code: str | None = None
     reason: str
+
+
+class SetupLinkUnsent(Event, wire="setup_link.unsent.v1", publisher="notifier"):
+    """The mail with this setup link never went out, and never will: the provisioner issues a new link."""
+
+    link_id: str
+    reason: Literal["link_expired"]
