@@ -1,0 +1,95 @@
+"""Raw webhooks: stored in batches together with the events they become; listed and read again for operators."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import defer
+
+from gateway.tables import WebhookRow
+from keyturn.database import Transaction
+from keyturn.outbox import OutboxRow, columns
+
+Stored = Literal["stored", "duplicate"]
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """One webhook to store, its fields in the order of the statement's parameters; `outbox`: what it says to others."""
+
+    id: UUID
+    provider: str
+    event_id: str
+    type: str
+    livemode: bool | None
+    api_version: str | None
+    headers: str
+    body: bytes
+    digest: bytes
+    received: datetime
+    state: str
+    cause: str | None
+    outbox: tuple[OutboxRow, ...] = ()
+
+
+_FIELDS = tuple(name for name in Webhook.__dataclass_fields__ if name != "outbox")
+
+# Whatever is known already, by event id or by content, is left out with its outbox rows; what comes back is new.
+STORE = """
+WITH new AS (
+  INSERT INTO webhooks (id, provider, event_id, type, livemode, api_version, headers, body, digest, received, state, cause)
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::text[], $7::jsonb[],
+                       $8::bytea[], $9::bytea[], $10::timestamptz[], $11::text[], $12::text[])
+  ON CONFLICT DO NOTHING
+  RETURNING id
+), said AS (
+  INSERT INTO outbox (event_id, subject, wire, time, body, exchange, routing_key, traceparent, cause, created, due)
+  SELECT event_id, subject, wire, time, body, exchange, routing_key, traceparent, cause, created, created
+  FROM unnest($13::uuid[], $14::text[], $15::text[], $16::timestamptz[], $17::bytea[], $18::text[], $19::text[],
+              $20::text[], $21::text[], $22::timestamptz[], $23::uuid[]) WITH ORDINALITY
+    AS fact(event_id, subject, wire, time, body, exchange, routing_key, traceparent, cause, created, webhook_id, place)
+  JOIN new ON new.id = webhook_id
+  ORDER BY place
+)
+SELECT id FROM new
+"""
+
+
+async def store(tx: Transaction, webhooks: Sequence[Webhook]) -> list[Stored]:
+    """One statement for all of them; answers for each. Ordered, so that two replicas with the same cannot deadlock."""
+    ordered = sorted(webhooks, key=lambda webhook: (webhook.provider, webhook.event_id))
+    said = [(row, webhook.id) for webhook in ordered for row in webhook.outbox]
+    rows = await tx.run(
+        STORE,
+        *([getattr(webhook, field) for webhook in ordered] for field in _FIELDS),
+        *columns([row for row, _ in said]),
+        [webhook_id for _, webhook_id in said],
+    )
+    new = {row[0] for row in rows}
+    return ["stored" if webhook.id in new else "duplicate" for webhook in webhooks]
+
+
+async def find(tx: Transaction, webhook_id: UUID, *, lock: bool = False) -> WebhookRow | None:
+    return await tx.session.get(WebhookRow, webhook_id, with_for_update=lock or None)
+
+
+async def page(
+    tx: Transaction, *, state: str | None, provider: str | None, before: UUID | None, limit: int
+) -> Sequence[WebhookRow]:
+    """Newest first, without the bodies."""
+    query = select(WebhookRow).order_by(WebhookRow.id.desc()).limit(limit)
+    if state:
+        query = query.where(WebhookRow.state == state)
+    if provider:
+        query = query.where(WebhookRow.provider == provider)
+    if before:
+        query = query.where(WebhookRow.id < before)
+    return (await tx.session.scalars(query.options(defer(WebhookRow.body, raiseload=True)))).all()
+
+
+async def unreadable_ids(tx: Transaction, limit: int) -> Sequence[UUID]:
+    query = select(WebhookRow.id).where(WebhookRow.state == "unreadable").order_by(WebhookRow.id).limit(limit)
+    return (await tx.session.scalars(query)).all()

@@ -1,0 +1,117 @@
+"""Reading a provider's JSON without trusting its shape: a read that fails names its place and quotes nothing."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+_ID = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)  # short enough for `<provider>:<id>` as an event's subject
+_CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
+_DIGITS = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_UNSTORABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]+")  # PostgreSQL takes no NUL, UTF-8 no half of a pair
+_UUID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-[0-9]{1,3})?$", re.ASCII | re.IGNORECASE)
+_LONGEST_TEXT = 500
+_LARGEST = 2**63 - 1
+
+T = TypeVar("T")
+
+
+class UnreadableError(ValueError):
+    """A signed payload lacks what its type promises."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"{place} is missing or has an unknown shape")
+
+
+class Part:
+    """One JSON object of a payload, and where in it we are."""
+
+    def __init__(self, values: Mapping[str, Any], place: str) -> None:
+        self.values = values
+        self.place = place
+
+    def __repr__(self) -> str:
+        return f"Part({self.place})"  # never the values: they hold customers' data
+
+    def text(self, key: str) -> str | None:
+        """The text there, cleaned and cut; None where it is absent, null, empty or something else."""
+        value = self.values.get(key)
+        return (_UNSTORABLE.sub(" ", value)[:_LONGEST_TEXT].strip() or None) if isinstance(value, str) else None
+
+    def needs_text(self, key: str) -> str:
+        return _needed(self.text(key), self, key)
+
+    def id(self, key: str) -> str | None:
+        """An id, given plain or as the object that it names (Stripe's expanded fields)."""
+        value = self.values.get(key)
+        if isinstance(value, dict):
+            value = value.get("id")
+        return value if isinstance(value, str) and _ID.fullmatch(value) else None
+
+    def needs_id(self, key: str = "id") -> str:
+        return _needed(self.id(key), self, key)
+
+    def integer(self, key: str) -> int | None:
+        """A whole number, also as digits in a text, as some payloads have it."""
+        value = self.values.get(key)
+        if isinstance(value, str) and _DIGITS.fullmatch(value):
+            return int(value)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        return value if type(value) is int and abs(value) <= _LARGEST else None
+
+    def needs_amount(self, key: str = "amount") -> int:
+        value = self.integer(key)
+        return _needed(None if value is None or value < 0 else value, self, key)
+
+    def needs_currency(self) -> str:
+        value = self.values.get("currency")
+        known = isinstance(value, str) and _CURRENCY.fullmatch(value)
+        return _needed(str(value).upper() if known else None, self, "currency")
+
+    def moment(self, key: str) -> datetime | None:
+        """Unix seconds as a time; None where absent, or beyond any calendar."""
+        seconds = self.integer(key)
+        try:
+            return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+        except (ValueError, OverflowError, OSError):
+            return None
+
+    def part(self, *keys: str) -> "Part":
+        """The object inside; an empty one where it is absent or a list (empty notes come as `[]`)."""
+        values: Any = self.values
+        for key in keys:
+            values = values.get(key) if isinstance(values, dict) else None
+        return Part(values if isinstance(values, dict) else {}, ".".join((self.place, *keys)))
+
+    def needs_part(self, *keys: str) -> "Part":
+        found = self.part(*keys)
+        return _needed(found if found.values else None, self, ".".join(keys))
+
+    def parts(self, key: str) -> "Iterator[Part]":
+        """The objects of a list there, given plain or as `{"data": [...]}`."""
+        value = self.values.get(key)
+        items = value.get("data") if isinstance(value, dict) else value
+        for number, item in enumerate(items if isinstance(items, list) else ()):
+            if isinstance(item, dict):
+                yield Part(item, f"{self.place}.{key}[{number}]")
+
+    def refs(self, *keys: str, **kinds: str) -> dict[str, str]:
+        """The provider ids under these keys, by kind; a keyword gives another kind than the key's name."""
+        found = {kind: self.id(key) for kind, key in ({key: key for key in keys} | kinds).items()}
+        return {kind: value for kind, value in found.items() if value}
+
+
+def purchase_reference(*candidates: str | None) -> str | None:
+    """The first that is a purchase id: the same fields hold other shops' references on the same account. What follows
+    an id after a hyphen is the number of the attempt, which makes receipts unique."""
+    for candidate in candidates:
+        if candidate and (found := _UUID.match(candidate)):
+            return found[1].lower()
+    return None
+
+
+def _needed(value: T | None, part: Part, key: str) -> T:
+    if value is None:
+        raise UnreadableError(f"{part.place}.{key}")
+    return value
