@@ -53,7 +53,6 @@ class Signer:
         except ValueError:
             raise ValueError("the signing key must be 32 bytes in base64") from None
 
-    @property
     def public_key(self) -> str:
         """What the other services get as INTERNAL_PUBLIC_KEY."""
         raw = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)

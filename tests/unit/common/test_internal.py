@@ -17,7 +17,7 @@ SIGNER = Signer.from_seed(SEED)
 SOMEBODY = Caller(actor="op@example.com", role="operator", reason="customer asked")
 
 
-def app(audience: str = "billing", keys: str = SIGNER.public_key) -> FastAPI:
+def app(audience: str = "billing", keys: str = SIGNER.public_key()) -> FastAPI:
     made = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
     made.state.verifier = Verifier(keys, audience)
     install_problems(made)
@@ -117,7 +117,7 @@ async def test_a_token_altered_or_of_another_algorithm_is_refused() -> None:
         "exp": time.time() + 60,
     }
     unsigned = jwt.encode(claims, "", algorithm="none")
-    symmetric = jwt.encode(claims, SIGNER.public_key, algorithm="HS256")
+    symmetric = jwt.encode(claims, SIGNER.public_key(), algorithm="HS256")
     for token in (f"{head}.{body}.AAAA", f"{head}..{signature}", "x", unsigned, symmetric):
         assert await refused(token) == (401, "unauthenticated")
 
@@ -136,7 +136,7 @@ async def test_without_a_key_everything_is_refused() -> None:
 
 async def test_the_gateways_key_can_be_changed_without_a_pause() -> None:
     old = Signer.from_seed(base64.b64encode(os.urandom(32)).decode())
-    both = app(keys=f"{old.public_key},{SIGNER.public_key}")
+    both = app(keys=f"{old.public_key()},{SIGNER.public_key()}")
     assert await refused(SIGNER.sign("billing", SOMEBODY), both) == (200, "")
     assert await refused(old.sign("billing", SOMEBODY), both) == (200, "")
 
