@@ -1,0 +1,92 @@
+"""The bus over RabbitMQ, through aio-pika. Why it is ours: docs/decisions/0003-own-bus-over-aio-pika.md."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+
+from aio_pika.abc import AbstractConnection
+from yarl import URL
+
+from keyturn.bus.consumer import RabbitConsumer
+from keyturn.bus.link import Link, library_errors
+from keyturn.bus.message import PREFETCH, Deliver, Message
+from keyturn.bus.publisher import CONFIRM_SECONDS, Publisher
+from keyturn.errors import Unavailable
+
+PING_SECONDS = 5.0
+CLOSE_SECONDS = 10.0
+
+
+class RabbitBus:
+    """See `keyturn.bus.message.Bus`.
+
+    Two connections: an alarm of the broker blocks the one that publishes, acknowledgements on it included.
+    """
+
+    def __init__(self, url: str, *, service: str, replica: str, confirm_seconds: float = CONFIRM_SECONDS) -> None:
+        address = URL(url)
+        user = address.user or "guest"
+        self._service = service
+        self._user = user
+        self._publishing = Link(address, f"{service}/publisher/{replica}", _nothing)
+        self._consuming = Link(address, f"{service}/consumer/{replica}", self._restore)
+        self._publisher = Publisher(self._publishing, service, user, confirm_seconds)
+        self._consumers: list[RabbitConsumer] = []
+        for name in ("aiormq", "aio_pika"):  # at DEBUG they print whole frames, bodies included
+            logger = logging.getLogger(name)
+            logger.setLevel(max(logger.level, logging.INFO))
+
+    async def connect(self) -> None:
+        await asyncio.gather(self._publishing.open(), self._consuming.open())
+
+    async def close(self) -> None:
+        """Consumers first: closing the connection under a handler would cut it off."""
+        for consumer in self._consumers:
+            await consumer.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._publisher.idle()
+        await asyncio.gather(self._publishing.close(), self._consuming.close())
+
+    async def ping(self) -> None:
+        if not (self._publishing.is_up and self._consuming.is_up):
+            raise Unavailable("not connected to the broker")
+        try:
+            with library_errors():
+                async with asyncio.timeout(PING_SECONDS):
+                    connection = await self._consuming.connection()
+                    for consumer in self._consumers:
+                        await consumer.check(connection)
+        except ConnectionError as error:
+            raise Unavailable(f"the broker does not answer: {error}") from error
+
+    async def publish(self, message: Message) -> None:
+        await self._publisher.publish(message)
+
+    async def consume(self, keys: Sequence[str], deliver: Deliver, prefetch: int = PREFETCH) -> RabbitConsumer:
+        consumer = RabbitConsumer(
+            self._consuming, self._service, self._user, keys=keys, deliver=deliver, prefetch=prefetch
+        )
+        self._consumers.append(consumer)
+        if self._consuming.is_up:
+            await self._start(consumer)
+        return consumer
+
+    async def _start(self, consumer: RabbitConsumer) -> None:
+        """Should it fail, the next connection restores it with the others."""
+        connection = await self._consuming.connection()
+        try:
+            with library_errors():
+                async with asyncio.timeout(PING_SECONDS):
+                    await consumer.restore(connection)
+        except ConnectionError as error:
+            self._consuming.drop(connection, f"consuming failed: {error}")
+
+    async def _restore(self, connection: AbstractConnection) -> None:
+        for consumer in self._consumers:
+            await consumer.restore(connection)
+
+
+async def _nothing(_: AbstractConnection) -> None:
+    """A publisher declares nothing: the topology is the operator's."""
