@@ -36,17 +36,19 @@ class Transaction:
         self.name = name
         self.now = now
         self.cause = cause
+        self.causationid = str(cause.id) if cause else None
         self.waiting_since = now
         self.before_commit: list[Callable[[], Any]] = []
         self._service = service
         self._traceparent = tracing.current() or (cause and cause.traceparent) or tracing.traceparent()
         self._outgoing: list[OutboxRow] = []
         self._plan = schedule.Plan()
+        self._wakes: dict[str, datetime] = {}
         self._callbacks: list[Callable[[], None]] = []
 
     def publish(self, event: Event) -> None:
         """Publish with the commit. Serialises at once: raises ValueError where the event is too large."""
-        causationid = event.causationid or (str(self.cause.id) if self.cause else None)
+        causationid = event.causationid or self.causationid
         traceparent = event.traceparent or self._traceparent
         sent = event.model_copy(update={"causationid": causationid, "traceparent": traceparent})
         self.put(event_row(sent, self._service, self.now))
@@ -72,6 +74,14 @@ class Transaction:
         """Close the open row of this kind and key, if there is one; a worker that has it is stopped."""
         self._plan.cancel(kind, key)
 
+    def wake(self, name: str) -> None:
+        """With the commit, wake whoever listens to this name in `Database.wakeups`, in any replica."""
+        self.wake_at(name, self.now)
+
+    def wake_at(self, name: str, due: datetime) -> None:
+        """Once committed, wake whoever waits for what falls due then."""
+        self._wakes[name] = min(due, self._wakes.get(name, due))
+
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call this once the commit has succeeded."""
         self._callbacks.append(callback)
@@ -88,8 +98,7 @@ class Transaction:
         if self._plan.cancelled:
             await self.run(schedule.CANCEL, *schedule.cancel_parameters(self._plan, self.now))
         if self._plan.requests:
-            causationid = str(self.cause.id) if self.cause else None
-            origin = schedule.Origin(self.now, self._traceparent, causationid)
+            origin = schedule.Origin(self.now, self._traceparent, self.causationid)
             await self.run(schedule.SCHEDULE, *schedule.schedule_parameters(self._plan, origin))
         for step in self.before_commit:
             await step()
@@ -100,9 +109,14 @@ class Transaction:
     def committed(self, wakeups: Wakeups) -> None:
         """Wake whoever waits for what was written."""
         if self._outgoing:
-            wakeups.wake("outbox")
+            self.wake_at("outbox", self.now)
         if self._plan.requests:
-            wakeups.wake("work")
+            self.wake_at("work", min(request.due for request in self._plan.requests.values()))
+        for name, due in self._wakes.items():
+            if due <= self.now:
+                wakeups.wake(name)
+            else:
+                wakeups.wake_at(name, (due - self.now).total_seconds())
         for callback in self._callbacks:
             callback()
 

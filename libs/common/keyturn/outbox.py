@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from keyturn.bus.message import MAX_BODY
 from keyturn.bus.topology import EVENTS_EXCHANGE, QUEUES_EXCHANGE, dead_queue
 from keyturn.events import Envelope, Event
-
-MAX_BODY = 256 * 1024
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,8 @@ WORK = Table(
     Column("finished", _TIME),
     Index("ix_work_open", "kind", "key", unique=True, postgresql_where=text("state = 'open'")),
     Index("ix_work_due", "due", postgresql_where=text("state = 'open'")),
-    Index("ix_work_dead", "cause", "id", postgresql_where=text("state = 'dead'")),
+    Index("ix_work_dead", "cause", "created", "id", postgresql_where=text("state = 'dead'")),
+    Index("ix_work_listed", "state", "created", "id"),
     Index("ix_work_finished", "finished", postgresql_where=text("state NOT IN ('open', 'dead')")),
 )
 

@@ -17,6 +17,7 @@ from keyturn.log import get_logger
 
 CHANNEL = "keyturn"
 THROTTLE = 0.05
+SOON = 1.0
 PING_EVERY = 5.0  # a silently lost connection is noticed by nobody else
 
 log = get_logger()
@@ -56,6 +57,11 @@ class Wakeups:
         self._wake_here(name)
         self._unsent.add(name)
         self._something.set()
+
+    def wake_at(self, name: str, seconds: float) -> None:
+        """Wake everybody here when something falls due, where that is sooner than they poll."""
+        if seconds < SOON:
+            asyncio.get_running_loop().call_later(max(seconds, 0.0), self._wake_here, name)
 
     def _wake_here(self, name: str) -> None:
         for event in self._waiting[name]:

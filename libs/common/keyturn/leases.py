@@ -1,0 +1,37 @@
+"""The statements behind a worker's leases. Due times come from our clock as a parameter; leases live by the
+database's, which is one for all replicas."""
+
+CLAIM = """
+WITH found AS (
+  SELECT id FROM work
+  WHERE state = 'open' AND due <= $1 AND kind = ANY($2::text[])
+    AND (leased_until IS NULL OR leased_until < clock_timestamp())
+  ORDER BY due LIMIT $3 FOR UPDATE SKIP LOCKED)
+UPDATE work SET fence = fence + 1, attempts = attempts + 1, leased_until = clock_timestamp() + $4::interval,
+  worker = $5, started = coalesce(started, $1)
+FROM found WHERE work.id = found.id
+RETURNING work.id, kind, key, payload, subject, attempts, created, fence, started, body, history, traceparent,
+  causationid
+"""
+
+# A row that its own transaction has locked right now is held as well, and cannot be claimed: it is not waited for.
+RENEW = """
+WITH held AS (
+  SELECT work.id FROM work JOIN unnest($1::uuid[], $2::bigint[]) AS mine(id, fence) USING (id, fence)
+), free AS (
+  SELECT id FROM work WHERE id IN (SELECT id FROM held) AND leased_until IS NOT NULL FOR UPDATE SKIP LOCKED
+), renewed AS (
+  UPDATE work SET leased_until = clock_timestamp() + $3::interval WHERE id IN (SELECT id FROM free))
+SELECT id FROM held
+"""
+
+ENSURE = """
+INSERT INTO work (id, kind, key, due, created)
+SELECT gen_random_uuid(), kind, 'every', $2::timestamptz, $2::timestamptz FROM unnest($1::text[]) AS kind
+ON CONFLICT (kind, key) WHERE state = 'open' DO NOTHING
+"""
+
+RELEASE = """
+UPDATE work SET leased_until = NULL, worker = NULL, attempts = attempts - 1
+WHERE id = $1 AND fence = $2 AND state = 'open'
+"""

@@ -1,0 +1,172 @@
+"""What an operator can do with work: list it, group what died by cause, show one row, try again, resolve, discard.
+
+Every query is bounded, and what it changes it changes in batches, each with the operator's name in the same commit.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from keyturn.database import Database, Transaction
+from keyturn.errors import Problem
+from keyturn.events import OperatorActed
+from keyturn.internal import Caller
+
+Action = Literal["retry", "resolve", "discard"]
+State = Literal["open", "dead", "done", "resolved", "discarded", "cancelled"]
+
+BATCH = 1_000
+A_SECOND = 200  # retried rows fall due at this rate, so that a redrive of thousands drowns nobody
+
+_LISTED = """id, kind, key, subject, state, due, reason, attempts, cause, error, created, finished,
+  leased_until IS NOT NULL AND state = 'open' AS running"""
+
+LIST = f"""
+SELECT {_LISTED} FROM work
+WHERE state = $1 AND ($2::text IS NULL OR kind = $2) AND ($3::timestamptz IS NULL OR (created, id) < ($3, $4::uuid))
+ORDER BY created DESC, id DESC LIMIT $5
+"""  # noqa: S608 - constants
+LIST_OF_CAUSE = f"""
+SELECT {_LISTED} FROM work
+WHERE state = 'dead' AND cause = $1 AND ($2::text IS NULL OR kind = $2)
+  AND ($3::timestamptz IS NULL OR (created, id) < ($3, $4::uuid))
+ORDER BY created DESC, id DESC LIMIT $5
+"""  # noqa: S608 - constants
+CAUSES = """
+SELECT cause, count(*) AS count, min(finished) AS first, max(finished) AS last, min(error) AS example
+FROM (SELECT cause, finished, error FROM work WHERE state = 'dead' ORDER BY created DESC LIMIT 10000) AS newest
+GROUP BY cause ORDER BY last DESC LIMIT 200
+"""
+SHOW = f"""
+SELECT {_LISTED}, payload, history, traceparent, causationid, started, worker FROM work WHERE id = $1
+"""  # noqa: S608 - constants
+
+# What is being worked on right now is left alone; of several rows with one key the newest is tried again.
+_CHOSEN = """
+WITH locked AS (
+  SELECT id, kind, key, created FROM work WHERE {which} AND state IN ('open', 'dead')
+    AND (leased_until IS NULL OR leased_until < clock_timestamp())
+  ORDER BY created LIMIT $2 FOR UPDATE SKIP LOCKED)
+"""
+_RETRY = (
+    _CHOSEN
+    + """, newest AS (
+  SELECT DISTINCT ON (kind, key) id FROM locked
+  WHERE NOT EXISTS (SELECT FROM work AS other WHERE other.state = 'open' AND other.kind = locked.kind
+                    AND other.key = locked.key AND other.id <> locked.id)
+  ORDER BY kind, key, created DESC
+), numbered AS (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM newest)
+UPDATE work SET state = 'open', due = $3::timestamptz + place * $5::interval, reason = NULL, attempts = 0,
+  started = NULL, finished = NULL, leased_until = NULL, fence = fence + 1, history = history || $4::text::jsonb
+FROM numbered WHERE work.id = numbered.id RETURNING work.id, subject
+"""
+)
+_CLOSE = (
+    _CHOSEN
+    + """
+UPDATE work SET state = $5, finished = $3, leased_until = NULL, fence = fence + 1,
+  history = history || $4::text::jsonb
+FROM locked WHERE work.id = locked.id RETURNING work.id, subject
+"""
+)
+_WHICH = {"ids": "id = ANY($1::uuid[])", "cause": "state = 'dead' AND cause = $1::text", "all": "state = $1::text"}
+_CLOSED = {"resolve": "resolved", "discard": "discarded"}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows: these ids, or all dead ones of a cause, or all dead ones."""
+
+    how: Literal["ids", "cause", "all"]
+    value: list[UUID] | str = field(default="dead")
+
+
+@dataclass(frozen=True)
+class Page:
+    rows: Sequence[dict[str, Any]]
+    cursor: str | None
+
+
+async def list_work(
+    database: Database, state: State, *, kind: str | None, cause: str | None, cursor: str | None, limit: int
+) -> Page:
+    """Newest first."""
+    before, last = _read_cursor(cursor)
+    async with database.transaction("list_work") as tx:
+        sql, first = (LIST_OF_CAUSE, cause) if cause else (LIST, state)
+        rows = [dict(row._mapping) for row in await tx.run(sql, first, kind, before, last, limit)]  # noqa: SLF001
+    full = len(rows) == limit
+    return Page(rows, _cursor(rows[-1]) if full else None)
+
+
+def _read_cursor(cursor: str | None) -> tuple[datetime | None, UUID | None]:
+    if cursor is None:
+        return None, None
+    created, _, last = cursor.partition("~")
+    try:
+        return datetime.fromisoformat(created), UUID(last)
+    except ValueError:
+        raise Problem(422, "cursor_unknown", "This cursor is none of ours.") from None
+
+
+def _cursor(row: dict[str, Any]) -> str:
+    return f"{row['created']:%Y-%m-%dT%H:%M:%S.%f}Z~{row['id']}"
+
+
+async def causes(database: Database) -> list[dict[str, Any]]:
+    """What died, by cause, the latest first; counted among the newest 10,000."""
+    async with database.transaction("work_causes") as tx:
+        return [dict(row._mapping) for row in await tx.run(CAUSES)]  # noqa: SLF001
+
+
+async def show(database: Database, id_: UUID) -> dict[str, Any]:
+    """One row with its history; not the bytes of an event, which may hold what a customer told us."""
+    async with database.transaction("show_work") as tx:
+        rows = await tx.run(SHOW, id_)
+    if not rows:
+        raise Problem(404, "work_not_found", "There is no such work.")
+    return dict(rows[0]._mapping)  # noqa: SLF001
+
+
+async def act(database: Database, action: Action, chosen: Selection, who: Caller, reason: str) -> int:
+    """Try again, resolve or discard; gives the number of rows. What somebody works on right now is left alone."""
+    count = 0
+    while True:
+        async with database.transaction(f"work_{action}") as tx:
+            changed = await _change(tx, action, chosen, who, reason)
+        count += changed
+        if changed < BATCH or chosen.how == "ids":
+            return count
+
+
+async def _change(tx: Transaction, action: Action, chosen: Selection, who: Caller, reason: str) -> int:
+    entry = {"at": tx.now.isoformat(), "outcome": f"operator_{action}", "actor": who.actor, "reason": reason}
+    first = (chosen.value, BATCH, tx.now, json.dumps([entry]))
+    which = _WHICH[chosen.how]
+    if action == "retry":
+        rows = await tx.run(_RETRY.format(which=which), *first, timedelta(seconds=1) / A_SECOND)
+        tx.wake("work")
+    else:
+        rows = await tx.run(_CLOSE.format(which=which), *first, _CLOSED[action])
+    if rows:
+        tx.publish(_acted(tx, action, chosen, who, reason, rows))
+    return len(rows)
+
+
+def _acted(
+    tx: Transaction, action: Action, chosen: Selection, who: Caller, reason: str, rows: Sequence[Any]
+) -> OperatorActed:
+    one = rows[0] if len(rows) == 1 else None
+    return OperatorActed(
+        subject=(one.subject if one else None) or "work",
+        time=tx.now,
+        actor=who.actor,
+        role=who.role,
+        action=f"work.{action}",
+        target=str(one.id) if one else f"{chosen.how}: {chosen.value if chosen.how != 'ids' else len(rows)}",
+        reason=reason,
+        after={"count": len(rows)},
+    )

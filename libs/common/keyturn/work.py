@@ -1,0 +1,95 @@
+"""Work: anything still to be done that is not a fact. A row says what and when; `keyturn.worker` has it done.
+
+async def send_refund(work: Work, deps: BillingDeps) -> None: ...
+WORK = {"refund": WorkKind(send_refund)}
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from keyturn.database import Database, Transaction
+from keyturn.errors import LeaseLost
+from keyturn.events import Envelope, Event
+from keyturn.retry import DEFAULT, RetryPolicy
+
+__all__ = ["RetryPolicy", "Work", "WorkKind"]
+
+D = TypeVar("D")
+Died = Callable[["Work", BaseException, Transaction], Awaitable[None]]
+
+# KEY SHARE keeps another worker from claiming the row until we commit, and does not make whoever schedules the same
+# work again wait for us: that could be a transaction that holds a row we want next.
+HOLD = "SELECT 1 FROM work WHERE id = $1 AND fence = $2 AND state = 'open' FOR KEY SHARE"
+
+# `$4`: when a periodic kind is due next.
+FINISH = """
+UPDATE work SET
+  state = CASE WHEN least(again, $4::timestamptz) IS NULL THEN 'done' ELSE 'open' END,
+  finished = CASE WHEN least(again, $4::timestamptz) IS NULL THEN $3::timestamptz END,
+  due = coalesce(least(again, $4::timestamptz), due),
+  again = NULL, attempts = 0, started = NULL, reason = NULL, leased_until = NULL, worker = NULL
+WHERE id = $1 AND fence = $2 AND state = 'open'
+RETURNING id
+"""
+
+
+@dataclass
+class Work:
+    """A claimed row in a worker's hands. `attempt` counts from 1; `fence` grows with every claim."""
+
+    id: UUID
+    kind: str
+    key: str
+    payload: dict[str, Any]
+    subject: str | None
+    attempt: int
+    created: datetime
+    fence: int
+    database: Database = field(repr=False)
+    waiting_since: datetime
+    body: bytes | None = field(default=None, repr=False)
+    history: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    traceparent: str | None = None
+    causationid: str | None = None
+    every: timedelta | None = None
+    finished: bool = False
+
+    def transaction(self, name: str = "", *, finish: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction that only the holder of the lease gets: raises `LeaseLost` otherwise. With `finish` the work
+        is done in the same commit."""
+        return self.labelled(f"{self.kind}.{name}" if name else self.kind, finish=finish)
+
+    @asynccontextmanager
+    async def labelled(
+        self, label: str, *, finish: bool, cause: Event | Envelope | None = None
+    ) -> AsyncIterator[Transaction]:
+        async with self.database.transaction(label, cause=cause) as tx:
+            tx.waiting_since = self.waiting_since
+            tx.causationid = tx.causationid or self.causationid
+            if not await tx.run(HOLD, self.id, self.fence):
+                raise LeaseLost(f"{self.kind} {self.id}")
+            if finish:
+                tx.before_commit.append(lambda: self._finish(tx))
+            yield tx
+        self.finished = self.finished or finish
+
+    async def _finish(self, tx: Transaction) -> None:
+        following = tx.now + self.every if self.every else None
+        if not await tx.run(FINISH, self.id, self.fence, tx.now, following):
+            raise LeaseLost(f"{self.kind} {self.id}")
+
+
+@dataclass(frozen=True)
+class WorkKind(Generic[D]):
+    """How one kind of work is done. `every`: a periodic run, at one replica at a time. `slots`: at most so many at
+    once in one process. `died` runs in the transaction in which the row dies."""
+
+    run: Callable[[Work, D], Awaitable[None]]
+    retry: RetryPolicy = DEFAULT
+    every: timedelta | None = None
+    slots: int | None = None
+    died: Died | None = None
