@@ -1,21 +1,17 @@
 """Servers and time for all tests. The servers start once, in the process that steers the run, and only if needed."""
 
-import asyncio
 import os
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from sqlalchemy import MetaData
 
+from keyturn.clock import MovableClock
 from support import servers
 from support.broker import RabbitMQ, VirtualHost
-from support.databases import Databases
-
-if TYPE_CHECKING:
-    from keyturn.clock import MovableClock
+from support.databases import Databases, DatabaseUrl
+from support.waiting import WaitUntil, wait_until
 
 UNIT = Path(__file__).parent / "unit"
 
@@ -55,10 +51,6 @@ async def databases(postgres_url: str) -> AsyncIterator[Databases]:
     await made.close()
 
 
-class DatabaseUrl(Protocol):
-    def __call__(self, of: str | MetaData, /) -> Awaitable[str]: ...
-
-
 @pytest.fixture
 async def database_url(databases: Databases) -> AsyncIterator[DatabaseUrl]:
     """`await database_url("billing")`: a new database with billing's tables at every call; or with a `MetaData`'s."""
@@ -89,32 +81,13 @@ def rabbitmq(broker: RabbitMQ) -> Iterator[VirtualHost]:
     broker.delete(vhost)
 
 
-class WaitUntil(Protocol):
-    def __call__(self, condition: Callable[[], object], timeout: float = 10, /) -> Awaitable[None]: ...
-
-
-@pytest.fixture
-def wait_until() -> WaitUntil:
+@pytest.fixture(name="wait_until")
+def _wait_until() -> WaitUntil:
     """`await wait_until(lambda: seen, 5)`: until the condition (plain or async) is true; fails after the time-out."""
-
-    async def wait(condition: Callable[[], object], timeout: float = 10) -> None:  # noqa: ASYNC109 - its whole point
-        deadline = time.monotonic() + timeout
-        while True:
-            result = condition()
-            if asyncio.iscoroutine(result) or isinstance(result, asyncio.Future):
-                result = await result
-            if result:
-                return
-            if time.monotonic() > deadline:
-                pytest.fail(f"not so within {timeout} s: {getattr(condition, '__name__', condition)}")
-            await asyncio.sleep(0.01)
-
-    return wait
+    return wait_until
 
 
 @pytest.fixture
-def clock() -> "MovableClock":
+def clock() -> MovableClock:
     """Starts at the real time; `clock.move(timedelta(...))` moves it for everything that was given it."""
-    from keyturn.clock import MovableClock
-
     return MovableClock()

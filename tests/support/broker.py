@@ -1,6 +1,7 @@
 """A fresh virtual host for each test that wants one: the real definitions, and users with the real, least rights."""
 
 import secrets
+import time
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -53,6 +54,19 @@ class RabbitMQ:
 
     def delete(self, vhost: VirtualHost) -> None:
         self.client.delete(f"/api/vhosts/{vhost.name}").raise_for_status()
+
+    def disconnect(self, vhost: VirtualHost, service: str) -> None:
+        """Close a service's connections from the broker's side, once management has noticed them."""
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            connections = self.client.get("/api/connections").json()
+            ours = [c["name"] for c in connections if c.get("vhost") == vhost.name and c.get("user") == service]
+            for name in ours:
+                self.client.delete(f"/api/connections/{quote(name)}")
+            if ours:
+                return
+            time.sleep(0.1)
+        raise TimeoutError(f"management shows no connection of {service}")
 
     def close(self) -> None:
         self.client.close()

@@ -2,12 +2,22 @@
 
 import re
 import secrets
+from collections.abc import Awaitable
+from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+
+from keyturn.database import migrate
+
+
+class DatabaseUrl(Protocol):
+    """The fixture `database_url`."""
+
+    def __call__(self, of: str | MetaData, /) -> Awaitable[str]: ...
 
 
 class Databases:
@@ -64,8 +74,6 @@ class Databases:
 
 async def _fill(url: str, of: str | MetaData) -> None:
     if isinstance(of, str):
-        from keyturn.database import migrate
-
         await migrate(url, of)
         return
     engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"), poolclass=NullPool)
