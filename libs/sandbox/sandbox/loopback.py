@@ -1,0 +1,45 @@
+"""An application of the sandbox on a loopback port of its own, in this process."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # whoever owns the process owns its signals
+
+
+class Loopback:
+    """Bound at once, so that the address is known before the application is built; served after `start`."""
+
+    def __init__(self, port: int | None = None) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", port or 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, app: FastAPI) -> None:
+        """Returns when requests are answered."""
+        # log level: an answer that is cut off on purpose is an error to uvicorn
+        config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+        self._server = _Server(config)
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name=f"serve {self.url}")
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+                raise RuntimeError(f"{self.url} did not start")
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        if self._server and self._task:
+            self._server.should_exit = True
+            await self._task
+        self._socket.close()

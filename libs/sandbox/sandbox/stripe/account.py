@@ -1,0 +1,68 @@
+"""One Stripe account: its objects by id, what it keeps to itself, and its events."""
+
+import json
+import secrets
+import string
+from copy import deepcopy
+from typing import Any
+
+from keyturn.clock import Clock
+from sandbox.delivery import Webhooks
+from sandbox.stripe.errors import missing
+
+API_VERSION = "2026-10-28.endive"
+_LETTERS = string.ascii_letters + string.digits
+_TEST_IN_ID = {"cs"}  # the ids of these say whether they are of test mode
+
+
+class StripeAccount:
+    """`objects` is what the API shows. `hidden` holds what a call brought and no answer shows, by object id."""
+
+    def __init__(self, *, clock: Clock, livemode: bool, webhooks: Webhooks) -> None:
+        self.clock = clock
+        self.livemode = livemode
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.hidden: dict[str, dict[str, Any]] = {}
+        self.events: list[dict[str, Any]] = []
+        self.request: dict[str, str | None] = {"id": None, "idempotency_key": None}  # of the call being executed
+        self._webhooks = webhooks
+
+    def now(self) -> int:
+        return int(self.clock.now().timestamp())
+
+    def new_id(self, prefix: str) -> str:
+        mode = ("live_" if self.livemode else "test_") if prefix in _TEST_IN_ID else ""
+        return f"{prefix}_{mode}" + "".join(secrets.choice(_LETTERS) for _ in range(24))
+
+    def add(self, made: dict[str, Any]) -> dict[str, Any]:
+        self.objects[made["id"]] = made
+        return made
+
+    def get(self, id_: str, kind: str, param: str = "id") -> dict[str, Any]:
+        """The object, which stays shared: a change to it is a change of the account."""
+        found = self.objects.get(id_)
+        if found is None or found["object"] != kind:
+            raise missing(kind, id_, param)
+        return found
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        """Newest first, as every list of the API."""
+        return [one for one in reversed(self.objects.values()) if one["object"] == kind]
+
+    def emit(self, type_: str, about: dict[str, Any], *, previous: dict[str, Any] | None = None, **over: Any) -> str:
+        """An event with a snapshot of the object, stored and sent. `over` replaces fields of the envelope."""
+        data = {"object": deepcopy(about)} | ({"previous_attributes": previous} if previous is not None else {})
+        event = {
+            "id": self.new_id("evt"),
+            "object": "event",
+            "api_version": API_VERSION,
+            "created": self.now(),
+            "data": data,
+            "livemode": self.livemode,
+            "pending_webhooks": len(self._webhooks.endpoints),
+            "request": dict(self.request),
+            "type": type_,
+        } | over
+        self.events.append(event)
+        self._webhooks.send(event["id"], type_, json.dumps(event, indent=2).encode())  # Stripe sends it indented
+        return str(event["id"])

@@ -1,0 +1,133 @@
+"""The stand-in for Stripe as the runner and the tests hold it."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from keyturn.clock import Clock
+from sandbox.books import Entry
+from sandbox.delivery import Rules
+from sandbox.standin import StandIn
+from sandbox.stripe import checkout, paying, returning
+from sandbox.stripe.account import StripeAccount
+from sandbox.stripe.app import build
+
+RULES = Rules(timeout=10.0, give_up=timedelta(days=3), disables=False, secret_of_event=False)
+
+
+def sign(body: bytes, secrets: Sequence[str], event_id: str) -> dict[str, str]:
+    """One `v1` for each secret while an endpoint's secret is being changed; each try has its own time."""
+    del event_id
+    now = int(time.time())  # signatures use real time
+    parts = [hmac.new(secret.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest() for secret in secrets]
+    return {"stripe-signature": ",".join([f"t={now}", *(f"v1={part}" for part in parts)])}
+
+
+class StripeSandbox(StandIn):
+    """`async with StripeSandbox(...) as stripe`: `stripe.url` is the API's base address. What people and banks do are
+    its methods; each returns the object that it made or changed."""
+
+    def __init__(
+        self,
+        *,
+        secret_key: str,
+        webhook_url: str | None = None,
+        webhook_secrets: Sequence[str] = (),
+        clock: Clock | None = None,
+        state_file: Path | None = None,
+        port: int | None = None,
+        seed: int = 0,
+        rules: Rules = RULES,
+    ) -> None:
+        super().__init__(
+            sign,
+            rules,
+            webhook_url=webhook_url,
+            webhook_secrets=webhook_secrets,
+            clock=clock,
+            state_file=state_file,
+            port=port,
+            seed=seed,
+        )
+        self.secret_key = secret_key
+        livemode = secret_key.startswith(("sk_live_", "rk_live_"))
+        self.account = StripeAccount(clock=self.clock, livemode=livemode, webhooks=self.webhooks)
+
+    def app(self) -> FastAPI:
+        return build(self)
+
+    def tick(self) -> None:
+        checkout.expire_old(self.account)
+
+    def pay(self, session_id: str, outcome: paying.Outcome = "paid", *, amount: int | None = None) -> dict[str, Any]:
+        return paying.pay(self.account, session_id, outcome, amount=amount)
+
+    def settle(self, session_id: str, *, succeeded: bool) -> dict[str, Any]:
+        """What becomes of a delayed payment."""
+        return paying.settle(self.account, session_id, succeeded=succeeded)
+
+    def pay_foreign(self, amount: int, currency: str) -> dict[str, Any]:
+        """Somebody pays another shop that uses the same account."""
+        line = {"price_data": {"currency": currency, "unit_amount": str(amount), "product_data": {"name": "Other shop"}}}
+        params = {"mode": "payment", "success_url": "https://other.example/thanks", "metadata": {"order": "4711"}}
+        params |= {"line_items": [line | {"quantity": "1"}], "customer_email": "somebody@other.example"}
+        return self.pay(checkout.create(self.account, params, self.url)["id"])
+
+    def expire(self, session_id: str) -> dict[str, Any]:
+        return checkout.expire(self.account, session_id)
+
+    def charge_of(self, session_id: str) -> str:
+        """The id of the latest charge of a session."""
+        intent = self.account.objects[self.account.hidden[session_id]["intent"]]
+        return str(intent["latest_charge"])
+
+    def refund(self, charge_id: str, amount: int | None = None, *, pending: bool = False) -> dict[str, Any]:
+        """By hand, in the dashboard."""
+        return returning.refund(self.account, charge_id, amount, pending=pending)
+
+    def fail_refund(self, refund_id: str) -> dict[str, Any]:
+        return returning.fail_refund(self.account, refund_id)
+
+    def dispute(self, charge_id: str, *, amount: int | None = None, inquiry: bool = False) -> dict[str, Any]:
+        return returning.dispute(self.account, charge_id, amount=amount, inquiry=inquiry)
+
+    def close_dispute(self, dispute_id: str, verdict: returning.Verdict) -> dict[str, Any]:
+        return returning.close_dispute(self.account, dispute_id, verdict)
+
+    def warn(self, charge_id: str) -> dict[str, Any]:
+        return returning.warn(self.account, charge_id)
+
+    def books(self) -> list[Entry]:
+        """Every captured payment, by session or invoice, oldest first."""
+        sessions = [s for s in self.account.all("checkout.session")[::-1] if s["payment_status"] == "paid"]
+        return [self._entry(session) for session in sessions]
+
+    def _entry(self, session: dict[str, Any]) -> Entry:
+        charge = self.account.objects[self.charge_of(session["id"])]
+        lost = sum(
+            dispute["amount"]
+            for dispute in self.account.all("dispute")
+            if dispute["charge"] == charge["id"] and dispute["status"] in {"lost", "needs_response", "under_review"}
+        )
+        return Entry(
+            payment_key=session["invoice"] or session["id"],
+            reference=session["client_reference_id"],
+            amount=charge["amount_captured"],
+            currency=charge["currency"].upper(),
+            refunded=charge["amount_refunded"],
+            lost=lost,
+        )
+
+    def dump(self) -> dict[str, Any]:
+        account = self.account
+        return {"objects": account.objects, "hidden": account.hidden, "events": account.events}
+
+    def load(self, state: dict[str, Any]) -> None:
+        account = self.account
+        account.objects, account.hidden, account.events = state["objects"], state["hidden"], state["events"]
