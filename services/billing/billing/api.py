@@ -1,0 +1,146 @@
+"""Billing's HTTP: the gateway is its only caller, and somebody waits for each answer."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from billing import operating, views
+from billing.buying import CheckoutRequest, Line, one_spelling
+from billing.checkout import open_again, open_purchase
+from billing.deps import BillingDeps, get_deps
+from billing.domain import PaymentState, PurchaseState
+from billing.errors import purchase_unknown
+from billing.pages import LONGEST, cursor_of, place_of
+from billing.providers import ReturnProof
+from billing.repository.offers import all_offers
+from billing.repository.payments import disputes_of, list_payments, payments_of, refunds_of, requests_of
+from billing.repository.purchases import checkouts_of, entitlement_of, get_purchase, list_purchases, notices_of
+from billing.returning import take_return
+from keyturn.database import Transaction
+from keyturn.internal import Admin, Operator, Public, Viewer
+
+router = APIRouter(prefix="/internal")
+Deps = Annotated[BillingDeps, Depends(get_deps)]
+Limit = Annotated[int, Query(ge=1, le=LONGEST)]
+JSON = dict[str, Any]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Return(_Body):
+    """What the browser brought back. The order id it names is ignored: ours is the one stored."""
+
+    session_id: Line | None = None
+    razorpay_payment_id: Line | None = None
+    razorpay_signature: Line | None = None
+
+
+class Reason(_Body):
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class RefundOrder(Reason):
+    amount: int | None = Field(default=None, ge=1)
+
+
+class Decision(Reason):
+    decision: Literal["match", "foreign"]
+    purchase_id: UUID | None = None
+
+
+@router.post("/checkouts")
+async def post_checkout(body: CheckoutRequest, deps: Deps, _: Public) -> JSON:
+    return views.opening(await open_purchase(deps, body))
+
+
+@router.post("/purchases/{purchase_id}/checkout")
+async def post_another_checkout(purchase_id: UUID, deps: Deps, _: Public) -> JSON:
+    return views.opening(await open_again(deps, purchase_id))
+
+
+@router.post("/purchases/{purchase_id}/return")
+async def post_return(purchase_id: UUID, body: Return, deps: Deps, _: Public) -> JSON:
+    proof = ReturnProof(body.session_id, body.razorpay_payment_id, body.razorpay_signature)
+    return {"status": (await take_return(deps, purchase_id, proof)).state}
+
+
+@router.get("/products")
+async def get_products(deps: Deps, _: Public) -> JSON:
+    async with deps.database.transaction("read_products") as tx:
+        return {"items": views.products(await all_offers(tx))}
+
+
+@router.get("/purchases")
+async def get_purchases(
+    deps: Deps,
+    _: Viewer,
+    status: PurchaseState | None = None,
+    email: str | None = None,
+    cursor: str | None = None,
+    limit: Limit = 50,
+) -> JSON:
+    spelling = one_spelling(email) if email else None
+    after = place_of(cursor)
+    async with deps.database.transaction("read_purchases") as tx:
+        found = await list_purchases(tx, state=status, email=spelling, after=after, limit=limit)
+    following = cursor_of(found[-1].opened_at, found[-1].id) if len(found) == limit else None
+    return views.page([views.purchase(one) for one in found], following)
+
+
+@router.get("/purchases/{purchase_id}")
+async def get_one_purchase(purchase_id: UUID, deps: Deps, _: Viewer) -> JSON:
+    async with deps.database.transaction("read_purchase") as tx:
+        return await _whole(tx, purchase_id)
+
+
+@router.post("/purchases/{purchase_id}/mark-paid")
+async def post_mark_paid(purchase_id: UUID, body: Reason, deps: Deps, caller: Operator) -> JSON:
+    return {"status": (await operating.mark_paid(deps, caller, purchase_id, body.reason)).state}
+
+
+@router.post("/purchases/{purchase_id}/refund", status_code=202)
+async def post_refund(purchase_id: UUID, body: RefundOrder, deps: Deps, caller: Admin) -> JSON:
+    request = await operating.refund(deps, caller, purchase_id, body.amount, body.reason)
+    return {"refund_request": str(request), "status": "requested"}
+
+
+@router.get("/payments")
+async def get_payments(
+    deps: Deps, _: Viewer, state: PaymentState | None = None, cursor: str | None = None, limit: Limit = 50
+) -> JSON:
+    after = place_of(cursor)
+    async with deps.database.transaction("read_payments") as tx:
+        found = await list_payments(tx, state=state, after=after, limit=limit)
+    following = cursor_of(found[-1].recorded_at, found[-1].id) if len(found) == limit else None
+    return views.page([views.payment(one) for one in found], following)
+
+
+@router.post("/payments/{payment_id}/decide")
+async def post_decision(payment_id: UUID, body: Decision, deps: Deps, caller: Operator) -> JSON:
+    match = body.decision == "match"
+    decided = await operating.decide_payment(
+        deps, caller, payment_id, match=match, purchase_id=body.purchase_id, reason=body.reason
+    )
+    return views.payment(decided)
+
+
+async def _whole(tx: Transaction, purchase_id: UUID) -> JSON:
+    found = await get_purchase(tx, purchase_id)
+    if found is None:
+        raise purchase_unknown()
+    payments = await payments_of(tx, purchase_id)
+    ids = [payment.id for payment in payments]
+    return {
+        **views.purchase(found),
+        "checkouts": [views.checkout(one) for one in await checkouts_of(tx, purchase_id)],
+        "payments": [views.payment(one) for one in payments],
+        "refunds": [views.refund(one) for one in await refunds_of(tx, ids)],
+        "refund_requests": [views.refund_request(one) for one in await requests_of(tx, ids)],
+        "disputes": [views.dispute(one) for one in await disputes_of(tx, ids)],
+        "entitlement": views.entitlement(await entitlement_of(tx, purchase_id)),
+        "notices": await notices_of(tx, purchase_id),
+    }

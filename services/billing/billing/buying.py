@@ -1,0 +1,114 @@
+"""What a customer asked for, made sure of: whom, which price, through which provider."""
+
+from collections.abc import Container
+from typing import Annotated
+from uuid import UUID
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from billing.errors import invalid_email, provider_not_available, unknown
+from billing.repository.offers import Offer, offers, product_exists
+from keyturn.database import Transaction
+from keyturn.events import Contact
+
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+Subdomain = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=rf"^{_LABEL}$")]
+Domain = Annotated[
+    str, StringConstraints(strip_whitespace=True, to_lower=True, max_length=253, pattern=rf"^({_LABEL}\.)+{_LABEL}$")
+]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Url = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s]+$")]
+Key = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+
+
+class CheckoutRequest(BaseModel):
+    """`plan_id` is a plan's slug or its documented integer."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    purchase_id: UUID
+    product: Line | None = None
+    plan_id: Key | None = Field(default=None, max_length=63)
+    cycle: Line | None = None
+    currency: Line | None = None
+    provider: Line | None = None
+    email: Line
+    name: Line | None = None
+    locale: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] | None = None
+    timezone: Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_+/-]+$")] | None = None
+    subdomain: Subdomain | None = None
+    domain: Domain | None = None
+    store_name: Line | None = None
+    coupon_code: Line | None = None
+    parameters: dict[Name, Line] = Field(default_factory=dict, max_length=30)
+    success_url: Url
+    cancel_url: Url
+
+
+def contact_of(request: CheckoutRequest) -> Contact:
+    """Raises the `invalid_email` problem."""
+    email = valid_email(request.email)
+    return Contact(email=email, name=request.name or None, locale=request.locale, timezone=request.timezone)
+
+
+def valid_email(text: str) -> str:
+    """As it is written to. Raises the `invalid_email` problem."""
+    try:
+        return validate_email(text, check_deliverability=False, test_environment=True).normalized
+    except EmailNotValidError as error:
+        raise invalid_email(str(error)) from None
+
+
+def one_spelling(email: str) -> str:
+    """By which a customer is found: case means nothing. Dots and +tags may mean something to the host: kept."""
+    return email.casefold()
+
+
+def parameters_of(request: CheckoutRequest) -> dict[str, str]:
+    own = {"subdomain": request.subdomain, "domain": request.domain, "store_name": request.store_name}
+    return request.parameters | {name: value for name, value in own.items() if value}
+
+
+async def choose(tx: Transaction, request: CheckoutRequest) -> Offer:
+    """The first price that fits what was asked for. Raises an `unknown_...` problem for what does not exist."""
+    if request.coupon_code:
+        raise unknown("coupon", request.coupon_code)
+    found = await offers(tx, product=request.product, plan=request.plan_id)
+    if not found:
+        missing_product = request.product and not await product_exists(tx, request.product)
+        raise unknown("product", request.product or "") if missing_product else unknown("plan", request.plan_id or "")
+    return fitting(found, cycle=request.cycle, currency=request.currency, provider=request.provider)
+
+
+def fitting(found: list[Offer], *, cycle: str | None, currency: str | None, provider: str | None) -> Offer:
+    if cycle:
+        wanted = cycle.lower().replace("-", "_")
+        found = [offer for offer in found if offer.cycle == wanted]
+        if not found:
+            raise unknown("cycle", cycle)
+    if currency:
+        found = [offer for offer in found if offer.currency == currency.upper()]
+        if not found:
+            raise unknown("currency", currency)
+    if provider and not currency:
+        found = [offer for offer in found if usual_provider(offer.currency) == provider] or found
+    return found[0]
+
+
+def usual_provider(currency: str) -> str:
+    return "razorpay" if currency == "INR" else "stripe"
+
+
+def provider_for(asked: str | None, offer: Offer, available: Container[str]) -> str:
+    """The one asked for; else the usual one of the currency, or the other where only that has a key."""
+    if asked:
+        if asked not in available:
+            raise provider_not_available(asked)
+        return asked
+    usual = usual_provider(offer.currency)
+    for name in (usual, "stripe", "razorpay"):
+        if name in available:
+            return name
+    raise provider_not_available(usual)

@@ -1,0 +1,136 @@
+"""The catalogue: what is sold, at which prices. Read from `catalog.yaml`; every fault is named with file and line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from billing.errors import CatalogError
+from billing.policy import Policy
+
+Cycle = Literal["one_time", "monthly", "quarterly", "yearly", "biennial", "triennial"]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+Place = tuple[str | int, ...]
+
+RAZORPAY_MINIMUM = 100  # paise: it takes no smaller order
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Price(_Model):
+    """An amount in the currency's minor unit; zero is a free plan."""
+
+    cycle: Cycle
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+    amount: int = Field(ge=0, le=10**12, strict=True)
+
+
+class Plan(_Model):
+    key: int | None = Field(default=None, ge=1, le=2**31 - 1, strict=True)  # the documented integer
+    name: str = Field(min_length=1, max_length=100)
+    limits: dict[str, int | float | str | bool] = Field(default_factory=dict)
+    prices: list[Price] = Field(min_length=1)  # the first that fits a request is taken
+
+
+class Product(_Model):
+    name: str = Field(min_length=1, max_length=100)
+    description: str = Field(default="", max_length=1000)
+    blueprint: Slug
+    policy: Policy = Policy()
+    plans: dict[Slug, Plan] = Field(min_length=1)  # the first is the product's default
+
+
+class Catalog(_Model):
+    default: Slug
+    products: dict[Slug, Product] = Field(min_length=1)
+
+
+def read_catalog(file: Path) -> Catalog:
+    """Raises `CatalogError`."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{file}: {error}") from error
+    return parse_catalog(text, file.name)
+
+
+def parse_catalog(text: str, name: str = "catalog.yaml") -> Catalog:
+    """Raises `CatalogError` with all faults of the text."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise CatalogError(f"{name}:{line}: {error.problem}") from error
+    lines: dict[Place, int] = {(): 1}
+    faults = list(_walk(root, (), lines)) if root else []
+    try:
+        catalog = Catalog.model_validate(yaml.safe_load(text))
+    except ValidationError as error:
+        faults += [(_place(e["loc"]), e["msg"]) for e in error.errors(include_url=False)]
+    else:
+        faults += _contradictions(catalog)
+    if faults:
+        told = sorted((_line(place, lines), _told(place, message)) for place, message in faults)
+        raise CatalogError("\n".join(f"{name}:{line}: {message}" for line, message in told))
+    return catalog
+
+
+def _walk(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Iterator[tuple[Place, str]]:
+    """Notes the line of every place, and yields the keys that stand twice: YAML would silently take the last."""
+    lines.setdefault(place, node.start_mark.line + 1)
+    if isinstance(node, yaml.SequenceNode):
+        for index, child in enumerate(node.value):
+            yield from _walk(child, (*place, index), lines)
+    elif isinstance(node, yaml.MappingNode):
+        for key, child in node.value:
+            inner = (*place, key.value)
+            if inner in lines:
+                yield inner, f"stands twice, first in line {lines[inner]}"
+            lines[inner] = key.start_mark.line + 1
+            yield from _walk(child, inner, lines)
+
+
+def _contradictions(catalog: Catalog) -> Iterator[tuple[Place, str]]:
+    if catalog.default not in catalog.products:
+        yield ("default",), f"there is no product {catalog.default!r}"
+    plans: set[str] = set()
+    keys: set[int] = set()
+    for slug, product in catalog.products.items():
+        for plan_slug, plan in product.plans.items():
+            place = ("products", slug, "plans", plan_slug)
+            if plan_slug in plans:
+                yield place, "another product has a plan of this name"
+            if plan.key in keys:
+                yield (*place, "key"), f"another plan has the key {plan.key}"
+            plans.add(plan_slug)
+            keys |= {plan.key} if plan.key else set()
+            yield from _contradicting_prices(plan, (*place, "prices"))
+
+
+def _contradicting_prices(plan: Plan, place: Place) -> Iterator[tuple[Place, str]]:
+    seen: set[tuple[str, str]] = set()
+    for index, price in enumerate(plan.prices):
+        if (price.cycle, price.currency) in seen:
+            yield (*place, index), f"a second {price.cycle} price in {price.currency}"
+        if price.currency == "INR" and 0 < price.amount < RAZORPAY_MINIMUM:
+            yield (*place, index, "amount"), f"less than {RAZORPAY_MINIMUM} paise cannot be paid"
+        seen.add((price.cycle, price.currency))
+
+
+def _place(loc: tuple[int | str, ...]) -> Place:
+    return tuple(part for part in loc if part != "[key]")
+
+
+def _line(place: Place, lines: dict[Place, int]) -> int:
+    """The line of the place, or of what should hold it: a missing field has no line of its own."""
+    while place not in lines:
+        place = place[:-1]
+    return lines[place]
+
+
+def _told(place: Place, message: Any) -> str:
+    return f"{'.'.join(map(str, place)) or 'the file'}: {message}"

@@ -1,0 +1,209 @@
+"""Opening a purchase and the provider's checkout for it.
+
+First commit: the purchase, PurchaseOpened, and the intent to open a checkout. Then the provider is asked, outside any
+transaction. Second commit: what it answered. A crash in between is healed when the request is repeated: the provider
+finds the checkout by the same key.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from billing.buying import CheckoutRequest, choose, contact_of, one_spelling, parameters_of, provider_for
+from billing.deps import BillingDeps
+from billing.domain import Checkout, Customer, MoneyFact, Purchase
+from billing.errors import provider_refused, provider_unavailable, purchase_id_reused, purchase_unknown
+from billing.payments import CLOSE_CHECKOUTS, record_payment
+from billing.providers import CheckoutOrder, OpenedCheckout
+from billing.reconcile import FIRST_LOOK
+from billing.repository.offers import Offer, terms
+from billing.repository.purchases import (
+    add_purchase,
+    checkouts_of,
+    customer_of,
+    get_purchase,
+    lock_purchase,
+)
+from keyturn.database import Transaction
+from keyturn.errors import Failure, GiveUp
+from keyturn.events import Contact, PurchaseOpened, uuid7
+
+LIFE = timedelta(hours=23)  # Stripe takes at most 24 hours, by its own clock
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A purchase and the checkout with which it can be paid, if it still has to be."""
+
+    purchase: Purchase
+    checkout: Checkout | None
+    title: str = ""
+
+
+async def open_purchase(deps: BillingDeps, request: CheckoutRequest) -> Opening:
+    """The same request again gets the same answer; another one under the same id is refused."""
+    async with deps.database.transaction("open_purchase") as tx:
+        purchase = await get_purchase(tx, request.purchase_id) or await _open(tx, deps, request)
+        if purchase.request_hash != _hash(request):
+            raise purchase_id_reused(purchase.id)
+        opening = await _opening(tx, purchase)
+    return await _ask_provider(deps, opening)
+
+
+async def open_again(deps: BillingDeps, purchase_id: UUID) -> Opening:
+    """Another checkout for a purchase whose last one failed or expired. One that can be paid is given again."""
+    async with deps.database.transaction("open_again") as tx:
+        purchase = await lock_purchase(tx, purchase_id)
+        if purchase is None:
+            raise purchase_unknown()
+        opening = await _opening(tx, purchase)
+        if not (purchase.is_paid or opening.checkout):
+            attempt = len(await checkouts_of(tx, purchase.id)) + 1
+            purchase.expires_at = tx.now + LIFE
+            tx.session.add(_checkout(tx, purchase, attempt))
+            opening = await _opening(tx, purchase)
+    return await _ask_provider(deps, opening)
+
+
+async def _open(tx: Transaction, deps: BillingDeps, request: CheckoutRequest) -> Purchase:
+    offer = await choose(tx, request)
+    provider = provider_for(request.provider, offer, deps.providers) if offer.amount else None
+    livemode = deps.providers[provider].livemode if provider else False
+    contact = contact_of(request)
+    customer = await customer_of(tx, one_spelling(contact.email), contact)
+    new = _purchase(tx, request, offer, customer, contact)
+    new.provider, new.livemode = provider, livemode
+    if await add_purchase(tx, new):
+        tx.publish(_opened(tx, new))
+        if provider:
+            tx.session.add(_checkout(tx, new, attempt=1))
+        else:
+            await record_payment(tx, _nothing_to_pay(new), "free")
+    stored = await get_purchase(tx, request.purchase_id)
+    if stored is None:
+        raise purchase_unknown()
+    return stored
+
+
+async def _ask_provider(deps: BillingDeps, opening: Opening) -> Opening:
+    checkout = opening.checkout
+    if checkout is None or checkout.state != "opening":
+        return opening
+    provider = deps.providers.get(checkout.provider)
+    if provider is None:
+        raise provider_unavailable(checkout.provider)
+    try:
+        opened = await provider.open_checkout(_order(opening.purchase, checkout, opening.title))
+    except GiveUp as refused:
+        raise provider_refused(checkout.provider) from refused
+    except Failure as failed:
+        raise provider_unavailable(checkout.provider) from failed
+    async with deps.database.transaction("store_checkout") as tx:
+        return await _store(tx, opening, checkout.attempt, opened)
+
+
+async def _store(tx: Transaction, opening: Opening, attempt: int, opened: OpenedCheckout) -> Opening:
+    """A webhook may have been faster: then the purchase is paid, and this checkout is closed unless it was the one."""
+    purchase = await lock_purchase(tx, opening.purchase.id)
+    if purchase is None:
+        raise purchase_unknown()
+    checkout = next(found for found in await checkouts_of(tx, purchase.id) if found.attempt == attempt)
+    if checkout.provider_id is None:
+        checkout.provider_id, checkout.url, checkout.client = opened.provider_id, opened.url, dict(opened.client)
+        checkout.expires_at = opened.expires_at or checkout.expires_at
+        if checkout.state == "opening":
+            checkout.move_to("open")
+            checkout.next_look_at = tx.now + FIRST_LOOK
+    if purchase.is_paid and checkout.state == "open":
+        tx.schedule(CLOSE_CHECKOUTS, str(purchase.id), subject=str(purchase.id))
+    return Opening(purchase, checkout, opening.title)
+
+
+async def _opening(tx: Transaction, purchase: Purchase) -> Opening:
+    payable = [
+        checkout
+        for checkout in await checkouts_of(tx, purchase.id)
+        if checkout.state in {"opening", "open"} and checkout.expires_at > tx.now
+    ]
+    given = await terms(tx, purchase.plan)
+    return Opening(purchase, payable[-1] if payable and not purchase.is_paid else None, given.title)
+
+
+def _hash(request: CheckoutRequest) -> str:
+    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+
+
+def _purchase(
+    tx: Transaction, request: CheckoutRequest, offer: Offer, customer: Customer, contact: Contact
+) -> Purchase:
+    return Purchase(
+        id=request.purchase_id,
+        customer_id=customer.id,
+        product=offer.product,
+        plan=offer.plan,
+        price_id=offer.price_id,
+        cycle=offer.cycle,
+        amount=offer.amount,
+        currency=offer.currency,
+        provider=None,
+        livemode=False,
+        contact=contact.model_dump(),
+        parameters=parameters_of(request),
+        success_url=request.success_url,
+        cancel_url=request.cancel_url,
+        request_hash=_hash(request),
+        opened_at=tx.now,
+        expires_at=tx.now + LIFE,
+        state_since=tx.now,
+    )
+
+
+def _checkout(tx: Transaction, purchase: Purchase, attempt: int) -> Checkout:
+    return Checkout(
+        id=uuid7(),
+        purchase_id=purchase.id,
+        attempt=attempt,
+        provider=str(purchase.provider),
+        opened_at=tx.now,
+        expires_at=tx.now + LIFE,
+    )
+
+
+def _nothing_to_pay(purchase: Purchase) -> MoneyFact:
+    key = reference = str(purchase.id)
+    return MoneyFact("free", key, 0, purchase.currency, purchase.livemode, reference)
+
+
+def _order(purchase: Purchase, checkout: Checkout, title: str) -> CheckoutOrder:
+    return CheckoutOrder(
+        purchase_id=purchase.id,
+        attempt=checkout.attempt,
+        amount=purchase.amount,
+        currency=purchase.currency,
+        title=title,
+        cycle=purchase.cycle,
+        email=purchase.contact["email"],
+        name=purchase.contact["name"],
+        locale=purchase.contact["locale"],
+        success_url=purchase.success_url,
+        cancel_url=purchase.cancel_url,
+        expires_at=checkout.expires_at,
+    )
+
+
+def _opened(tx: Transaction, purchase: Purchase) -> PurchaseOpened:
+    return PurchaseOpened(
+        subject=str(purchase.id),
+        time=tx.now,
+        customer_id=str(purchase.customer_id),
+        product=purchase.product,
+        price=str(purchase.price_id),
+        plan=purchase.plan,
+        amount=purchase.amount,
+        currency=purchase.currency,
+        provider=purchase.provider,
+        contact=Contact(**purchase.contact),
+        parameters=purchase.parameters,
+        expires_at=purchase.expires_at,
+    )

@@ -1,0 +1,31 @@
+"""What billing's work and routes are given: made once in `app.py`, another set in tests."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from billing.providers import PaymentProvider, Providers
+from billing.settings import BillingSettings
+from keyturn.clock import Clock
+from keyturn.database import Database
+from keyturn.errors import GiveUp
+
+
+@dataclass(frozen=True)
+class BillingDeps:
+    database: Database
+    clock: Clock
+    settings: BillingSettings
+    providers: Providers
+
+    def provider(self, name: str) -> PaymentProvider:
+        """For work: dead at once where no key is set, and retried by an operator once one is."""
+        try:
+            return self.providers[name]
+        except KeyError:
+            raise GiveUp(f"no key for {name} is set") from None
+
+
+def get_deps(request: Request) -> BillingDeps:
+    deps: BillingDeps = request.app.state.deps
+    return deps

@@ -1,0 +1,78 @@
+"""What billing refuses, and how it says so.
+
+KeyturnError
+├── ImpossibleTransition   a state that cannot follow: refused, and recorded by whoever tried
+├── CatalogError           a catalogue that is not taken, with file and line
+└── Problem                an answer to a caller; the functions below make them
+"""
+
+from uuid import UUID
+
+from keyturn.errors import KeyturnError, Problem
+
+
+class ImpossibleTransition(KeyturnError):
+    def __init__(self, thing: str, current: str, wanted: str) -> None:
+        super().__init__(f"a {thing} that is {current} cannot become {wanted}")
+        self.thing, self.current, self.wanted = thing, current, wanted
+
+
+class CatalogError(KeyturnError):
+    """Every fault of the file at once, a line each: `catalog.yaml:12: ...`."""
+
+
+def unknown(what: str, value: str) -> Problem:
+    """`what`: product, plan, cycle, currency or coupon."""
+    return Problem(422, f"unknown_{what}", f"There is no {what} {value!r}.")
+
+
+def invalid_email(detail: str) -> Problem:
+    return Problem(422, "invalid_email", detail)
+
+
+def provider_not_available(provider: str) -> Problem:
+    return Problem(422, "provider_not_available", f"Payments through {provider} are not set up here.")
+
+
+def provider_unavailable(provider: str) -> Problem:
+    return Problem(503, "provider_unavailable", f"{provider} does not answer at the moment; try again.")
+
+
+def provider_refused(provider: str) -> Problem:
+    return Problem(502, "provider_refused", f"{provider} did not accept the request; an operator has to look.")
+
+
+def purchase_id_reused(purchase_id: UUID) -> Problem:
+    return Problem(409, "purchase_id_reused", f"Purchase {purchase_id} was opened with another request.")
+
+
+def purchase_unknown() -> Problem:
+    return Problem(404, "purchase_unknown", "There is no such purchase.")
+
+
+def payment_unknown() -> Problem:
+    return Problem(404, "payment_unknown", "There is no such payment.")
+
+
+def return_not_verified() -> Problem:
+    return Problem(422, "return_not_verified", "What the browser brought back does not belong to this purchase.")
+
+
+def already_paid(purchase_id: UUID) -> Problem:
+    return Problem(409, "already_paid", f"Purchase {purchase_id} is paid already.")
+
+
+def not_in_review() -> Problem:
+    return Problem(409, "not_in_review", "This payment is not waiting for a decision.")
+
+
+def not_refundable(detail: str) -> Problem:
+    return Problem(409, "not_refundable", detail)
+
+
+def refund_too_large(left: int, currency: str) -> Problem:
+    return Problem(422, "refund_too_large", f"Only {left} {currency} (minor units) can still go back.", left=left)
+
+
+def invalid_cursor() -> Problem:
+    return Problem(422, "invalid_cursor", "The cursor is not one that an earlier page gave.")

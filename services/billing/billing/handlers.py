@@ -1,0 +1,139 @@
+"""What billing hears and what it does. The tables at the end are its contents."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, cast
+
+from billing.checkout_ends import end_checkout
+from billing.deps import BillingDeps
+from billing.disputes import DisputeFact, book_dispute
+from billing.domain import DisputeState, MoneyFact
+from billing.payments import CLOSE_CHECKOUTS, purchase_id_in, record_payment, record_unplaced
+from billing.placing import PLACE_FACT, ask_provider, payment_of, purchase_of, wait_within_patience
+from billing.reconcile import LOOK, close_checkouts, look_at_purchase, reconcile
+from billing.refunds import SEND_REFUND, RefundFact, book_refund, refund_died, send_refund
+from billing.repository.purchases import checkout_by_refs, notice
+from keyturn.database import Transaction
+from keyturn.events import (
+    CheckoutExpired,
+    DisputeClosed,
+    FraudWarned,
+    PaymentActionRequired,
+    PaymentCaptured,
+    PaymentDisputed,
+    PaymentFailed,
+    PaymentRefunded,
+    ProviderFact,
+    RefundFailed,
+    read,
+)
+from keyturn.handling import Handler
+from keyturn.work import RetryPolicy, Work, WorkKind
+
+
+async def on_payment_captured(event: PaymentCaptured, tx: Transaction, *, asked: bool = False) -> None:
+    fact = MoneyFact(
+        provider=event.provider,
+        payment_key=event.payment_key,
+        amount=event.amount,
+        currency=event.currency,
+        livemode=event.livemode,
+        reference=event.reference,
+        refs=event.refs,
+    )
+    if await record_payment(tx, fact, "webhook"):
+        return
+    if purchase_id_in(event.reference):
+        wait_within_patience(tx, "purchase")
+        await record_unplaced(tx, fact, "webhook")
+    elif asked:
+        await record_unplaced(tx, fact, "webhook")
+    else:
+        ask_provider(event, tx)
+
+
+async def on_refund(event: PaymentRefunded | RefundFailed, tx: Transaction, *, asked: bool = False) -> None:
+    if payment := await payment_of(event, tx, asked=asked):
+        failed = isinstance(event, RefundFailed)
+        await book_refund(tx, payment, RefundFact(event.refund_id, event.amount, event.currency, failed=failed))
+
+
+async def on_payment_disputed(event: PaymentDisputed, tx: Transaction, *, asked: bool = False) -> None:
+    if payment := await payment_of(event, tx, asked=asked):
+        state: DisputeState = "inquiry" if event.inquiry else "open"
+        fact = DisputeFact(event.dispute_id, state, event.amount, event.currency, event.time, event.reason)
+        await book_dispute(tx, payment, fact)
+
+
+async def on_dispute_closed(event: DisputeClosed, tx: Transaction, *, asked: bool = False) -> None:
+    if payment := await payment_of(event, tx, asked=asked):
+        deducted = event.amount_deducted
+        fact = DisputeFact(event.dispute_id, event.outcome, deducted, event.currency, event.time, deducted=deducted)
+        await book_dispute(tx, payment, fact)
+
+
+async def on_fraud_warned(event: FraudWarned, tx: Transaction, *, asked: bool = False) -> None:
+    payment = await payment_of(event, tx, asked=asked)
+    if payment and payment.purchase_id:
+        detail = {"warning": event.warning_id, "kind": event.kind, "payment": str(payment.id)}
+        await notice(tx, payment.purchase_id, "fraud_warned", detail)
+
+
+async def on_payment_failed(event: PaymentFailed, tx: Transaction) -> None:
+    """A declined attempt is kept and changes nothing: the customer may try again on the same checkout."""
+    if purchase := await purchase_of(event, tx):
+        await notice(tx, purchase.id, "payment_failed", {"code": event.code, "final": event.final})
+        if event.final:
+            checkout = await checkout_by_refs(tx, event.provider, event.refs.values())
+            await end_checkout(tx, purchase, checkout, "failed", event.code)
+
+
+async def on_payment_action_required(event: PaymentActionRequired, tx: Transaction) -> None:
+    if purchase := await purchase_of(event, tx):
+        await notice(tx, purchase.id, "action_required", {})
+
+
+async def on_checkout_expired(event: CheckoutExpired, tx: Transaction) -> None:
+    if purchase := await purchase_of(event, tx):
+        checkout = await checkout_by_refs(tx, event.provider, event.refs.values())
+        await end_checkout(tx, purchase, checkout, "expired")
+
+
+async def place_fact(work: Work, deps: BillingDeps) -> None:
+    """Asks the provider what the ids of a fact belong to, since none of them is known here."""
+    event = cast("ProviderFact", read(work.payload["event"].encode()))
+    found = await deps.provider(event.provider).find(event.refs)
+    if found:
+        key = {"payment": found.payment_key} if found.payment_key else {}
+        refs = {**key, **found.refs, **event.refs}
+        event = event.model_copy(update={"reference": event.reference or found.reference, "refs": refs})
+    async with work.transaction("place_fact", finish=True) as tx:
+        await PLACED_BY_ASKING[type(event)](event, tx, asked=True)
+
+
+PLACED_BY_ASKING: Mapping[type[ProviderFact], Any] = {
+    PaymentCaptured: on_payment_captured,
+    PaymentRefunded: on_refund,
+    RefundFailed: on_refund,
+    PaymentDisputed: on_payment_disputed,
+    DisputeClosed: on_dispute_closed,
+    FraudWarned: on_fraud_warned,
+}
+
+HANDLERS: Mapping[type[ProviderFact], Handler[Any]] = {
+    **PLACED_BY_ASKING,
+    PaymentFailed: on_payment_failed,
+    PaymentActionRequired: on_payment_action_required,
+    CheckoutExpired: on_checkout_expired,
+}
+
+# A provider may be away for hours: work that asks it goes on for about a day before an operator has to act.
+_PATIENT = RetryPolicy(attempts=60, first=timedelta(seconds=2), cap=timedelta(minutes=30))
+
+WORK: Mapping[str, WorkKind[BillingDeps]] = {
+    "reconcile": WorkKind(reconcile, every=timedelta(minutes=1)),  # which purchases to look at
+    LOOK: WorkKind(look_at_purchase, retry=_PATIENT),  # what was paid for one purchase; is its time over?
+    PLACE_FACT: WorkKind(place_fact, retry=_PATIENT),  # to which purchase does a fact belong?
+    CLOSE_CHECKOUTS: WorkKind(close_checkouts, retry=_PATIENT),  # so that nobody pays twice
+    SEND_REFUND: WorkKind(send_refund, retry=_PATIENT, died=refund_died),
+}

@@ -1,0 +1,102 @@
+"""What operators do to money. Each act and the event that tells of it commit together."""
+
+from typing import Any
+from uuid import UUID
+
+from billing.deps import BillingDeps
+from billing.domain import MoneyFact, Payment, Purchase
+from billing.errors import already_paid, payment_unknown, purchase_unknown
+from billing.payments import decide, record_payment
+from billing.refunds import ask_for_refund
+from billing.repository.payments import get_payment, matched_payment
+from billing.repository.purchases import lock_purchase
+from keyturn.database import Transaction
+from keyturn.events import OperatorActed
+from keyturn.internal import Caller
+
+
+async def mark_paid(deps: BillingDeps, caller: Caller, purchase_id: UUID, reason: str) -> Purchase:
+    """Money that reached us in another way. Takes the same path as a webhook; a repetition changes nothing."""
+    async with deps.database.transaction("mark_paid") as tx:
+        purchase = await _locked(tx, purchase_id)
+        paid_by = await matched_payment(tx, purchase.id)
+        if paid_by and paid_by.provider == "operator":
+            return purchase
+        if paid_by:
+            raise already_paid(purchase.id)
+        before = {"status": purchase.state}
+        key = reference = str(purchase.id)
+        fact = MoneyFact("operator", key, purchase.amount, purchase.currency, purchase.livemode, reference)
+        await record_payment(tx, fact, "operator")
+        _tell(
+            tx,
+            caller,
+            "purchase.mark_paid",
+            str(purchase.id),
+            reason=reason,
+            before=before,
+            after={"status": purchase.state},
+        )
+        return purchase
+
+
+async def refund(deps: BillingDeps, caller: Caller, purchase_id: UUID, amount: int | None, reason: str) -> UUID:
+    """Asks for it; the provider is called by work. Returns the request's id."""
+    async with deps.database.transaction("ask_for_refund") as tx:
+        purchase = await _locked(tx, purchase_id)
+        request = await ask_for_refund(tx, purchase, await matched_payment(tx, purchase.id), amount)
+        after = {"refund_request": str(request), "amount": amount}
+        before = {"refunded": purchase.refunded}
+        _tell(tx, caller, "purchase.refund", str(purchase.id), reason=reason, before=before, after=after)
+        return request
+
+
+async def decide_payment(
+    deps: BillingDeps, caller: Caller, payment_id: UUID, *, match: bool, purchase_id: UUID | None, reason: str
+) -> Payment:
+    """`match`: with the named purchase, or the one that the money was placed with."""
+    async with deps.database.transaction("decide_payment") as tx:
+        payment = await get_payment(tx, payment_id)
+        if payment is None:
+            raise payment_unknown()
+        pays = (purchase_id or payment.purchase_id) if match else None
+        if match and pays is None:
+            raise purchase_unknown()
+        before = {"state": payment.state, "reason": payment.review_reason}
+        await decide(tx, payment, pays)
+        after = {"state": payment.state, "purchase_id": str(payment.purchase_id) if payment.purchase_id else None}
+        subject = after["purchase_id"]
+        _tell(tx, caller, "payment.decide", str(payment.id), reason=reason, before=before, after=after, subject=subject)
+        return payment
+
+
+async def _locked(tx: Transaction, purchase_id: UUID) -> Purchase:
+    purchase = await lock_purchase(tx, purchase_id)
+    if purchase is None:
+        raise purchase_unknown()
+    return purchase
+
+
+def _tell(
+    tx: Transaction,
+    caller: Caller,
+    action: str,
+    target: str,
+    *,
+    reason: str,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    subject: str | None = None,
+) -> None:
+    acted = OperatorActed(
+        subject=subject or target,
+        time=tx.now,
+        actor=caller.actor,
+        role=caller.role,
+        action=action,
+        target=target,
+        reason=reason,
+        before=before,
+        after=after,
+    )
+    tx.publish(acted)

@@ -1,0 +1,172 @@
+"""The one place where a payment is recorded, whoever found it: webhook, return page, reconciler or operator."""
+
+from uuid import UUID
+
+from billing.domain import MoneyFact, Payment, PaymentState, Purchase, ReviewReason, Verdict, judge
+from billing.entitlements import settle
+from billing.errors import not_in_review, purchase_unknown
+from billing.repository.payments import (
+    add_payment,
+    add_refs,
+    matched_payment,
+    payment_by_key,
+    payment_by_refs,
+)
+from billing.repository.purchases import checkout_by_refs, checkouts_of, lock_purchase
+from keyturn.database import Transaction
+from keyturn.events import FoundBy, PaymentNeedsReview, PurchasePaid, uuid7
+
+CLOSE_CHECKOUTS = "close_checkouts"
+
+
+async def record_payment(tx: Transaction, fact: MoneyFact, found_by: FoundBy) -> Payment | None:
+    """Unique on (provider, payment key): the first to find it books it, all others change nothing.
+
+    None: no purchase of it can be seen. The caller then waits, asks the provider, or calls `record_unplaced`.
+    """
+    known = await payment_by_key(tx, fact.provider, fact.payment_key)
+    if known and not known.may_be_placed_again:
+        await add_refs(tx, known, fact.refs)
+        return known
+    named = purchase_id_in(fact.reference)
+    purchase = await _lock_purchase_of(tx, fact, named)
+    if purchase is None:
+        return None
+    known = await payment_by_key(tx, fact.provider, fact.payment_key)  # again, now that nobody else can book it
+    if known and not known.may_be_placed_again:
+        await add_refs(tx, known, fact.refs)
+        return known
+    paid_by = await matched_payment(tx, purchase.id)
+    verdict = judge(fact, purchase, named=named, already_paid=paid_by is not None)
+    payment = known or await _new(tx, fact, found_by, verdict, purchase.id)
+    if payment is None:
+        return await payment_by_key(tx, fact.provider, fact.payment_key)
+    await add_refs(tx, payment, fact.refs)
+    await _place(tx, payment, verdict, purchase, found_by)
+    return payment
+
+
+async def record_unplaced(tx: Transaction, fact: MoneyFact, found_by: FoundBy) -> None:
+    """Money without a purchase: `review` where it carries our reference, else `foreign`. Nothing follows from it."""
+    ours = purchase_id_in(fact.reference) is not None
+    verdict = Verdict("review", "unknown_purchase") if ours else Verdict("foreign")
+    payment = await _new(tx, fact, found_by, verdict, None)
+    if payment and verdict.reason:
+        tx.publish(_needs_review(tx, payment, verdict.reason, None))
+
+
+async def decide(tx: Transaction, payment: Payment, pays: UUID | None) -> None:
+    """An operator's word on money in review: it `pays` this purchase, or (None) it is not ours."""
+    purchase = await lock_purchase(tx, pays) if pays else None
+    if pays and purchase is None:
+        raise purchase_unknown()
+    await tx.session.refresh(payment, with_for_update=True)  # the purchase first, as everywhere
+    if payment.state != "review":
+        raise not_in_review()
+    if purchase is None:
+        payment.move_to("foreign")
+        return
+    state: PaymentState = "surplus" if await matched_payment(tx, purchase.id) else "matched"
+    await _place(tx, payment, Verdict(state), purchase, "operator")
+
+
+def purchase_id_in(reference: str | None) -> UUID | None:
+    """Other systems on the same account write references too: what is no id of ours is none."""
+    try:
+        return UUID(reference) if reference else None
+    except ValueError:
+        return None
+
+
+async def _lock_purchase_of(tx: Transaction, fact: MoneyFact, named: UUID | None) -> Purchase | None:
+    """By the provider's ids first: they are ours if we stored them, whatever the reference claims."""
+    if checkout := await checkout_by_refs(tx, fact.provider, fact.refs.values()):
+        return await lock_purchase(tx, checkout.purchase_id)
+    if named and (purchase := await lock_purchase(tx, named)):
+        return purchase
+    related = await payment_by_refs(tx, fact.provider, fact.refs)
+    return await lock_purchase(tx, related.purchase_id) if related and related.purchase_id else None
+
+
+async def _new(
+    tx: Transaction, fact: MoneyFact, found_by: FoundBy, verdict: Verdict, purchase_id: UUID | None
+) -> Payment | None:
+    payment = Payment(
+        id=uuid7(),
+        provider=fact.provider,
+        payment_key=fact.payment_key,
+        amount=fact.amount,
+        currency=fact.currency,
+        livemode=fact.livemode,
+        state=verdict.state,
+        review_reason=verdict.reason,
+        found_by=found_by,
+        refs=dict(fact.refs),
+        reference=fact.reference,
+        purchase_id=purchase_id,
+        recorded_at=tx.now,
+    )
+    if not await add_payment(tx, payment):
+        return None
+    stored = await payment_by_key(tx, fact.provider, fact.payment_key)
+    if stored:
+        await add_refs(tx, stored, fact.refs)
+    return stored
+
+
+async def _place(tx: Transaction, payment: Payment, verdict: Verdict, purchase: Purchase, by: FoundBy) -> None:
+    payment.move_to(verdict.state)
+    payment.purchase_id, payment.review_reason = purchase.id, verdict.reason
+    if verdict.reason:
+        tx.publish(_needs_review(tx, payment, verdict.reason, purchase))
+        return
+    await _close_checkouts(tx, purchase, payment)
+    if verdict.state == "matched":
+        purchase.move_to("paid", tx.now)
+        tx.publish(_paid(tx, purchase, payment, by))
+        await settle(tx, purchase, payment)
+
+
+async def _close_checkouts(tx: Transaction, purchase: Purchase, payment: Payment) -> None:
+    """What was paid is asked no more; what could still be paid is closed, or the customer might pay twice."""
+    others = False
+    for checkout in await checkouts_of(tx, purchase.id):
+        if checkout.provider_id in payment.refs.values():
+            checkout.move_to("paid")
+            checkout.next_look_at = None
+        others |= checkout.state == "open"  # one that is being opened is closed by whoever stores it
+    if others:
+        tx.schedule(CLOSE_CHECKOUTS, str(purchase.id), subject=str(purchase.id))
+
+
+def _paid(tx: Transaction, purchase: Purchase, payment: Payment, found_by: FoundBy) -> PurchasePaid:
+    return PurchasePaid(
+        subject=str(purchase.id),
+        time=tx.now,
+        customer_id=str(purchase.customer_id),
+        product=purchase.product,
+        plan=purchase.plan,
+        amount=payment.amount,
+        currency=payment.currency,
+        provider=payment.provider if payment.provider in {"stripe", "razorpay"} else None,
+        payment_id=str(payment.id),
+        payment_key=payment.payment_key,
+        found_by=found_by,
+    )
+
+
+def _needs_review(
+    tx: Transaction, payment: Payment, reason: ReviewReason, purchase: Purchase | None
+) -> PaymentNeedsReview:
+    return PaymentNeedsReview(
+        subject=str(purchase.id if purchase else payment.reference),
+        time=tx.now,
+        payment_id=str(payment.id),
+        provider=payment.provider,
+        payment_key=payment.payment_key,
+        reason=reason,
+        amount=payment.amount,
+        currency=payment.currency,
+        expected_amount=purchase.amount if purchase else None,
+        expected_currency=purchase.currency if purchase else None,
+    )

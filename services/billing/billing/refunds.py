@@ -1,0 +1,117 @@
+"""Refunds: booked once per provider refund id, booked back when they fail, and asked for by operators."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from billing.deps import BillingDeps
+from billing.domain import Payment, Purchase, Refund, RefundRequest, standing
+from billing.entitlements import settle
+from billing.errors import not_refundable, refund_too_large
+from billing.providers import PaymentRefs
+from billing.repository.payments import add, get_payment, refund_by_id, refund_request, refunds_of, requested
+from billing.repository.purchases import lock_purchase_of
+from keyturn.database import Transaction
+from keyturn.errors import GiveUp
+from keyturn.events import PurchaseRefunded, uuid7
+from keyturn.work import Work
+
+SEND_REFUND = "send_refund"
+
+
+@dataclass(frozen=True)
+class RefundFact:
+    """One refund as the provider tells of it. `failed`: the money did not leave."""
+
+    refund_id: str
+    amount: int
+    currency: str
+    failed: bool = False
+
+
+async def book_refund(tx: Transaction, payment: Payment, fact: RefundFact) -> None:
+    """Facts of one refund come doubled and in any order; that it failed is final."""
+    if fact.currency != payment.currency:
+        raise GiveUp(f"refund {fact.refund_id} is in {fact.currency}, its payment in {payment.currency}")
+    purchase = await lock_purchase_of(tx, payment)
+    refund = await refund_by_id(tx, payment.provider, fact.refund_id)
+    stood = refund is not None and not refund.failed
+    if refund is None:
+        refund = _refund(tx, payment, fact)
+        add(tx, refund)
+    refund.failed = refund.failed or fact.failed
+    stands = not refund.failed
+    if stood != stands and purchase and payment.state == "matched":
+        await settle(tx, purchase, payment)
+        tx.publish(_refunded(tx, purchase, payment, refund))
+
+
+async def ask_for_refund(tx: Transaction, purchase: Purchase, payment: Payment | None, amount: int | None) -> UUID:
+    """Called with the purchase locked. The refund itself is work: the provider is asked after this has committed."""
+    if payment is None or payment.provider not in {"stripe", "razorpay"}:
+        raise not_refundable("Nothing was paid through a provider.")
+    left = payment.amount - standing(await refunds_of(tx, [payment.id])) - await requested(tx, payment.id)
+    wanted = left if amount is None else amount
+    if not 0 < wanted <= left:
+        raise refund_too_large(left, payment.currency)
+    request = RefundRequest(
+        id=uuid7(), purchase_id=purchase.id, payment_id=payment.id, amount=wanted, requested_at=tx.now
+    )
+    add(tx, request)
+    tx.schedule(SEND_REFUND, str(request.id), subject=str(purchase.id))
+    return request.id
+
+
+async def send_refund(work: Work, deps: BillingDeps) -> None:
+    """The request's id is the idempotency key, so that a repetition after a crash sends nothing twice."""
+    async with work.transaction("read_refund") as tx:
+        request = await refund_request(tx, UUID(work.key))
+        payment = await get_payment(tx, request.payment_id) if request else None
+    if request is None or payment is None or request.state != "requested":
+        return
+    refs = PaymentRefs(payment.payment_key, payment.currency, payment.refs)
+    result = await deps.provider(payment.provider).refund(refs, request.amount, key=str(request.id))
+    fact = RefundFact(result.refund_id, result.amount, result.currency, failed=result.status == "failed")
+    async with work.transaction("book_refund", finish=True) as tx:
+        await _answered(tx, request.id, fact)
+
+
+async def refund_died(work: Work, error: BaseException, tx: Transaction) -> None:  # noqa: ARG001 - the callback's shape
+    """No provider took it: the amount may be asked for again."""
+    if request := await refund_request(tx, UUID(work.key)):
+        request.state = "failed"
+
+
+async def _answered(tx: Transaction, request_id: UUID, fact: RefundFact) -> None:
+    request = await refund_request(tx, request_id)
+    payment = await get_payment(tx, request.payment_id) if request else None
+    if request is None or payment is None:
+        return
+    await book_refund(tx, payment, fact)  # locks the purchase; harmless where the webhook was faster
+    request.refund_id = fact.refund_id
+    request.state = "failed" if fact.failed else "sent"
+
+
+def _refund(tx: Transaction, payment: Payment, fact: RefundFact) -> Refund:
+    return Refund(
+        id=uuid7(),
+        provider=payment.provider,
+        refund_id=fact.refund_id,
+        payment_id=payment.id,
+        amount=fact.amount,
+        currency=fact.currency,
+        failed=fact.failed,
+        booked_at=tx.now,
+    )
+
+
+def _refunded(tx: Transaction, purchase: Purchase, payment: Payment, refund: Refund) -> PurchaseRefunded:
+    return PurchaseRefunded(
+        subject=str(purchase.id),
+        time=tx.now,
+        refund_id=refund.refund_id,
+        amount=refund.amount,
+        refunded=purchase.refunded,
+        currency=refund.currency,
+        full=purchase.refunded >= payment.amount,
+        reversed=refund.failed,
+    )

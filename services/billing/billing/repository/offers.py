@@ -1,0 +1,150 @@
+"""The catalogue in the database: loaded at start, read by checkouts. Prices are replaced there, never changed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from billing.catalog import Catalog, Plan, Product
+from billing.policy import Policy
+from billing.tables import plans, prices, products
+from keyturn.database import Transaction
+from keyturn.events import uuid7
+
+_LOADING = 0x6B74_0001  # advisory lock: replicas that start together load one after another
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One price of one plan, as somebody can buy it today."""
+
+    product: str
+    plan: str
+    key: int | None
+    price_id: UUID
+    cycle: str
+    currency: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a plan gives, and the policy of its product."""
+
+    title: str
+    blueprint: str
+    limits: dict[str, Any]
+    policy: Policy
+
+
+async def load_catalog(tx: Transaction, catalog: Catalog) -> None:
+    """Makes the database say what the catalogue says. What is no longer in it stays for those who bought it."""
+    await tx.session.execute(select(func.pg_advisory_xact_lock(_LOADING)))
+    await tx.session.execute(update(products).values(active=False, is_default=False).where(products.c.active))
+    await tx.session.execute(update(plans).values(active=False, key=None).where(plans.c.active))
+    wanted: set[UUID] = set()
+    for slug, product in catalog.products.items():
+        await _put_product(tx, slug, product, is_default=slug == catalog.default)
+        for position, (plan_slug, plan) in enumerate(product.plans.items()):
+            await _put_plan(tx, slug, plan_slug, plan, position)
+            wanted |= await _put_prices(tx, plan_slug, plan)
+    gone = update(prices).where(prices.c.active, prices.c.id.not_in(wanted))
+    await tx.session.execute(gone.values(active=False, replaced_at=tx.now))
+
+
+async def _put_product(tx: Transaction, slug: str, product: Product, *, is_default: bool) -> None:
+    values = {
+        "name": product.name,
+        "description": product.description,
+        "blueprint": product.blueprint,
+        "policy": product.policy.model_dump(),
+        "is_default": is_default,
+        "active": True,
+    }
+    statement = insert(products).values(slug=slug, **values)
+    await tx.session.execute(statement.on_conflict_do_update(index_elements=["slug"], set_=values))
+
+
+async def _put_plan(tx: Transaction, product: str, slug: str, plan: Plan, position: int) -> None:
+    values = {
+        "product": product,
+        "key": plan.key,
+        "name": plan.name,
+        "limits": plan.limits,
+        "position": position,
+        "active": True,
+    }
+    statement = insert(plans).values(slug=slug, **values)
+    await tx.session.execute(statement.on_conflict_do_update(index_elements=["slug"], set_=values))
+
+
+async def _put_prices(tx: Transaction, plan_slug: str, plan: Plan) -> set[UUID]:
+    found = await tx.session.execute(select(prices).where(prices.c.plan == plan_slug, prices.c.active))
+    on_offer = {(row.cycle, row.currency): row for row in found}
+    kept: set[UUID] = set()
+    for position, price in enumerate(plan.prices):
+        row = on_offer.get((price.cycle, price.currency))
+        if row and row.amount == price.amount:
+            await tx.session.execute(update(prices).where(prices.c.id == row.id).values(position=position))
+            kept.add(row.id)
+            continue
+        if row:
+            replaced = update(prices).where(prices.c.id == row.id).values(active=False, replaced_at=tx.now)
+            await tx.session.execute(replaced)
+        new = {"id": uuid7(), "plan": plan_slug, "position": position, "active": True, "created_at": tx.now}
+        await tx.session.execute(insert(prices).values(**new, **price.model_dump()))
+        kept.add(new["id"])  # type: ignore[arg-type] # the dict's values have several types
+    return kept
+
+
+async def offers(tx: Transaction, *, product: str | None, plan: str | None) -> list[Offer]:
+    """The prices of one plan: the named one, or the first of the named or default product. Empty: no such thing."""
+    statement = _offers().order_by(plans.c.position, prices.c.position)
+    if plan:
+        by_key = plans.c.key == int(plan) if plan.isdecimal() and len(plan) < 10 else plans.c.slug == plan
+        statement = statement.where(by_key)
+    if product:
+        statement = statement.where(products.c.slug == product)
+    if not (plan or product):
+        statement = statement.where(products.c.is_default)
+    found = [_offer(row) for row in await tx.session.execute(statement.limit(100))]
+    return [offer for offer in found if offer.plan == found[0].plan]
+
+
+async def product_exists(tx: Transaction, slug: str) -> bool:
+    statement = select(products.c.slug).where(products.c.slug == slug, products.c.active)
+    return await tx.session.scalar(statement) is not None
+
+
+async def all_offers(tx: Transaction) -> Sequence[Any]:
+    """Everything on offer, for the price list."""
+    columns = (products.c.slug, products.c.name, products.c.description, products.c.is_default)
+    labelled = [column.label(f"product_{column.name}") for column in columns]
+    statement = _offers(*labelled, plans.c.limits).order_by(products.c.slug, plans.c.position, prices.c.position)
+    return list(await tx.session.execute(statement.limit(2000)))
+
+
+async def terms(tx: Transaction, plan: str) -> Terms:
+    names = (products.c.name.label("product_name"), plans.c.name.label("plan_name"))
+    statement = select(products.c.blueprint, plans.c.limits, products.c.policy, *names).join_from(plans, products)
+    row = (await tx.session.execute(statement.where(plans.c.slug == plan))).one()
+    return Terms(_title(row), row.blueprint, row.limits, Policy.model_validate(row.policy))
+
+
+def _offers(*more: Any) -> Select[Any]:
+    columns = (prices.c.id, prices.c.plan, prices.c.cycle, prices.c.currency, prices.c.amount)
+    names = (products.c.slug.label("product"), products.c.name.label("product_name"), plans.c.name.label("plan_name"))
+    statement = select(*columns, *names, plans.c.key, *more).join_from(prices, plans).join(products)
+    return statement.where(prices.c.active, plans.c.active, products.c.active)
+
+
+def _offer(row: Any) -> Offer:
+    return Offer(row.product, row.plan, row.key, row.id, row.cycle, row.currency, row.amount)
+
+
+def _title(row: Any) -> str:
+    """What the payment page calls it."""
+    return f"{row.product_name}, {row.plan_name}"

@@ -1,0 +1,115 @@
+"""Customers, purchases, checkouts, entitlements, and what was noticed about them."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert as plain_insert
+from sqlalchemy import select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from billing.domain import Checkout, Customer, Entitlement, Payment, Purchase, PurchaseState
+from billing.tables import checkouts, customers, notices, purchases
+from keyturn.database import Transaction
+from keyturn.events import Contact, uuid7
+
+Position = tuple[datetime, UUID]  # of the last row of a page
+
+
+async def customer_of(tx: Transaction, email: str, contact: Contact) -> Customer:
+    """Found by the one spelling of the address, or made. The unique constraint decides between two at once."""
+    known = contact.model_dump(include={"name", "locale", "timezone"})
+    values = {"id": uuid7(), "email": email, "created_at": tx.now, **known}
+    await tx.session.execute(insert(customers).values(**values).on_conflict_do_nothing(index_elements=["email"]))
+    return (await tx.session.scalars(select(Customer).where(customers.c.email == email))).one()
+
+
+async def add_purchase(tx: Transaction, purchase: Purchase) -> bool:
+    """False where the id is taken: another request opened it, and has committed by the time this returns."""
+    names = [column.name for column in purchases.c]
+    statement = insert(purchases).values({name: getattr(purchase, name) for name in names})
+    done = await tx.session.execute(statement.on_conflict_do_nothing().returning(purchases.c.id))
+    return done.first() is not None
+
+
+async def get_purchase(tx: Transaction, purchase_id: UUID) -> Purchase | None:
+    return (await tx.session.scalars(select(Purchase).where(purchases.c.id == purchase_id))).one_or_none()
+
+
+async def lock_purchase(tx: Transaction, purchase_id: UUID) -> Purchase | None:
+    """Whoever changes money of a purchase holds its row, and takes it before any other: one at a time, no deadlock."""
+    statement = select(Purchase).where(purchases.c.id == purchase_id).with_for_update()
+    return (await tx.session.scalars(statement.execution_options(populate_existing=True))).one_or_none()
+
+
+async def lock_purchase_of(tx: Transaction, payment: Payment) -> Purchase | None:
+    """Locks the payment's purchase, then the payment, and reads both anew. None: it belongs to no purchase (yet)."""
+    purchase = await lock_purchase(tx, payment.purchase_id) if payment.purchase_id else None
+    await tx.session.refresh(payment, with_for_update=True)
+    return purchase if purchase and payment.purchase_id == purchase.id else None
+
+
+async def list_purchases(
+    tx: Transaction, *, state: PurchaseState | None, email: str | None, after: Position | None, limit: int
+) -> list[Purchase]:
+    """Newest first."""
+    statement = select(Purchase).order_by(purchases.c.opened_at.desc(), purchases.c.id.desc())
+    if state:
+        statement = statement.where(purchases.c.state == state)
+    if email:
+        customer = select(customers.c.id).where(customers.c.email == email).scalar_subquery()
+        statement = statement.where(purchases.c.customer_id == customer)
+    if after:
+        statement = statement.where(tuple_(purchases.c.opened_at, purchases.c.id) < after)
+    return list(await tx.session.scalars(statement.limit(limit)))
+
+
+async def checkouts_of(tx: Transaction, purchase_id: UUID) -> list[Checkout]:
+    statement = select(Checkout).where(checkouts.c.purchase_id == purchase_id).order_by(checkouts.c.attempt)
+    return list(await tx.session.scalars(statement.execution_options(populate_existing=True)))
+
+
+async def checkout_by_refs(tx: Transaction, provider: str, refs: Iterable[str]) -> Checkout | None:
+    statement = select(Checkout).where(checkouts.c.provider == provider, checkouts.c.provider_id.in_(list(refs)))
+    return (await tx.session.scalars(statement.limit(1).execution_options(populate_existing=True))).one_or_none()
+
+
+async def purchases_to_look_at(tx: Transaction, limit: int) -> list[UUID]:
+    """Purchases of which a provider may know more than we do, longest due first."""
+    due = checkouts.c.next_look_at <= tx.now
+    statement = select(checkouts.c.purchase_id).where(due).order_by(checkouts.c.next_look_at).limit(limit)
+    return list(dict.fromkeys(await tx.session.scalars(statement)))
+
+
+async def purchases_to_expire(tx: Transaction, before: datetime, limit: int) -> list[UUID]:
+    """Purchases that nobody paid in time and that no look will close: their checkout was never opened."""
+    looked_at = select(checkouts.c.id).where(
+        checkouts.c.purchase_id == purchases.c.id, checkouts.c.next_look_at.is_not(None)
+    )
+    statement = select(purchases.c.id).where(
+        purchases.c.state == "pending", purchases.c.expires_at <= before, ~looked_at.exists()
+    )
+    return list(await tx.session.scalars(statement.order_by(purchases.c.expires_at).limit(limit)))
+
+
+async def put_off_looks(tx: Transaction, purchase_ids: Iterable[UUID], until: datetime) -> None:
+    """Nobody schedules another look before `until`: the one under way settles when the next is due."""
+    due = checkouts.c.purchase_id.in_(list(purchase_ids)), checkouts.c.next_look_at <= tx.now
+    await tx.session.execute(update(checkouts).where(*due).values(next_look_at=until))
+
+
+async def entitlement_of(tx: Transaction, purchase_id: UUID) -> Entitlement | None:
+    return await tx.session.get(Entitlement, purchase_id)
+
+
+async def notice(tx: Transaction, purchase_id: UUID, kind: str, detail: dict[str, Any]) -> None:
+    """Keeps what was told about a purchase and changed nothing."""
+    values = {"id": uuid7(), "purchase_id": purchase_id, "kind": kind, "detail": detail, "recorded_at": tx.now}
+    await tx.session.execute(plain_insert(notices).values(**values))
+
+
+async def notices_of(tx: Transaction, purchase_id: UUID, limit: int = 100) -> list[dict[str, Any]]:
+    columns = (notices.c.kind, notices.c.detail, notices.c.recorded_at)
+    statement = select(*columns).where(notices.c.purchase_id == purchase_id).order_by(notices.c.recorded_at)
+    return [dict(row._mapping) for row in await tx.session.execute(statement.limit(limit))]  # noqa: SLF001 - public API

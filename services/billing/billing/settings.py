@@ -1,0 +1,45 @@
+"""The settings of billing. It alone holds the payment providers' keys."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from keyturn.settings import ServiceSettings
+
+
+class BillingSettings(ServiceSettings):
+    port: int = Field(default=8001, validation_alias="BILLING_PORT", description="The port that billing listens on")
+    database_url: str = Field(
+        validation_alias="BILLING_DATABASE_URL",
+        repr=False,
+        examples=["postgresql://billing:change-me@127.0.0.1:5432/billing"],
+        description="Billing's own database",
+    )
+    stripe_secret_key: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="STRIPE_SECRET_KEY",
+        description="Stripe's secret API key (sk_test_..., sk_live_...). Empty: nothing is sold through Stripe",
+    )
+    stripe_api_base: str = Field(
+        default="https://api.stripe.com",
+        validation_alias="STRIPE_API_BASE",
+        description="Where Stripe's API is; the sandbox puts its stand-in here",
+    )
+    razorpay_key_id: str = Field(
+        default="",
+        validation_alias="RAZORPAY_KEY_ID",
+        description="Razorpay's key id (rzp_test_..., rzp_live_...); customers' browsers see it",
+    )
+    razorpay_key_secret: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="RAZORPAY_KEY_SECRET",
+        description="Razorpay's key secret. Empty: nothing is sold through Razorpay",
+    )
+    razorpay_api_base: str = Field(
+        default="https://api.razorpay.com",
+        validation_alias="RAZORPAY_API_BASE",
+        description="Where Razorpay's API is; the sandbox puts its stand-in here",
+    )
+    catalog: Path = Field(
+        default=Path("catalog.yaml"), validation_alias="CATALOG", description="The file that says what is sold"
+    )

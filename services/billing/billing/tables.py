@@ -1,0 +1,268 @@
+"""The tables of billing, and which class of `domain.py` each row is. Only `repository` imports this."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import registry
+
+from billing import domain
+from keyturn.database import new_metadata
+
+metadata = new_metadata()
+
+
+def _id(name: str = "id") -> Column[object]:
+    return Column(name, Uuid, primary_key=True)
+
+
+def _text(name: str, *, null: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=null)
+
+
+def _json(name: str) -> Column[object]:
+    return Column(name, JSONB, nullable=False)
+
+
+def _when(name: str, *, null: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=null)
+
+
+def _amount(name: str = "amount") -> Column[int]:
+    return Column(name, BigInteger, nullable=False)
+
+
+def _of(name: str, other: str, *, null: bool = False) -> Column[object]:
+    return Column(name, ForeignKey(other), nullable=null)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False)
+
+
+products = Table(
+    "products",
+    metadata,
+    Column("slug", Text, primary_key=True),
+    _text("name"),
+    _text("description"),
+    _text("blueprint"),
+    _json("policy"),
+    _flag("is_default"),
+    _flag("active"),
+    Index("one_default_product", "is_default", unique=True, postgresql_where=text("is_default")),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("slug", Text, primary_key=True),
+    _of("product", "products.slug"),
+    Column("key", Integer, nullable=True, unique=True),  # the documented integer
+    _text("name"),
+    _json("limits"),
+    Column("position", Integer, nullable=False),  # the first plan of a product is its default
+    _flag("active"),
+)
+
+prices = Table(
+    "prices",
+    metadata,
+    _id(),
+    _of("plan", "plans.slug"),
+    _text("cycle"),
+    _text("currency"),
+    _amount(),
+    Column("position", Integer, nullable=False),
+    _flag("active"),
+    _when("created_at"),
+    _when("replaced_at", null=True),
+    # A price that people bought is never changed: another amount is another row, and one of them is on offer.
+    Index("one_active_price", "plan", "cycle", "currency", unique=True, postgresql_where=text("active")),
+)
+
+customers = Table(
+    "customers",
+    metadata,
+    _id(),
+    Column("email", Text, nullable=False, unique=True),
+    _text("name", null=True),
+    _text("locale", null=True),
+    _text("timezone", null=True),
+    _when("created_at"),
+)
+
+purchases = Table(
+    "purchases",
+    metadata,
+    _id(),
+    _of("customer_id", "customers.id"),
+    _of("product", "products.slug"),
+    _of("plan", "plans.slug"),
+    _of("price_id", "prices.id"),
+    _text("cycle"),
+    _amount(),
+    _text("currency"),
+    _text("provider", null=True),
+    _flag("livemode"),
+    _json("contact"),
+    _json("parameters"),
+    _text("success_url"),
+    _text("cancel_url"),
+    _text("request_hash"),
+    _when("opened_at"),
+    _when("expires_at"),
+    _text("state"),
+    _when("state_since"),
+    _amount("refunded"),
+    Index("purchases_by_time", "opened_at", "id"),
+    Index("purchases_by_state", "state", "opened_at", "id"),
+    Index("purchases_by_customer", "customer_id", "opened_at", "id"),
+    Index("purchases_to_expire", "expires_at", postgresql_where=text("state = 'pending'")),
+)
+
+checkouts = Table(
+    "checkouts",
+    metadata,
+    _id(),
+    _of("purchase_id", "purchases.id"),
+    Column("attempt", Integer, nullable=False),
+    _text("provider"),
+    _text("state"),
+    _text("provider_id", null=True),
+    _text("url", null=True),
+    _json("client"),
+    _when("opened_at"),
+    _when("expires_at"),
+    Column("looks", Integer, nullable=False),
+    _when("next_look_at", null=True),
+    UniqueConstraint("purchase_id", "attempt"),
+    UniqueConstraint("provider", "provider_id"),
+    Index("checkouts_to_look_at", "next_look_at", postgresql_where=text("next_look_at IS NOT NULL")),
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    _id(),
+    _text("provider"),
+    _text("payment_key"),
+    _amount(),
+    _text("currency"),
+    Column("livemode", Boolean, nullable=True),
+    _text("state"),
+    _text("found_by"),
+    _json("refs"),
+    _text("reference", null=True),
+    _of("purchase_id", "purchases.id", null=True),
+    _text("review_reason", null=True),
+    _when("recorded_at"),
+    UniqueConstraint("provider", "payment_key"),  # rule 5: one record, whoever finds the payment
+    # Rule 4: a purchase is activated once, whatever arrives.
+    Index("one_matched_payment", "purchase_id", unique=True, postgresql_where=text("state = 'matched'")),
+    Index("payments_by_purchase", "purchase_id"),
+    Index("payments_by_state", "state", "recorded_at", "id"),
+)
+
+payment_refs = Table(
+    "payment_refs",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    _of("payment_id", "payments.id"),
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    _id(),
+    _text("provider"),
+    _text("refund_id"),
+    Column("payment_id", ForeignKey("payments.id"), nullable=False, index=True),
+    _amount(),
+    _text("currency"),
+    _flag("failed"),
+    _when("booked_at"),
+    UniqueConstraint("provider", "refund_id"),
+)
+
+refund_requests = Table(
+    "refund_requests",
+    metadata,
+    _id(),
+    Column("purchase_id", ForeignKey("purchases.id"), nullable=False, index=True),
+    Column("payment_id", ForeignKey("payments.id"), nullable=False, index=True),
+    _amount(),
+    _text("state"),
+    _text("refund_id", null=True),
+    _when("requested_at"),
+)
+
+disputes = Table(
+    "disputes",
+    metadata,
+    _id(),
+    _text("provider"),
+    _text("dispute_id"),
+    Column("payment_id", ForeignKey("payments.id"), nullable=False, index=True),
+    _text("state"),
+    _amount(),
+    _text("currency"),
+    _text("reason", null=True),
+    _amount("deducted"),
+    _when("told_at"),
+    UniqueConstraint("provider", "dispute_id"),
+)
+
+entitlements = Table(
+    "entitlements",
+    metadata,
+    Column("purchase_id", ForeignKey("purchases.id"), primary_key=True),
+    Column("version", Integer, nullable=False),
+    _text("wanted"),
+    _json("reasons"),
+    _text("product"),
+    _text("plan"),
+    _text("blueprint"),
+    _json("parameters"),
+    _json("limits"),
+    _json("contact"),
+    _when("delete_after", null=True),
+    _when("changed_at"),
+)
+
+# What was told about a purchase and changed nothing: a declined attempt, a warning, a refused transition.
+notices = Table(
+    "notices",
+    metadata,
+    _id(),
+    Column("purchase_id", ForeignKey("purchases.id"), nullable=False),
+    _text("kind"),
+    _json("detail"),
+    _when("recorded_at"),
+    Index("notices_by_purchase", "purchase_id", "recorded_at"),
+)
+
+_mapper = registry(metadata=metadata)
+for _class, _table in (
+    (domain.Customer, customers),
+    (domain.Purchase, purchases),
+    (domain.Checkout, checkouts),
+    (domain.Payment, payments),
+    (domain.Refund, refunds),
+    (domain.RefundRequest, refund_requests),
+    (domain.Dispute, disputes),
+    (domain.Entitlement, entitlements),
+):
+    _mapper.map_imperatively(_class, _table)

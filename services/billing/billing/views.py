@@ -1,0 +1,159 @@
+"""How purchases, payments and prices look in answers."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from billing.checkout import Opening
+from billing.domain import Checkout, Dispute, Entitlement, Payment, Purchase, Refund, RefundRequest
+
+JSON = dict[str, Any]
+
+
+def opening(opened: Opening) -> JSON:
+    """What the browser needs to pay, and nothing that must not reach it."""
+    purchase, checkout = opened.purchase, opened.checkout
+    answer: JSON = {
+        "purchase_id": str(purchase.id),
+        "amount": purchase.amount,
+        "currency": purchase.currency,
+        "product": purchase.product,
+        "plan": purchase.plan,
+        "price": str(purchase.price_id),
+        "provider": purchase.provider,
+        "status": purchase.state,
+        "expires_at": purchase.expires_at,
+    }
+    if checkout and not purchase.is_paid:
+        answer |= checkout.client
+        answer |= {"url": checkout.url} if checkout.url else {}
+        answer |= {"expires_at": checkout.expires_at}
+        answer |= {"prefill": {"name": purchase.contact.get("name"), "email": purchase.contact["email"]}}
+    return answer
+
+
+def purchase(found: Purchase) -> JSON:
+    return {
+        "id": str(found.id),
+        "customer_id": str(found.customer_id),
+        "email": found.contact["email"],
+        "name": found.contact.get("name"),
+        "product": found.product,
+        "plan": found.plan,
+        "price": str(found.price_id),
+        "cycle": found.cycle,
+        "amount": found.amount,
+        "currency": found.currency,
+        "refunded": found.refunded,
+        "provider": found.provider,
+        "livemode": found.livemode,
+        "status": found.state,
+        "status_since": found.state_since,
+        "created_at": found.opened_at,
+        "expires_at": found.expires_at,
+        "parameters": found.parameters,
+    }
+
+
+def checkout(found: Checkout) -> JSON:
+    return {
+        "attempt": found.attempt,
+        "provider": found.provider,
+        "provider_id": found.provider_id,
+        "state": found.state,
+        "opened_at": found.opened_at,
+        "expires_at": found.expires_at,
+        "next_look_at": found.next_look_at,
+    }
+
+
+def payment(found: Payment) -> JSON:
+    return {
+        "id": str(found.id),
+        "purchase_id": str(found.purchase_id) if found.purchase_id else None,
+        "reference": found.reference,
+        "provider": found.provider,
+        "payment_key": found.payment_key,
+        "refs": found.refs,
+        "amount": found.amount,
+        "currency": found.currency,
+        "livemode": found.livemode,
+        "state": found.state,
+        "review_reason": found.review_reason,
+        "found_by": found.found_by,
+        "recorded_at": found.recorded_at,
+    }
+
+
+def refund(found: Refund) -> JSON:
+    return {
+        "refund_id": found.refund_id,
+        "payment_id": str(found.payment_id),
+        "amount": found.amount,
+        "currency": found.currency,
+        "state": "failed" if found.failed else "booked",
+        "booked_at": found.booked_at,
+    }
+
+
+def refund_request(found: RefundRequest) -> JSON:
+    return {
+        "id": str(found.id),
+        "payment_id": str(found.payment_id),
+        "amount": found.amount,
+        "state": found.state,
+        "refund_id": found.refund_id,
+        "requested_at": found.requested_at,
+    }
+
+
+def dispute(found: Dispute) -> JSON:
+    return {
+        "dispute_id": found.dispute_id,
+        "payment_id": str(found.payment_id),
+        "state": found.state,
+        "amount": found.amount,
+        "currency": found.currency,
+        "reason": found.reason,
+        "deducted": found.deducted,
+        "told_at": found.told_at,
+    }
+
+
+def entitlement(found: Entitlement | None) -> JSON | None:
+    if found is None:
+        return None
+    return {
+        "version": found.version,
+        "wanted": found.wanted,
+        "reasons": found.reasons,
+        "blueprint": found.blueprint,
+        "limits": found.limits,
+        "delete_after": found.delete_after,
+        "changed_at": found.changed_at,
+    }
+
+
+def products(rows: Iterable[Any]) -> list[JSON]:
+    """The price list: products, their plans, their prices, each in the catalogue's order."""
+    found: dict[str, JSON] = {}
+    for row in rows:
+        product = found.setdefault(row.product, _product(row))
+        plan = product["plans"].setdefault(row.plan, _plan(row))
+        price = {"id": str(row.id), "cycle": row.cycle, "currency": row.currency, "amount": row.amount}
+        plan["prices"].append(price)
+    for product in found.values():
+        product["plans"] = list(product["plans"].values())
+    return list(found.values())
+
+
+def _product(row: Any) -> JSON:
+    names = {"id": row.product, "name": row.product_name, "description": row.product_description}
+    return {**names, "default": row.product_is_default, "plans": {}}
+
+
+def _plan(row: Any) -> JSON:
+    return {"id": row.plan, "key": row.key, "name": row.plan_name, "limits": row.limits, "prices": []}
+
+
+def page(items: Sequence[JSON], cursor: str | None) -> JSON:
+    return {"items": items, "next": cursor}
