@@ -44,34 +44,28 @@ SHOW = f"""
 SELECT {_LISTED}, payload, history, traceparent, causationid, started, worker FROM work WHERE id = $1
 """  # noqa: S608 - constants
 
-# What is being worked on right now is left alone; of several rows with one key the newest is tried again.
-_CHOSEN = """
+# What is being worked on right now is left alone, and so is what died after the operator asked.
+_LOCKED = """
 WITH locked AS (
   SELECT id, kind, key, created FROM work WHERE {which} AND state IN ('open', 'dead')
-    AND (leased_until IS NULL OR leased_until < clock_timestamp())
+    AND (leased_until IS NULL OR leased_until < clock_timestamp()) AND (finished IS NULL OR finished <= $3) {also}
   ORDER BY created LIMIT $2 FOR UPDATE SKIP LOCKED)
+{then}
 """
-_RETRY = (
-    _CHOSEN
-    + """, newest AS (
-  SELECT DISTINCT ON (kind, key) id FROM locked
-  WHERE NOT EXISTS (SELECT FROM work AS other WHERE other.state = 'open' AND other.kind = locked.kind
-                    AND other.key = locked.key AND other.id <> locked.id)
-  ORDER BY kind, key, created DESC
-), numbered AS (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM newest)
+_NO_OTHER = """
+  AND NOT EXISTS (SELECT FROM work AS other WHERE other.state = 'open' AND other.kind = work.kind
+                  AND other.key = work.key AND other.id <> work.id)"""
+_RETRY = """, newest AS (
+  SELECT DISTINCT ON (kind, key) id FROM locked ORDER BY kind, key, created DESC
+), numbered AS (
+  SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM newest)
 UPDATE work SET state = 'open', due = $3::timestamptz + place * $5::interval, reason = NULL, attempts = 0,
   started = NULL, finished = NULL, leased_until = NULL, fence = fence + 1, history = history || $4::text::jsonb
-FROM numbered WHERE work.id = numbered.id RETURNING work.id, subject
-"""
-)
-_CLOSE = (
-    _CHOSEN
-    + """
+FROM numbered WHERE work.id = numbered.id RETURNING work.id, subject"""
+_CLOSE = """
 UPDATE work SET state = $5, finished = $3, leased_until = NULL, fence = fence + 1,
   history = history || $4::text::jsonb
-FROM locked WHERE work.id = locked.id RETURNING work.id, subject
-"""
-)
+FROM locked WHERE work.id = locked.id RETURNING work.id, subject"""
 _WHICH = {"ids": "id = ANY($1::uuid[])", "cause": "state = 'dead' AND cause = $1::text", "all": "state = $1::text"}
 _CLOSED = {"resolve": "resolved", "discard": "discarded"}
 
@@ -131,42 +125,54 @@ async def show(database: Database, id_: UUID) -> dict[str, Any]:
     return dict(rows[0]._mapping)  # noqa: SLF001
 
 
-async def act(database: Database, action: Action, chosen: Selection, who: Caller, reason: str) -> int:
-    """Try again, resolve or discard; gives the number of rows. What somebody works on right now is left alone."""
-    count = 0
+@dataclass(frozen=True)
+class Order:
+    """What an operator wants done, and why."""
+
+    action: Action
+    chosen: Selection
+    who: Caller
+    reason: str
+
+
+async def act(database: Database, order: Order) -> int:
+    """Try again, resolve or discard; gives the number of rows. Of several with one key the newest is tried again."""
+    asked_at, count = database.clock.now(), 0
     while True:
-        async with database.transaction(f"work_{action}") as tx:
-            changed = await _change(tx, action, chosen, who, reason)
+        async with database.transaction(f"work_{order.action}") as tx:
+            changed = await _change(tx, order, asked_at)
         count += changed
-        if changed < BATCH or chosen.how == "ids":
+        if changed == 0 or order.chosen.how == "ids":
             return count
 
 
-async def _change(tx: Transaction, action: Action, chosen: Selection, who: Caller, reason: str) -> int:
-    entry = {"at": tx.now.isoformat(), "outcome": f"operator_{action}", "actor": who.actor, "reason": reason}
-    first = (chosen.value, BATCH, tx.now, json.dumps([entry]))
-    which = _WHICH[chosen.how]
-    if action == "retry":
-        rows = await tx.run(_RETRY.format(which=which), *first, timedelta(seconds=1) / A_SECOND)
+async def _change(tx: Transaction, order: Order, asked_at: datetime) -> int:
+    entry = {"at": tx.now.isoformat(), "outcome": f"operator_{order.action}"}
+    entry |= {"actor": order.who.actor, "reason": order.reason}
+    first = (order.chosen.value, BATCH, asked_at, json.dumps([entry]))
+    which = _WHICH[order.chosen.how]
+    if order.action == "retry":
+        sql = _LOCKED.format(which=which, also=_NO_OTHER, then=_RETRY)
+        rows = await tx.run(sql, *first, timedelta(seconds=1) / A_SECOND)
         tx.wake("work")
     else:
-        rows = await tx.run(_CLOSE.format(which=which), *first, _CLOSED[action])
+        sql = _LOCKED.format(which=which, also="", then=_CLOSE)
+        rows = await tx.run(sql, *first, _CLOSED[order.action])
     if rows:
-        tx.publish(_acted(tx, action, chosen, who, reason, rows))
+        tx.publish(_acted(tx, order, rows))
     return len(rows)
 
 
-def _acted(
-    tx: Transaction, action: Action, chosen: Selection, who: Caller, reason: str, rows: Sequence[Any]
-) -> OperatorActed:
+def _acted(tx: Transaction, order: Order, rows: Sequence[Any]) -> OperatorActed:
     one = rows[0] if len(rows) == 1 else None
+    several = f"{len(rows)} ids" if order.chosen.how == "ids" else f"{order.chosen.how}: {order.chosen.value}"
     return OperatorActed(
         subject=(one.subject if one else None) or "work",
         time=tx.now,
-        actor=who.actor,
-        role=who.role,
-        action=f"work.{action}",
-        target=str(one.id) if one else f"{chosen.how}: {chosen.value if chosen.how != 'ids' else len(rows)}",
-        reason=reason,
+        actor=order.who.actor,
+        role=order.who.role,
+        action=f"work.{order.action}",
+        target=str(one.id) if one else several,
+        reason=order.reason,
         after={"count": len(rows)},
     )

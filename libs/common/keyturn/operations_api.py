@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from keyturn.database import Database
 from keyturn.internal import Operator, Viewer
-from keyturn.operations import BATCH, Action, Selection, State, act, causes, list_work, show
+from keyturn.operations import BATCH, Action, Order, Selection, State, act, causes, list_work, show
 
 
 class Asked(BaseModel):
@@ -58,6 +58,6 @@ def work_router(database: Database) -> APIRouter:
 
     @router.post("/{action}")
     async def act_(who: Operator, action: Action, asked: Asked) -> dict[str, int]:
-        return {"count": await act(database, action, asked.selection, who, asked.reason)}
+        return {"count": await act(database, Order(action, asked.selection, who, asked.reason))}
 
     return router

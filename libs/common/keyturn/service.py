@@ -20,7 +20,7 @@ from keyturn.errors import Unavailable
 from keyturn.handling import Consumer, Handler
 from keyturn.http import BodyLimit, Boundary, install_problems
 from keyturn.internal import Verifier
-from keyturn.operations import work_router
+from keyturn.operations_api import work_router
 from keyturn.relay import Relay
 from keyturn.server import Server, listen
 from keyturn.settings import ServiceSettings
