@@ -13,6 +13,8 @@ from gateway.tables import WebhookRow
 from keyturn.database import Transaction
 from keyturn.outbox import OutboxRow, columns
 
+__all__ = ["Stored", "Webhook", "WebhookRow", "find", "page", "store", "unreadable_ids"]
+
 Stored = Literal["stored", "duplicate"]
 
 
@@ -40,7 +42,8 @@ _FIELDS = tuple(name for name in Webhook.__dataclass_fields__ if name != "outbox
 # Whatever is known already, by event id or by content, is left out with its outbox rows; what comes back is new.
 STORE = """
 WITH new AS (
-  INSERT INTO webhooks (id, provider, event_id, type, livemode, api_version, headers, body, digest, received, state, cause)
+  INSERT INTO webhooks (id, provider, event_id, type, livemode, api_version, headers, body, digest, received,
+                        state, cause)
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::text[], $7::jsonb[],
                        $8::bytea[], $9::bytea[], $10::timestamptz[], $11::text[], $12::text[])
   ON CONFLICT DO NOTHING

@@ -1,0 +1,136 @@
+"""Wires the gateway together: the one place that knows every part."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import httpx
+from fastapi import APIRouter
+from pydantic import SecretStr
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Scope
+
+from gateway import clients, operators
+from gateway.access import Access
+from gateway.api import checkout, installs, journeys, setup, webhooks
+from gateway.batching import Batcher
+from gateway.buckets import Buckets, Limit
+from gateway.deps import GatewayDeps
+from gateway.handlers import HANDLERS
+from gateway.intake import Intake, WebhookEndpoints
+from gateway.live import LiveJourneys
+from gateway.paths import PlainPaths
+from gateway.repository.webhooks import Stored, Webhook, store
+from gateway.settings import GatewaySettings
+from gateway.upkeep import WORK
+from keyturn.bus import Bus, connect_bus
+from keyturn.clock import Clock
+from keyturn.database import Database
+from keyturn.internal import InternalClient, Signer
+from keyturn.service import Service
+
+ROUTERS: Sequence[APIRouter] = (
+    checkout.router,
+    webhooks.router,
+    installs.router,
+    journeys.router,
+    setup.router,
+)
+
+FORGERIES = Limit(burst=20, per_minute=60)
+
+
+def build(
+    settings: GatewaySettings,
+    *,
+    clock: Clock | None = None,
+    bus: Bus | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> Service[GatewayDeps]:
+    """`transport`: how the other services are reached, for tests that stand in for them."""
+    clock = clock or settings.make_clock()
+    database = Database(settings.database_url, service="gateway", clock=clock)
+    deps = _deps(settings, clock, database, transport)
+    service = Service(
+        name="gateway",
+        settings=settings,
+        clock=clock,
+        database=database,
+        bus=bus or connect_bus(settings.bus_url, service="gateway", replica=""),
+        deps=deps,
+        handlers=HANDLERS,
+        work=WORK,
+        package="gateway",
+        port=settings.port,
+        routers=ROUTERS,
+        background=_background(deps),
+        closing=[deps.billing.close, deps.provisioner.close, deps.notifier.close],
+    )
+    _put_in_front(service, intake(deps))
+    return service
+
+
+def intake(deps: GatewayDeps) -> Intake:
+    settings, database = deps.settings, deps.database
+
+    async def write(webhooks: Sequence[Webhook]) -> list[Stored]:
+        async with database.transaction("store_webhooks") as tx:
+            stored = await store(tx, webhooks)
+            tx.on_commit(partial(database.wakeups.wake, "outbox"))
+        return stored
+
+    def address(scope: Scope) -> str:
+        return clients.address(scope, settings.trusted_proxies)
+
+    return Intake(
+        secrets={
+            "stripe": _secrets(settings.stripe_webhook_secret),
+            "razorpay": _secrets(settings.razorpay_webhook_secret),
+        },
+        store=Batcher(write).put,
+        clock=deps.clock,
+        forgeries=Buckets(FORGERIES),
+        address=address,
+    )
+
+
+def _deps(
+    settings: GatewaySettings, clock: Clock, database: Database, transport: httpx.AsyncBaseTransport | None
+) -> GatewayDeps:
+    signer = Signer.from_seed(settings.signing_key.get_secret_value())
+    asking = partial(InternalClient, signer=signer, transport=transport)
+    return GatewayDeps(
+        settings=settings,
+        clock=clock,
+        database=database,
+        access=Access(settings.session_key),
+        live=LiveJourneys(database),
+        billing=asking(settings.billing_url, "billing", timeout=25),  # it waits for the provider in turn
+        provisioner=asking(settings.provisioner_url, "provisioner"),
+        notifier=asking(settings.notifier_url, "notifier"),
+    )
+
+
+def _background(deps: GatewayDeps) -> list[Callable[[], Awaitable[None]]]:
+    steps: list[Callable[[], Awaitable[None]]] = [deps.live.run]
+    if file := deps.settings.operator_token_file:
+        steps.append(partial(operators.make_first_operator, deps.database, file))
+    return steps
+
+
+def _secrets(given: Sequence[SecretStr]) -> tuple[bytes, ...]:
+    return tuple(secret.get_secret_value().encode() for secret in given)
+
+
+def _put_in_front(service: Service[GatewayDeps], webhooks: Intake) -> None:
+    """Outermost last: webhooks pass nothing else; what browsers may see is decided before any route is looked for."""
+    service.app.add_middleware(
+        CORSMiddleware,
+        allow_origins=sorted(service.deps.settings.origins),
+        allow_credentials=True,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id", "x-access-token"],
+        expose_headers=["retry-after"],
+        max_age=600,
+    )
+    service.app.add_middleware(PlainPaths)
+    service.app.add_middleware(WebhookEndpoints, intake=webhooks)

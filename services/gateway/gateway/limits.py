@@ -1,0 +1,39 @@
+"""Rate limits for what anybody may ask: dependencies of the routes, counted for all replicas together.
+
+`@router.post("/api/checkout", dependencies=[CHECKOUT])`
+"""
+
+from dataclasses import dataclass
+
+from fastapi import Depends, Request
+
+from gateway import clients
+from gateway.buckets import Limit
+from gateway.deps import GatewayDeps
+from gateway.repository import limits
+from keyturn.errors import Problem
+from keyturn.service import get_deps
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """One bucket for each client address. `name` keeps the buckets of different limits apart."""
+
+    name: str
+    limit: Limit
+
+    async def __call__(self, request: Request) -> None:
+        """Raises `Problem` 429 with the seconds to wait."""
+        deps: GatewayDeps = get_deps(request)
+        key = f"{self.name}:{clients.address(request.scope, deps.settings.trusted_proxies)}"
+        async with deps.database.transaction("rate_limit") as tx:
+            wait = await limits.take_token(tx, key, self.limit)
+        if wait:
+            raise Problem(429, "rate_limited", "too many requests; wait a moment", retry_after=wait)
+
+
+# Generous enough for an office behind one address; what they stop is a script.
+CHECKOUT = Depends(RateLimit("checkout", Limit(burst=60, per_minute=60)))
+STATUS = Depends(RateLimit("status", Limit(burst=120, per_minute=300)))
+SETUP = Depends(RateLimit("setup", Limit(burst=30, per_minute=30)))
+SIGN_IN = Depends(RateLimit("sign_in", Limit(burst=10, per_minute=10)))
