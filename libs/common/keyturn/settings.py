@@ -4,6 +4,8 @@
 """
 
 import importlib
+import os
+import socket
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -93,6 +95,11 @@ class ServiceSettings(BaseSettings):
 
     def _is_placeholder(self, name: str) -> bool:
         return any(PLACEHOLDER in text.lower() for text in _texts(getattr(self, name)))
+
+    @property
+    def replica(self) -> str:
+        """Tells the copies of a service apart, for people who look at the broker."""
+        return f"{socket.gethostname()}-{os.getpid()}"
 
     def make_clock(self) -> Clock:
         """The real clock; in the sandbox one that can be moved for all services at once."""

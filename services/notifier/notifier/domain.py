@@ -1,0 +1,66 @@
+"""What a message is, to whom it goes, and how its state may change."""
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from keyturn.errors import KeyturnError
+
+State = Literal["pending", "sent", "failed"]
+Outcome = Literal["sent", "deferred", "bounced", "unknown"]
+Audience = Literal["customer", "operator"]
+Template = Literal[
+    "setup",
+    "payment_problem",
+    "suspended",
+    "resumed",
+    "install_failed",
+    "payment_review",
+    "webhook_unreadable",
+    "orphan_found",
+]
+
+AUDIENCE: dict[Template, Audience] = {
+    "setup": "customer",
+    "payment_problem": "customer",
+    "suspended": "customer",
+    "resumed": "customer",
+    "install_failed": "operator",
+    "payment_review": "operator",
+    "webhook_unreadable": "operator",
+    "orphan_found": "operator",
+}
+
+NEXT: dict[State, frozenset[State]] = {
+    "pending": frozenset({"sent", "failed"}),
+    "failed": frozenset({"pending"}),  # an operator had it tried again
+    "sent": frozenset(),
+}
+
+# Codes of failure that are ours; a mail server's own is its three digits.
+LINK_EXPIRED = "link_expired"
+SUPERSEDED = "superseded"
+GAVE_UP = "gave_up"
+FINAL_CODES = frozenset({LINK_EXPIRED, SUPERSEDED})  # sending it later would hand out a dead link
+
+LONGEST_WAIT = timedelta(minutes=10)
+
+
+class ImpossibleTransition(KeyturnError):
+    """A message cannot go from one state to the other."""
+
+    def __init__(self, current: State, wanted: State) -> None:
+        super().__init__(f"a message that is {current} cannot become {wanted}")
+
+
+def moved(current: State, wanted: State) -> bool:
+    """Whether this changes anything; a repeated transition is harmless."""
+    if current == wanted:
+        return False
+    if wanted not in NEXT[current]:
+        raise ImpossibleTransition(current, wanted)
+    return True
+
+
+def next_look(now: datetime, since: datetime) -> datetime:
+    """When to look again for a contact that is not known yet: soon at first, later as rarely as every ten minutes."""
+    return now + min(max(now - since, timedelta(seconds=1)), LONGEST_WAIT)

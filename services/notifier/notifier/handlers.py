@@ -1,0 +1,130 @@
+"""What the notifier hears, and what it does about it. The table of contents is at the end."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from keyturn.database import Transaction
+from keyturn.events import (
+    EntitlementChanged,
+    Event,
+    InstallFailed,
+    InstallResumed,
+    InstallSuspended,
+    OrphanFound,
+    PaymentNeedsReview,
+    PurchaseFailed,
+    PurchaseOpened,
+    SetupLinkIssued,
+    WebhookUnreadable,
+)
+from keyturn.handling import Handler
+from keyturn.work import WorkKind
+from notifier import repository
+from notifier.deps import NotifierDeps
+from notifier.domain import Template
+from notifier.sending import MAIL, mail_died, send_mail
+from notifier.sending import RETRY as MAIL_RETRY
+
+
+async def on_purchase_opened(event: PurchaseOpened, tx: Transaction) -> None:
+    await repository.save_order(tx, event)
+    await _contact_known(event, tx)
+
+
+async def on_entitlement_changed(event: EntitlementChanged, tx: Transaction) -> None:
+    await repository.save_contact(tx, event)
+    await _contact_known(event, tx)
+
+
+async def on_setup_link_issued(event: SetupLinkIssued, tx: Transaction) -> None:
+    """An older mail that is still unsent finds out that this link is newer when its turn comes."""
+    await _tell(
+        event,
+        tx,
+        "setup",
+        event.link_id,
+        details={"url": event.url, "link_id": event.link_id},
+        token=event.token.ciphertext,
+        credentials=event.credentials.ciphertext if event.credentials else None,
+        link_number=event.number,
+        expires_at=event.expires_at,
+    )
+
+
+async def on_purchase_failed(event: PurchaseFailed, tx: Transaction) -> None:
+    """Published once, when the checkout can no longer be paid: one mail, however many attempts were declined."""
+    await _tell(event, tx, "payment_problem", event.subject, details={})
+
+
+async def on_install_suspended(event: InstallSuspended, tx: Transaction) -> None:
+    await _tell(event, tx, "suspended", event.job_id, details=_facts(event, "reasons"))
+
+
+async def on_install_resumed(event: InstallResumed, tx: Transaction) -> None:
+    await _tell(event, tx, "resumed", event.job_id, details=_facts(event, "url"))
+
+
+async def on_install_failed(event: InstallFailed, tx: Transaction) -> None:
+    details = _facts(event, "job_id", "action", "step", "cause", "message", "attempts")
+    await _tell(event, tx, "install_failed", event.job_id, details=details)
+
+
+async def on_payment_needs_review(event: PaymentNeedsReview, tx: Transaction) -> None:
+    fields = "payment_id", "provider", "payment_key", "reason", "amount", "currency"
+    details = _facts(event, *fields, "expected_amount", "expected_currency")
+    await _tell(event, tx, "payment_review", event.payment_id, details=details)
+
+
+async def on_webhook_unreadable(event: WebhookUnreadable, tx: Transaction) -> None:
+    details = _facts(event, "provider", "webhook_id", "provider_type", "cause")
+    await _tell(event, tx, "webhook_unreadable", event.webhook_id, details=details)
+
+
+async def on_orphan_found(event: OrphanFound, tx: Transaction) -> None:
+    """Found again at every try to remove it; told once."""
+    details = _facts(event, "resource", "kind", "target", "cause", "message")
+    await _tell(event, tx, "orphan_found", f"{event.subject}/{event.resource}", details=details)
+
+
+async def _tell(
+    event: Event, tx: Transaction, template: Template, fact: str, *, details: Mapping[str, Any], **link: Any
+) -> None:
+    message_id = await repository.add_message(
+        tx, template, fact, subject=event.subject, purchase_id=_purchase(event), details=details, **link
+    )
+    if message_id:
+        tx.schedule(MAIL, str(message_id), subject=event.subject)
+
+
+async def _contact_known(event: Event, tx: Transaction) -> None:
+    """Mails that waited for the contact go now."""
+    for message_id in await repository.pending(tx, UUID(event.subject)):
+        tx.schedule(MAIL, str(message_id), subject=event.subject)
+
+
+def _facts(event: Event, *fields: str) -> dict[str, Any]:
+    return event.model_dump(mode="json", include=set(fields))
+
+
+def _purchase(event: Event) -> UUID | None:
+    """None for a gateway event, whose subject is the provider's object."""
+    try:
+        return UUID(event.subject)
+    except ValueError:
+        return None
+
+
+HANDLERS: dict[type[Any], Handler[Any]] = {
+    PurchaseOpened: on_purchase_opened,
+    EntitlementChanged: on_entitlement_changed,
+    SetupLinkIssued: on_setup_link_issued,
+    PurchaseFailed: on_purchase_failed,
+    InstallSuspended: on_install_suspended,
+    InstallResumed: on_install_resumed,
+    InstallFailed: on_install_failed,
+    PaymentNeedsReview: on_payment_needs_review,
+    WebhookUnreadable: on_webhook_unreadable,
+    OrphanFound: on_orphan_found,
+}
+WORK: dict[str, WorkKind[NotifierDeps]] = {MAIL: WorkKind(send_mail, MAIL_RETRY, slots=4, died=mail_died)}

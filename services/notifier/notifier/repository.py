@@ -1,0 +1,124 @@
+"""Every query of the notifier."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from keyturn.database import Transaction
+from keyturn.events import EntitlementChanged, PurchaseOpened, uuid7
+from notifier.domain import Outcome, State, Template
+from notifier.tables import Attempt, Contact, Message
+
+__all__ = ["Attempt", "Contact", "Message"]
+
+
+async def save_order(tx: Transaction, event: PurchaseOpened) -> None:
+    """What the order says. An entitlement that came before keeps its newer address; the price is the order's."""
+    price = {"amount": event.amount, "currency": event.currency}
+    statement = insert(Contact).values(_contact(event, version=0) | price)
+    await tx.session.execute(statement.on_conflict_do_update(index_elements=["purchase_id"], set_=price))
+
+
+async def save_contact(tx: Transaction, event: EntitlementChanged) -> None:
+    """What an entitlement says; an older one changes nothing."""
+    found = _contact(event, version=event.version)
+    statement = insert(Contact).values(found)
+    newer = Contact.version < statement.excluded.version
+    await tx.session.execute(statement.on_conflict_do_update(index_elements=["purchase_id"], set_=found, where=newer))
+
+
+def _contact(event: PurchaseOpened | EntitlementChanged, *, version: int) -> dict[str, Any]:
+    return {
+        "purchase_id": UUID(event.subject),
+        "version": version,
+        "email": event.contact.email,
+        "name": event.contact.name,
+        "locale": event.contact.locale,
+        "timezone": event.contact.timezone,
+        "product": event.product,
+        "store_name": event.parameters.get("store_name"),
+    }
+
+
+async def contact(tx: Transaction, purchase_id: UUID) -> Contact | None:
+    return await tx.session.get(Contact, purchase_id)
+
+
+async def add_message(
+    tx: Transaction,
+    template: Template,
+    fact: str,
+    *,
+    subject: str,
+    purchase_id: UUID | None,
+    details: Mapping[str, Any],
+    **link: Any,
+) -> UUID | None:
+    """The new message's id, or None where this fact has been told: the unique constraint decides."""
+    values: dict[str, Any] = {
+        "id": uuid7(),
+        "template": template,
+        "fact": fact,
+        "subject": subject,
+        "purchase_id": purchase_id,
+    }
+    values |= {"details": dict(details), "created": tx.now, **link}
+    statement = insert(Message).values(values).on_conflict_do_nothing().returning(Message.id)
+    return (await tx.session.execute(statement)).scalar_one_or_none()
+
+
+async def pending(tx: Transaction, purchase_id: UUID, limit: int = 100) -> Sequence[UUID]:
+    """The messages of a purchase that are still to be sent."""
+    wanted = select(Message.id).where(Message.purchase_id == purchase_id, Message.state == "pending")
+    return (await tx.session.scalars(wanted.order_by(Message.id).limit(limit))).all()
+
+
+async def message(tx: Transaction, message_id: UUID, *, lock: bool = False) -> Message | None:
+    return await tx.session.get(Message, message_id, with_for_update=True if lock else None)
+
+
+async def newest_link(tx: Transaction, purchase_id: UUID | None) -> int | None:
+    """The number of the newest setup link that we heard of."""
+    wanted = select(func.max(Message.link_number))
+    return (await tx.session.execute(wanted.where(Message.purchase_id == purchase_id))).scalar_one()
+
+
+async def start_attempt(tx: Transaction, of: Message, recipient: str) -> int:
+    """The number of the attempt that begins now."""
+    of.attempts += 1
+    of.recipient = recipient
+    tx.session.add(Attempt(message_id=of.id, number=of.attempts, started=tx.now))
+    return of.attempts
+
+
+async def end_attempt(tx: Transaction, message_id: UUID, outcome: Outcome, code: str | None, reply: str | None) -> None:
+    """Closes the attempt that has no outcome yet, if there is one."""
+    ending = update(Attempt).where(Attempt.message_id == message_id, Attempt.outcome.is_(None))
+    await tx.session.execute(ending.values(outcome=outcome, code=code, reply=reply, ended=tx.now))
+
+
+async def attempts(tx: Transaction, message_id: UUID, limit: int = 1000) -> Sequence[Attempt]:
+    wanted = select(Attempt).where(Attempt.message_id == message_id).order_by(Attempt.number.desc()).limit(limit)
+    return (await tx.session.scalars(wanted)).all()
+
+
+async def messages(
+    tx: Transaction, *, purchase_id: UUID | None, state: State | None, before: UUID | None, limit: int
+) -> Sequence[Message]:
+    """The newest first; ids are ordered by time."""
+    wanted = select(Message).order_by(Message.id.desc()).limit(limit)
+    if purchase_id:
+        wanted = wanted.where(Message.purchase_id == purchase_id)
+    if state:
+        wanted = wanted.where(Message.state == state)
+    if before:
+        wanted = wanted.where(Message.id < before)
+    return (await tx.session.scalars(wanted)).all()
+
+
+def close(of: Message, state: State, now: datetime | None, code: str | None = None, reason: str | None = None) -> None:
+    of.state, of.finished, of.code, of.reason = state, now, code, reason
