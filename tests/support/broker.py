@@ -1,8 +1,10 @@
 """A fresh virtual host for each test that wants one: the real definitions, and users with the real, least rights."""
 
+import base64
 import secrets
 import time
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -45,15 +47,34 @@ class RabbitMQ:
         if subscriptions is None:
             subscriptions = {service: _subscriptions_of(service) for service in SERVICES}
         vhost = VirtualHost(f"test-{secrets.token_hex(6)}", self.host, self.admin)
-        document = definitions(subscriptions, vhost.name)
-        set_up(self.client, document, dict.fromkeys(users_of(document), PASSWORD))
+        self.import_into(vhost, subscriptions)
         user = self.admin.partition(":")[0]
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         self.client.put(f"/api/permissions/{vhost.name}/{quote(user)}", json=everything).raise_for_status()
         return vhost
 
+    def import_into(self, vhost: VirtualHost, subscriptions: Subscriptions) -> None:
+        document = definitions(subscriptions, vhost.name)
+        set_up(self.client, document, dict.fromkeys(users_of(document), PASSWORD))
+
+    def exported(self, vhost: VirtualHost) -> dict[str, Any]:
+        """The virtual host's definitions as the broker tells them."""
+        answer = self.client.get(f"/api/definitions/{vhost.name}").raise_for_status().json()
+        return {key: sorted(value, key=str) if isinstance(value, list) else value for key, value in answer.items()}
+
+    def bodies(self, vhost: VirtualHost, queue: str) -> list[bytes]:
+        """What waits in a queue, looked at as management does: got and returned."""
+        how = {"count": 100, "ackmode": "ack_requeue_true", "encoding": "base64"}
+        answer = self.client.post(f"/api/queues/{vhost.name}/{queue}/get", json=how).raise_for_status()
+        return [base64.b64decode(found["payload"]) for found in answer.json()]
+
     def delete(self, vhost: VirtualHost) -> None:
         self.client.delete(f"/api/vhosts/{vhost.name}").raise_for_status()
+
+    def set_policy(self, vhost: VirtualHost, name: str, pattern: str, definition: dict[str, object]) -> None:
+        """An operator's own policy for queues: it replaces ours where it matches."""
+        policy = {"pattern": pattern, "apply-to": "queues", "priority": 10, "definition": definition}
+        self.client.put(f"/api/policies/{vhost.name}/{name}", json=policy).raise_for_status()
 
     def disconnect(self, vhost: VirtualHost, service: str) -> None:
         """Close a service's connections from the broker's side, once management has noticed them."""

@@ -57,6 +57,11 @@ class PrivateRabbitMQ:
             time.sleep(0.1)
         return self
 
+    def control(self, *arguments: str) -> None:
+        """`rabbitmqctl` on this broker."""
+        command = [str(PROGRAM.with_name("rabbitmqctl")), *arguments]
+        subprocess.run(command, check=True, capture_output=True, env=self._environment(), cwd=self._root, **self._who)
+
     def kill(self) -> None:
         """The broker alone, at once, as a crash would; `launch` starts it again on the same data and ports."""
         for child in reversed(self._children):
