@@ -1,4 +1,4 @@
-"""What the stand-ins for the two payment providers share: a server, webhooks, faults, and a file to survive a restart."""
+"""What both payment stand-ins share: a server, webhooks, faults, and a file to survive a restart."""
 
 import asyncio
 import contextlib

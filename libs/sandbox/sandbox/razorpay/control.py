@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
+from pydantic import Field
 
 from sandbox.control import Asked
 from sandbox.razorpay import paying, returning
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 class PayAsked(Asked):
     outcome: paying.Outcome = "paid"
-    notes: dict[str, str] = {}
+    notes: dict[str, str] = Field(default_factory=dict)
 
 
 class ForeignAsked(Asked):
@@ -36,7 +37,7 @@ class VerdictAsked(Asked):
     verdict: returning.Verdict
 
 
-def router(sandbox: "RazorpaySandbox") -> APIRouter:  # noqa: C901 - a list of routes
+def router(sandbox: "RazorpaySandbox") -> APIRouter:
     routes = APIRouter(prefix="/_control/razorpay")
 
     @routes.post("/orders/{order_id}/pay")

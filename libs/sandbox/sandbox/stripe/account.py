@@ -52,7 +52,7 @@ class StripeAccount:
     def emit(self, type_: str, about: dict[str, Any], *, previous: dict[str, Any] | None = None, **over: Any) -> str:
         """An event with a snapshot of the object, stored and sent. `over` replaces fields of the envelope."""
         data = {"object": deepcopy(about)} | ({"previous_attributes": previous} if previous is not None else {})
-        event = {
+        event: dict[str, Any] = {
             "id": self.new_id("evt"),
             "object": "event",
             "api_version": API_VERSION,

@@ -1,5 +1,6 @@
 """The routes below /v1 that Keyturn uses, as the official SDK calls them."""
 
+import operator
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -20,7 +21,6 @@ Params = dict[str, Any]
 PAGE, MOST = 10, 100
 
 
-
 class Api:
     """Translates between HTTP and the account."""
 
@@ -35,7 +35,7 @@ class Api:
         account = self._account
         posts: dict[str, Callable[[Params, str], Made]] = {
             "/v1/checkout/sessions": lambda p, _: checkout.create(account, p, self._pages),
-            "/v1/checkout/sessions/{id}/expire": lambda p, id_: checkout.expire(account, id_),
+            "/v1/checkout/sessions/{id}/expire": lambda _, id_: checkout.expire(account, id_),
             "/v1/refunds": lambda p, _: returning.create_refund(account, p),
             "/v1/products": lambda p, _: self._create_product(p),
             "/v1/prices": lambda p, _: self._create_price(p),
@@ -205,10 +205,5 @@ def _created(one: Made, wanted: Any) -> bool:
         return True
     if not isinstance(wanted, dict):
         return bool(one["created"] == int(wanted))
-    checks = {
-        "gt": one["created"].__gt__,
-        "gte": one["created"].__ge__,
-        "lt": one["created"].__lt__,
-        "lte": one["created"].__le__,
-    }
-    return all(checks[name](int(value)) for name, value in wanted.items())
+    checks = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
+    return all(bool(checks[name](one["created"], int(value))) for name, value in wanted.items())

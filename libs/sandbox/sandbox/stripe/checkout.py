@@ -1,5 +1,7 @@
 """Checkout Sessions: creating, with Stripe's checks, and expiring."""
 
+# ruff: noqa: SIM905 - lists of many names read better as text
+
 from typing import Any
 
 from sandbox.stripe import objects
@@ -31,7 +33,7 @@ def create(account: StripeAccount, params: dict[str, Any], pages: str) -> dict[s
     if mode not in {"payment", "subscription"}:
         raise invalid("Invalid mode: must be one of payment, setup, or subscription", param="mode")
     required(params, "success_url")
-    _check(account, params, mode)
+    _check(params, mode)
     expires_at = _expiry(account, params)
     if "customer" in params:
         account.get(params["customer"], "customer", "customer")
@@ -66,7 +68,7 @@ def _data_name(mode: str) -> str:
     return "payment_intent_data" if mode == "payment" else "subscription_data"
 
 
-def _check(account: StripeAccount, params: dict[str, Any], mode: str) -> None:
+def _check(params: dict[str, Any], mode: str) -> None:
     other = "subscription_data" if mode == "payment" else "payment_intent_data"
     if other in params:
         raise invalid(f"You can not pass `{other}` in `{mode}` mode.", param=other)
@@ -77,7 +79,9 @@ def _check(account: StripeAccount, params: dict[str, Any], mode: str) -> None:
     if isinstance(data := params.get(_data_name(mode)), dict):
         metadata(data)
     if "@" not in params.get("customer_email", "@"):
-        raise invalid(f"Invalid email address: {params['customer_email']}", param="customer_email", code="email_invalid")
+        raise invalid(
+            f"Invalid email address: {params['customer_email']}", param="customer_email", code="email_invalid"
+        )
     for number, discount in enumerate(params.get("discounts", [])):
         name = next(iter(discount), "coupon")
         raise missing(name.replace("_", " "), discount.get(name, ""), f"discounts[{number}][{name}]")
@@ -90,7 +94,7 @@ def _expiry(account: StripeAccount, params: dict[str, Any]) -> int:
     wanted = integer(params, "expires_at")
     if not now + _HALF_HOUR - _SLACK <= wanted <= now + _DAY + _SLACK:
         raise invalid(
-            "The `expires_at` timestamp must be at least 30 minutes and at most 24 hours from Checkout Session creation.",
+            "The `expires_at` timestamp must be 30 minutes to 24 hours from Checkout Session creation.",
             param="expires_at",
         )
     return wanted
@@ -155,7 +159,13 @@ def recurring(data: dict[str, Any], where: str) -> dict[str, Any]:
     longest = {"day": 1095, "week": 156, "month": 36, "year": 3}.get(interval)
     if longest is None or not 1 <= count <= longest:
         raise invalid("The interval is at most three years.", param=where)
-    return {"interval": interval, "interval_count": count, "meter": None, "trial_period_days": None, "usage_type": "licensed"}
+    return {
+        "interval": interval,
+        "interval_count": count,
+        "meter": None,
+        "trial_period_days": None,
+        "usage_type": "licensed",
+    }
 
 
 def expire(account: StripeAccount, session_id: str) -> dict[str, Any]:
@@ -163,7 +173,7 @@ def expire(account: StripeAccount, session_id: str) -> dict[str, Any]:
     session = account.get(session_id, "checkout.session", "session")
     if session["status"] != "open":
         raise refused(
-            f"Only Checkout Sessions with a status in [\"open\"] can be expired. This Checkout Session has a status of "
+            f'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session has a status of '
             f"{session['status']}.",
             param="session",
         )

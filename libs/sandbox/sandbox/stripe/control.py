@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
+from pydantic import Field
 
 from sandbox.control import Asked
 from sandbox.stripe import paying, returning
@@ -42,7 +43,7 @@ class VerdictAsked(Asked):
 class EventAsked(Asked):
     type: str
     object: dict[str, Any]
-    envelope: dict[str, Any] = {}
+    envelope: dict[str, Any] = Field(default_factory=dict)
 
 
 def router(sandbox: "StripeSandbox") -> APIRouter:  # noqa: C901 - a list of routes

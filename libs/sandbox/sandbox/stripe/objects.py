@@ -1,5 +1,7 @@
 """The shapes of Stripe's objects in the API version of `account.API_VERSION`: every field, most of them null."""
 
+# ruff: noqa: SIM905 - lists of many names read better as text
+
 from typing import Any
 
 from sandbox.stripe.account import StripeAccount
@@ -89,7 +91,12 @@ def charge(account: StripeAccount, intent: dict[str, Any], email: str | None, **
         "disputed": False,
         "fraud_details": {},
         "metadata": dict(intent["metadata"]),
-        "outcome": {"network_status": "approved_by_network", "reason": None, "risk_level": "normal", "type": "authorized"},
+        "outcome": {
+            "network_status": "approved_by_network",
+            "reason": None,
+            "risk_level": "normal",
+            "type": "authorized",
+        },
         "paid": False,
         "payment_intent": intent["id"],
         "payment_method": intent["payment_method"],
@@ -150,7 +157,9 @@ def product(account: StripeAccount, **fields: Any) -> dict[str, Any]:
 def price(account: StripeAccount, *, amount: int, **fields: Any) -> dict[str, Any]:
     nulls = dict.fromkeys(("custom_unit_amount", "lookup_key", "nickname", "tiers_mode", "transform_quantity"))
     base = nulls | {"active": True, "billing_scheme": "per_unit", "recurring": None, "tax_behavior": "unspecified"}
-    made = _object(account, "price", "price", **base | {"unit_amount": amount, "unit_amount_decimal": str(amount)} | fields)
+    made = _object(
+        account, "price", "price", **base | {"unit_amount": amount, "unit_amount_decimal": str(amount)} | fields
+    )
     made["type"] = "recurring" if made["recurring"] else "one_time"
     return made
 

@@ -120,7 +120,11 @@ def _succeed(account: StripeAccount, intent: dict[str, Any], charge: dict[str, A
 def _fail(account: StripeAccount, intent: dict[str, Any], charge: dict[str, Any], code: str) -> None:
     message = "Your card was declined." if code == "card_declined" else "The bank declined the debit."
     charge |= {"status": "failed", "failure_code": code, "failure_message": message}
-    charge["outcome"] = {"network_status": "declined_by_network", "reason": "generic_decline", "type": "issuer_declined"}
+    charge["outcome"] = {
+        "network_status": "declined_by_network",
+        "reason": "generic_decline",
+        "type": "issuer_declined",
+    }
     error = {"type": "card_error", "code": code, "decline_code": "generic_decline", "message": message}
     intent["last_payment_error"] = error | {"charge": charge["id"]}
     intent["status"] = "requires_payment_method"

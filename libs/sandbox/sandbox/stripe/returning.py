@@ -1,5 +1,7 @@
 """Money that goes back: refunds, disputes, and the fraud warnings before them."""
 
+# ruff: noqa: SIM905 - lists of many names read better as text
+
 from typing import Any, Literal
 
 from sandbox.stripe import objects

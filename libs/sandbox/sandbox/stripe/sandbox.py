@@ -74,9 +74,14 @@ class StripeSandbox(StandIn):
 
     def pay_foreign(self, amount: int, currency: str) -> dict[str, Any]:
         """Somebody pays another shop that uses the same account."""
-        line = {"price_data": {"currency": currency, "unit_amount": str(amount), "product_data": {"name": "Other shop"}}}
-        params = {"mode": "payment", "success_url": "https://other.example/thanks", "metadata": {"order": "4711"}}
-        params |= {"line_items": [line | {"quantity": "1"}], "customer_email": "somebody@other.example"}
+        price = {"currency": currency, "unit_amount": str(amount), "product_data": {"name": "Other shop"}}
+        params: dict[str, Any] = {
+            "mode": "payment",
+            "success_url": "https://other.example/thanks",
+            "customer_email": "somebody@other.example",
+            "metadata": {"order": "4711"},
+            "line_items": [{"price_data": price, "quantity": "1"}],
+        }
         return self.pay(checkout.create(self.account, params, self.url)["id"])
 
     def expire(self, session_id: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What the first payment of a subscription brings: customer, subscription, invoice and its payment. No renewals yet."""
 
+# ruff: noqa: SIM905 - lists of many names read better as text
+
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,9 +19,7 @@ _INVOICE_NULLS = """account_tax_ids application automatically_finalizes_at confi
     status_details test_clock threshold_reason webhooks_delivered_at""".split()
 
 
-def subscribe(
-    account: StripeAccount, session: dict[str, Any], intent: dict[str, Any], hidden: dict[str, Any]
-) -> None:
+def subscribe(account: StripeAccount, session: dict[str, Any], intent: dict[str, Any], hidden: dict[str, Any]) -> None:
     """Since 2025-03-31 all of it comes to be only once the payment is done. The order of these events is not fixed;
     here `invoice.paid` comes before the session's own."""
     if session["customer"] is None:
@@ -133,7 +133,13 @@ def _invoice(
         "attempt_count": 1,
         "attempted": True,
         "auto_advance": False,
-        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None, "provider": None, "status": None},
+        "automatic_tax": {
+            "disabled_reason": None,
+            "enabled": False,
+            "liability": None,
+            "provider": None,
+            "status": None,
+        },
         "billing_reason": "subscription_create",
         "collection_method": "charge_automatically",
         "created": now,
@@ -182,14 +188,18 @@ def _invoice_line(
         "object": "line_item",
         "amount": line["amount_total"],
         "currency": line["currency"],
-        "description": f"{line['quantity']} × {line['description']}",
+        "description": f"{line['quantity']} x {line['description']}",
         "discount_amounts": [],
         "discountable": True,
         "discounts": [],
         "invoice": invoice,
         "livemode": account.livemode,
         "metadata": dict(subscription["metadata"]),
-        "parent": {"type": "subscription_item_details", "invoice_item_details": None, "subscription_item_details": details},
+        "parent": {
+            "type": "subscription_item_details",
+            "invoice_item_details": None,
+            "subscription_item_details": details,
+        },
         "period": {"start": item["current_period_start"], "end": item["current_period_end"]},
         "pretax_credit_amounts": [],
         "pricing": {

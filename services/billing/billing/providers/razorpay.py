@@ -1,0 +1,157 @@
+"""Razorpay behind the port: an order a checkout, and refunds.
+
+The official SDK is synchronous, so each call runs in a thread. Orders have no idempotency key: the receipt, which is
+our key, is looked up before another order is made. Refunds have one.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import razorpay
+
+from billing.providers import (
+    REFERENCE,
+    CapturedPayment,
+    CheckoutOrder,
+    CheckoutRefs,
+    Closing,
+    FoundPayment,
+    OpenedCheckout,
+    PaymentRefs,
+    RefundResult,
+    ReturnProof,
+)
+from billing.providers.money import check_amount
+from billing.providers.razorpay_session import NotFound, RazorpaySession
+
+Json = dict[str, Any]
+CONNECT_SECONDS = 3.0
+# Captured by Razorpay within minutes of being authorised; what is not captured goes back after five days.
+CAPTURE = {
+    "capture": "automatic",
+    "capture_options": {"automatic_expiry_period": 12, "manual_expiry_period": 7200, "refund_speed": "normal"},
+}
+
+
+class RazorpayProvider:
+    """Through the official SDK, without its retries: those would make a second order."""
+
+    name: Literal["razorpay"] = "razorpay"
+
+    def __init__(
+        self, key_id: str, key_secret: str, *, api_base: str = "https://api.razorpay.com", timeout: float = 8.0
+    ) -> None:
+        self.livemode = key_id.startswith("rzp_live_")
+        self._key_id = key_id
+        self._key_secret = key_secret
+        self._api_base = api_base.rstrip("/")
+        self._timeout = (CONNECT_SECONDS, timeout)
+        self._threads = threading.local()  # requests' sessions are not made for several threads
+        self._sessions: list[RazorpaySession] = []
+
+    async def open_checkout(self, order: CheckoutOrder) -> OpenedCheckout:
+        check_amount(order.amount, order.currency)
+        made = await self._order_of(order.key) or await self._create(order)
+        client = {"order_id": made["id"], "key_id": self._key_id}
+        return OpenedCheckout(made["id"], None, client, None, {"order": made["id"]})
+
+    async def _order_of(self, receipt: str) -> Json | None:
+        found = await self._call(lambda api, how: api.order.all({"receipt": receipt}, **how))
+        orders: list[Json] = [one for one in found["items"] if one["receipt"] == receipt]
+        return min(orders, key=lambda one: (one["created_at"], one["id"]), default=None)
+
+    async def _create(self, order: CheckoutOrder) -> Json:
+        values = {
+            "amount": order.amount,
+            "currency": order.currency,
+            "receipt": order.key,
+            "notes": {REFERENCE: order.reference},
+            "partial_payment": False,
+            "payment": CAPTURE,
+        }
+        return await self._call(lambda api, how: api.order.create(values, **how))
+
+    async def captured(self, checkout: CheckoutRefs) -> list[CapturedPayment]:
+        id_ = checkout.provider_id
+        found = await self._call(lambda api, how: api.order.payments(id_, {}, **how))
+        reference = str(checkout.purchase_id)
+        return [self._captured(one, reference) for one in found["items"] if _is_captured(one)]
+
+    def _captured(self, payment: Json, reference: str) -> CapturedPayment:
+        refs = {"payment": payment["id"], "order": payment["order_id"]}
+        return CapturedPayment(
+            payment["id"], int(payment["amount"]), payment["currency"], self.livemode, reference, refs
+        )
+
+    async def find(self, refs: Mapping[str, str]) -> FoundPayment | None:
+        try:
+            return await self._find(refs)
+        except NotFound:
+            return None
+
+    async def _find(self, refs: Mapping[str, str]) -> FoundPayment | None:
+        payment_id, order_id = refs.get("payment"), refs.get("order")
+        if order_id is None and payment_id is not None:
+            payment = await self._call(lambda api, how: api.payment.fetch(payment_id, {}, **how))
+            order_id = payment["order_id"]
+        if order_id is None:
+            return None
+        order = await self._call(lambda api, how: api.order.fetch(order_id, {}, **how))
+        notes = order["notes"] if isinstance(order["notes"], dict) else {}  # empty ones come as a list
+        reference = notes.get(REFERENCE)
+        known = {"order": order_id} | ({"payment": payment_id} if payment_id else {})
+        return FoundPayment(reference, payment_id, known) if reference else None
+
+    async def expire(self, checkout: CheckoutRefs) -> Closing:
+        """Razorpay closes no orders: one that is not paid can be paid for ever."""
+        id_ = checkout.provider_id
+        order = await self._call(lambda api, how: api.order.fetch(id_, {}, **how))
+        return "paying" if order["status"] == "paid" else "payable"
+
+    async def refund(self, payment: PaymentRefs, amount: int | None, key: str) -> RefundResult:
+        id_ = payment.payment_key
+        values: Json = {"speed": "normal", "receipt": key[:40], "notes": {"refund": key}}
+        if amount is not None:
+            values["amount"] = amount
+        headers = {"X-Refund-Idempotency": key}
+        made = await self._call(lambda api, how: api.payment.refund(id_, values, headers=headers, **how))
+        status: Literal["pending", "succeeded", "failed"] = "pending"
+        if made["status"] in {"processed", "failed"}:
+            status = "succeeded" if made["status"] == "processed" else "failed"
+        return RefundResult(made["id"], int(made["amount"]), made["currency"], status)
+
+    def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
+        if not proof.payment_id or not proof.signature:
+            return False
+        signed = f"{checkout.provider_id}|{proof.payment_id}".encode()
+        expected = hmac.new(self._key_secret.encode(), signed, hashlib.sha256).hexdigest()
+        return hmac.compare_digest(expected.encode(), proof.signature.encode())
+
+    async def _call(self, call: Callable[[Any, Json], Any]) -> Json:
+        """In a thread, with a time-out. A cancelled caller leaves the thread to end by that."""
+
+        def run() -> Json:
+            return dict(call(self._api(), {"timeout": self._timeout}))
+
+        return await asyncio.to_thread(run)
+
+    def _api(self) -> Any:
+        if not hasattr(self._threads, "api"):
+            session = RazorpaySession()
+            self._sessions.append(session)
+            auth = (self._key_id, self._key_secret)
+            self._threads.api = razorpay.Client(session=session, auth=auth, base_url=self._api_base)
+        return self._threads.api
+
+    async def close(self) -> None:
+        for session in self._sessions:
+            session.close()
+
+
+def _is_captured(payment: Json) -> bool:
+    """`captured` has been seen as true and as "1"; a refunded payment was captured, unless it went back by itself."""
+    return payment["status"] in {"captured", "refunded"} and payment["captured"] in {True, "1"}

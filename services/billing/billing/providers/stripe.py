@@ -1,0 +1,232 @@
+"""Stripe behind the port: Checkout Sessions for one payment each, and refunds.
+
+Stripe keeps the first result of an idempotency key, a 500 included. So each create carries a key of ours; when its
+result is unclear we look for the object by our key in its metadata; and only when Stripe repeats a kept 500 and there
+is no such object, a next key is used.
+"""
+
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any, Literal
+
+import stripe
+from httpx import Timeout
+
+from billing.providers import (
+    REFERENCE,
+    CapturedPayment,
+    CheckoutOrder,
+    CheckoutRefs,
+    Closing,
+    FoundPayment,
+    OpenedCheckout,
+    PaymentRefs,
+    RefundResult,
+    ReturnProof,
+)
+from billing.providers.money import UNLIKE_ISO_AT_STRIPE, check_amount
+from billing.providers.stripe_shapes import captured_in, moment, opened, refund_result, session_params
+from keyturn.errors import Failure, GiveUp, Retry
+
+API_VERSION = "2026-10-28.endive"
+CONNECT_SECONDS = 3.0
+KEYS_TRIED = 3
+SESSIONS_SEARCHED = 1000
+OUR_KEY = "checkout"  # in a session's metadata; `refund` in a refund's
+
+Json = dict[str, Any]
+
+
+class StripeProvider:
+    """Through the official SDK, asynchronously, with a time-out that a waiting customer can bear."""
+
+    name: Literal["stripe"] = "stripe"
+
+    def __init__(
+        self, secret_key: str, *, api_base: str = "https://api.stripe.com", timeout: float = 8.0, retries: int = 1
+    ) -> None:
+        stripe.enable_telemetry = False
+        os.environ.setdefault("STRIPE_SUPPRESS_NOTICES", "true")  # the SDK would print them
+        logging.getLogger("stripe").setLevel(logging.WARNING)  # below that it logs customers' data
+        self.livemode = secret_key.startswith(("sk_live_", "rk_live_"))
+        self._http = stripe.HTTPXClient(timeout=Timeout(timeout, connect=CONNECT_SECONDS), allow_sync_methods=False)
+        self._client = stripe.StripeClient(
+            secret_key,
+            stripe_version=API_VERSION,
+            base_addresses={"api": api_base},
+            max_network_retries=retries,
+            http_client=self._http,
+        ).v1
+
+    async def open_checkout(self, order: CheckoutOrder) -> OpenedCheckout:
+        check_amount(order.amount, order.currency, refused=UNLIKE_ISO_AT_STRIPE)
+        params = session_params(order)
+
+        async def create(key: str) -> Json:
+            sessions = self._client.checkout.sessions
+            return _plain(await sessions.create_async(params, {"idempotency_key": key}))
+
+        async def find() -> Json | None:
+            since = moment(order.expires_at - timedelta(hours=24, minutes=5))
+            listed = await self._client.checkout.sessions.list_async({"created": {"gte": since}, "limit": 100})
+            return await _first(listed.auto_paging_iter(), OUR_KEY, order.key)
+
+        return opened(await self._once(f"checkout-{order.key}", create, find))
+
+    async def captured(self, checkout: CheckoutRefs) -> list[CapturedPayment]:
+        session = await self._session(checkout.provider_id)
+        payment = captured_in(session)
+        return [payment] if payment else []
+
+    async def find(self, refs: Mapping[str, str]) -> FoundPayment | None:
+        session = await _or_none(self._found_session(refs))
+        reference = (session.get("metadata") or {}).get(REFERENCE) if session else None
+        if session is None or reference is None:
+            return None
+        payment = captured_in(session)
+        known = payment.refs if payment else {"session": session["id"]}
+        return FoundPayment(reference, payment.payment_key if payment else None, known)
+
+    async def _found_session(self, refs: Mapping[str, str]) -> Json | None:
+        if "session" in refs:
+            return await self._session(refs["session"])
+        intent = refs.get("payment_intent")
+        if intent is None and "charge" in refs:
+            charge = await _asked("charge", self._client.charges.retrieve_async(refs["charge"]))
+            intent = charge.get("payment_intent")
+        if intent is None:
+            return None
+        asked = self._client.checkout.sessions.list_async({"payment_intent": intent, "limit": 1})
+        found = (await _asked("sessions of an intent", asked))["data"]
+        return await self._session(found[0]["id"]) if found else None
+
+    async def _session(self, session_id: str) -> Json:
+        sessions = self._client.checkout.sessions
+        return await _asked("session", sessions.retrieve_async(session_id, {"expand": ["payment_intent"]}))
+
+    async def expire(self, checkout: CheckoutRefs) -> Closing:
+        try:
+            await self._client.checkout.sessions.expire_async(checkout.provider_id)
+        except stripe.InvalidRequestError:  # no longer open: paid, being paid, or expired before
+            session = await self._session(checkout.provider_id)
+            return "paying" if session["status"] == "complete" else "closed"
+        except stripe.StripeError as error:
+            raise failure("expiring a session", error) from error
+        return "closed"
+
+    async def refund(self, payment: PaymentRefs, amount: int | None, key: str) -> RefundResult:
+        intent = payment.refs.get("payment_intent") or await self._intent_of(payment)
+        params: Any = {"payment_intent": intent, "metadata": {"refund": key}}
+        if amount is not None:
+            params["amount"] = amount
+
+        async def create(idempotency_key: str) -> Json:
+            return _plain(await self._client.refunds.create_async(params, {"idempotency_key": idempotency_key}))
+
+        async def find() -> Json | None:
+            listed = await self._client.refunds.list_async({"payment_intent": intent, "limit": 100})
+            return await _first(listed.auto_paging_iter(), "refund", key)
+
+        return refund_result(await self._once(f"refund-{key}", create, find))
+
+    async def _intent_of(self, payment: PaymentRefs) -> str:
+        session = await self._session(payment.refs.get("session", payment.payment_key))
+        intent = session["payment_intent"]
+        if intent is None:
+            raise GiveUp("Stripe: this payment has no payment intent that could be refunded")
+        return str(intent["id"])
+
+    async def _once(
+        self, key: str, create: Callable[[str], Awaitable[Json]], find: Callable[[], Awaitable[Json | None]]
+    ) -> Json:
+        """One object for one key, however often this is called and whatever became of earlier calls."""
+        last: stripe.StripeError | None = None
+        for number in range(1, KEYS_TRIED + 1):
+            try:
+                return await create(key if number == 1 else f"{key}-{number}")
+            except stripe.StripeError as error:
+                last = error
+                if _surely_not_made(error):
+                    break
+                if (found := await self._looked_up(find)) is not None:
+                    return found
+                if not _kept_500(error):
+                    break
+        assert last is not None
+        raise failure("creating", last) from last
+
+    async def _looked_up(self, find: Callable[[], Awaitable[Json | None]]) -> Json | None:
+        try:
+            return await find()
+        except stripe.StripeError as error:
+            raise failure("looking for what was created", error) from error
+
+    def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
+        return proof.session_id == checkout.provider_id
+
+    async def close(self) -> None:
+        await self._http.close_async()  # type: ignore[no-untyped-call]
+
+
+def failure(what: str, error: stripe.StripeError) -> Failure:
+    """Retry or GiveUp. Stripe's own words stay out: they may repeat an address, or a part of the key."""
+    facts = [type(error).__name__, error.http_status and f"HTTP {error.http_status}", error.code, error.request_id]
+    message = f"Stripe, {what}: {', '.join(str(fact) for fact in facts if fact)}"
+    if isinstance(error, stripe.RateLimitError):
+        return Retry(message, after=_retry_after(error))
+    if isinstance(error, stripe.IdempotencyError) or error.http_status == 409:
+        return Retry(message)
+    refused = error.http_status is not None and 400 <= error.http_status < 500
+    return GiveUp(message) if refused else Retry(message)
+
+
+def _retry_after(error: stripe.StripeError) -> timedelta | None:
+    seconds = (error.headers or {}).get("retry-after", "")
+    return timedelta(seconds=int(seconds)) if seconds.isdigit() else None
+
+
+def _surely_not_made(error: stripe.StripeError) -> bool:
+    """Refused before anything was done. A refusal of a repeated refund is not that: it may be ours that was done."""
+    if isinstance(error, stripe.InvalidRequestError):
+        return error.code not in {"charge_already_refunded", None}
+    return isinstance(error, stripe.AuthenticationError | stripe.PermissionError | stripe.RateLimitError)
+
+
+def _kept_500(error: stripe.StripeError) -> bool:
+    return error.http_status == 500 and (error.headers or {}).get("idempotent-replayed") == "true"
+
+
+def _plain(found: Any) -> Json:
+    return dict(found.to_dict())
+
+
+async def _asked(what: str, answer: Awaitable[Any]) -> Json:
+    try:
+        return _plain(await answer)
+    except stripe.StripeError as error:
+        raise failure(f"asking for a {what}", error) from error
+
+
+async def _or_none(found: Awaitable[Json | None]) -> Json | None:
+    """Ids that Stripe does not know are not ours."""
+    try:
+        return await found
+    except GiveUp as refused:
+        if isinstance(refused.__cause__, stripe.InvalidRequestError) and refused.__cause__.http_status == 404:
+            return None
+        raise
+
+
+async def _first(found: AsyncIterator[Any], name: str, value: str) -> Json | None:
+    """The first of the newest whose metadata has this."""
+    count = 0
+    async for one in found:
+        plain = _plain(one)
+        if (plain.get("metadata") or {}).get(name) == value:
+            return plain
+        count += 1
+        if count >= SESSIONS_SEARCHED:
+            break
+    return None

@@ -1,0 +1,84 @@
+"""Between Stripe's shapes and the port's values."""
+
+# ruff: noqa: SIM905 - lists of many names read better as text
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from billing.providers import REFERENCE, CapturedPayment, CheckoutOrder, OpenedCheckout, RefundResult
+
+# The languages of Stripe's page; for any other it takes the browser's.
+LOCALES = frozenset(
+    """bg cs da de el en en-GB es es-419 et fi fil fr fr-CA hr hu id it ja ko lt lv ms mt nb nl pl pt pt-BR ro ru sk sl
+    sv th tr vi zh zh-HK zh-TW""".split()
+)
+
+
+def moment(time: datetime) -> int:
+    return int(time.timestamp())
+
+
+def session_params(order: CheckoutOrder) -> Any:
+    """One payment. Our reference goes into every place that a later event can show, since Stripe copies none."""
+    about = {REFERENCE: order.reference, "checkout": order.key}
+    return {
+        "mode": "payment",
+        "line_items": [
+            {
+                "quantity": 1,
+                "price_data": {
+                    "currency": order.currency.lower(),
+                    "unit_amount": order.amount,
+                    "product_data": {"name": order.title},
+                },
+            }
+        ],
+        "customer_email": order.email,
+        "client_reference_id": order.reference,
+        "metadata": about,
+        "payment_intent_data": {"metadata": about},
+        "success_url": order.success_url,
+        "cancel_url": order.cancel_url,
+        "expires_at": moment(order.expires_at),
+        "locale": _locale(order.locale),
+    }
+
+
+def _locale(wanted: str | None) -> str:
+    tag = (wanted or "").replace("_", "-")
+    return next((found for found in (tag, tag.partition("-")[0]) if found in LOCALES), "auto")
+
+
+def opened(session: dict[str, Any]) -> OpenedCheckout:
+    return OpenedCheckout(
+        provider_id=session["id"],
+        url=session["url"],
+        client={"session_id": session["id"]},
+        expires_at=datetime.fromtimestamp(session["expires_at"], UTC),
+        refs={"session": session["id"]},
+    )
+
+
+def captured_in(session: dict[str, Any]) -> CapturedPayment | None:
+    """The payment of a session: once it is paid, or when there was nothing to pay. `unpaid` is still to come."""
+    if session["payment_status"] not in {"paid", "no_payment_required"} or session["status"] != "complete":
+        return None
+    intent = session.get("payment_intent") or {}
+    ids = {"session": session["id"], "payment_intent": intent.get("id"), "charge": intent.get("latest_charge")}
+    ids |= {name: session.get(name) for name in ("invoice", "subscription", "customer")}
+    return CapturedPayment(
+        payment_key=session.get("invoice") or session["id"],
+        amount=session["amount_total"],
+        currency=session["currency"].upper(),
+        livemode=session["livemode"],
+        reference=(session.get("metadata") or {}).get(REFERENCE) or session.get("client_reference_id"),
+        refs={name: id_ for name, id_ in ids.items() if id_},
+    )
+
+
+def refund_result(refund: dict[str, Any]) -> RefundResult:
+    """A refund in any other state stands, and may still fail."""
+    status: Literal["pending", "succeeded", "failed"] = "pending"
+    if refund["status"] in {"succeeded", "failed", "canceled"}:
+        status = "succeeded" if refund["status"] == "succeeded" else "failed"
+    return RefundResult(refund["id"], refund["amount"], refund["currency"].upper(), status)
