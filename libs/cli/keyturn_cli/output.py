@@ -72,8 +72,8 @@ class Output:
         self.console.print(table)
         for service in page.get("unavailable") or ():
             self.warn(f"{safe(service)} does not answer: its part is missing")
-        if page.get("next"):
-            self.note(f"more: --cursor {safe(page['next'])}")
+        if page.get("nextCursor"):
+            self.note(f"more: --cursor {safe(page['nextCursor'])}")
         return None
 
     def one(self, document: Mapping[str, Any]) -> None:

@@ -11,13 +11,27 @@ from starlette.types import Scope
 
 from gateway import clients, operators
 from gateway.access import Access
-from gateway.api import checkout, installs, journeys, setup, webhooks
+from gateway.api import (
+    audit,
+    checkout,
+    installs,
+    installs_admin,
+    journeys,
+    messages,
+    purchases,
+    setup,
+    tokens,
+    webhooks,
+    work,
+)
 from gateway.batching import Batcher
 from gateway.buckets import Buckets, Limit
 from gateway.deps import GatewayDeps
 from gateway.handlers import HANDLERS
 from gateway.intake import Intake, WebhookEndpoints
 from gateway.live import LiveJourneys
+from gateway.pages import purchase, rendering, shop
+from gateway.pages import setup as setup_page
 from gateway.paths import PlainPaths
 from gateway.repository.webhooks import Stored, Webhook, store
 from gateway.settings import GatewaySettings
@@ -34,6 +48,16 @@ ROUTERS: Sequence[APIRouter] = (
     installs.router,
     journeys.router,
     setup.router,
+    purchases.router,
+    installs_admin.router,
+    work.router,
+    messages.router,
+    audit.router,
+    tokens.router,
+    shop.router,
+    purchase.router,
+    setup_page.router,
+    rendering.router,
 )
 
 FORGERIES = Limit(burst=20, per_minute=60)

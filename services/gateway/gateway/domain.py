@@ -173,7 +173,8 @@ def _job(fact: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _install(fact: str, data: Mapping[str, Any], now: str) -> dict[str, Any]:
-    makes, stated = data.get("action") == "provision", {}
+    makes = data.get("action") == "provision"
+    stated: dict[str, Any] = {}
     match fact:
         case "requested" if makes or data.get("action") == "delete":
             stated = {"phase": "provisioning" if makes else "deleting"}

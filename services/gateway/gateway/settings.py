@@ -42,6 +42,11 @@ class GatewaySettings(ServiceSettings):
         description="Secret of Razorpay's webhook (not the key secret); several, separated by commas, while it is "
         "changed: retries of older events bear the old one. Empty: the endpoint is off",
     )
+    razorpay_checkout_js: str = Field(
+        default="https://checkout.razorpay.com/v1/checkout.js",
+        validation_alias="RAZORPAY_CHECKOUT_JS",
+        description="The script that opens Razorpay's payment window on our page; in the sandbox, the stand-in's",
+    )
     session_key: SecretStr = Field(
         validation_alias="SESSION_KEY",
         description="At least 32 random characters: signs the customers' access tokens and cookies",

@@ -1,0 +1,82 @@
+"""A journey as it happens, as server-sent events: `install` is the customer's view, `journey` one event.
+
+The id of each event is its place in the journey; a browser that comes back names the last it saw and misses nothing.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Request
+from fastapi.responses import StreamingResponse
+
+from gateway.access import LIFETIME
+from gateway.api import proofs, views
+from gateway.api.installs import read
+from gateway.deps import GatewayDeps
+from gateway.domain import Journey
+from gateway.operators import Viewer
+from gateway.repository import journeys
+from keyturn.service import get_deps
+
+router = APIRouter(tags=["journeys"])
+Deps = Annotated[GatewayDeps, Depends(get_deps)]
+MOST = 500
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+@router.get("/api/journeys/{purchase_id}")
+async def journey(purchase_id: str, _: Viewer, request: Request, deps: Deps) -> dict[str, Any]:
+    """The whole journey, for operators."""
+    purchase, _seer = await proofs.must_see(request, deps, purchase_id)
+    async with deps.database.transaction("read_journey") as tx:
+        found = await journeys.find(tx, purchase)
+        events = await journeys.events_after(tx, purchase, 0, MOST + 1)
+    if found is None:
+        raise proofs.unknown()
+    told = [views.event(event, whole=True) for event in events[:MOST]]
+    return views.operator(found.journey) | {"events": told, "truncated": len(events) > MOST}
+
+
+@router.post("/api/journeys/{purchase_id}/ticket")
+async def ticket(purchase_id: str, request: Request, deps: Deps) -> dict[str, Any]:
+    """A short-lived ticket for `?ticket=` of the stream: an EventSource can send no header."""
+    purchase, _ = await proofs.must_see(request, deps, purchase_id)
+    made = deps.access.sign(purchase, "ticket", deps.clock.now())
+    return {"ticket": made, "expiresIn": int(LIFETIME["ticket"].total_seconds())}
+
+
+@router.get("/api/journeys/{purchase_id}/events")
+async def events(
+    purchase_id: str, request: Request, deps: Deps, last_event_id: Annotated[str, Header()] = ""
+) -> StreamingResponse:
+    purchase, seer = await proofs.must_see(request, deps, purchase_id)
+    after = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else 0
+    stream = _stream(deps, purchase, min(after, 2**62), whole=seer == "operator")
+    first = await anext(stream)  # a refusal must come before the answer begins
+    return StreamingResponse(_chain(first, stream), media_type="text/event-stream", headers=HEADERS)
+
+
+async def _stream(deps: GatewayDeps, purchase: UUID, after: int, *, whole: bool) -> AsyncIterator[str]:
+    with deps.live.watch(purchase, after) as watcher:
+        yield "retry: 2000\n\n"
+        shown: dict[str, Any] | None = None
+        async for batch in deps.live.events(purchase, watcher):
+            for event in batch:
+                yield _event("journey", views.event(event, whole=whole), event.id)
+            if not batch:
+                view = views.customer(await read(deps, purchase) or Journey(str(purchase)))
+                yield _event("install", view) if view != shown else ": still here\n\n"
+                shown = view
+
+
+async def _chain(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield first
+    async for part in rest:
+        yield part
+
+
+def _event(name: str, data: dict[str, Any], number: int | None = None) -> str:
+    head = f"id: {number}\n" if number else ""
+    return f"{head}event: {name}\ndata: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"

@@ -1,0 +1,56 @@
+"""Who may see a whole journey: whoever opened its checkout (access token, cookie, or a ticket), or an operator.
+
+Without proof everything answers as if the purchase did not exist.
+"""
+
+from typing import Literal
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from gateway import operators
+from gateway.access import COOKIE, LIFETIME
+from gateway.deps import GatewayDeps
+from gateway.journeys import uuid
+from keyturn.errors import Problem
+
+Seer = Literal["nobody", "customer", "operator"]
+
+
+async def seer(request: Request, deps: GatewayDeps, purchase_id: UUID) -> Seer:
+    """What the request proves about its sender and this purchase."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    bearer = token if scheme.lower() == "bearer" else ""
+    if bearer.startswith(operators.PREFIX):
+        return "operator" if await operators.authenticate(deps.database, bearer) else "nobody"
+    now = deps.clock.now()
+    tokens = (bearer, request.headers.get("x-access-token", ""), request.cookies.get(cookie_name(purchase_id), ""))
+    ticket = request.query_params.get("ticket", "")
+    if any(token and deps.access.allows(token, purchase_id, "access", now) for token in tokens):
+        return "customer"
+    return "customer" if ticket and deps.access.allows(ticket, purchase_id, "ticket", now) else "nobody"
+
+
+async def must_see(request: Request, deps: GatewayDeps, purchase_id: str) -> tuple[UUID, Seer]:
+    """The purchase's id and who looks. Raises `Problem` 404 without proof, as for an id that does not exist."""
+    known = uuid(purchase_id)
+    found = await seer(request, deps, known) if known else "nobody"
+    if known is None or found == "nobody":
+        raise unknown()
+    return known, found
+
+
+def unknown() -> Problem:
+    return Problem(404, "install_not_found", "there is no such install, or this does not prove that it is yours")
+
+
+def cookie_name(purchase_id: UUID) -> str:
+    return f"{COOKIE}_{purchase_id.hex}"
+
+
+def give_cookie(response: Response, deps: GatewayDeps, purchase_id: UUID) -> None:
+    """From now on this browser may see the purchase."""
+    token = deps.access.sign(purchase_id, "access", deps.clock.now())
+    age = int(LIFETIME["access"].total_seconds())
+    secure = deps.settings.public_url.startswith("https:")
+    response.set_cookie(cookie_name(purchase_id), token, max_age=age, httponly=True, secure=secure, samesite="lax")

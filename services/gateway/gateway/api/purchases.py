@@ -1,0 +1,71 @@
+"""Operators: purchases, and the payments that wait for a decision. Billing answers."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from gateway.api.asking import Cursor, Deps, Limit, Reason, ask, tell
+from gateway.operators import Admin, Operator, Viewer, because
+
+router = APIRouter(tags=["operators"])
+
+
+class Refund(Reason):
+    """Without an amount: all that is left."""
+
+    amount: int | None = Field(default=None, gt=0)
+
+
+class Decision(Reason):
+    """A payment in review belongs to a purchase, or is none of ours."""
+
+    decision: Literal["match", "foreign"]
+    purchase_id: UUID | None = Field(default=None, alias="purchaseId")
+
+
+@router.get("/api/purchases")
+async def purchases(
+    *,
+    caller: Viewer,
+    deps: Deps,
+    status: str | None = None,
+    email: str | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Any:
+    return await ask(
+        deps.billing, "/internal/purchases", caller, status=status, email=email, cursor=cursor, limit=limit
+    )
+
+
+@router.get("/api/purchases/{purchase_id}")
+async def purchase(purchase_id: UUID, caller: Viewer, deps: Deps) -> Any:
+    return await ask(deps.billing, f"/internal/purchases/{purchase_id}", caller)
+
+
+@router.post("/api/purchases/{purchase_id}/mark-paid")
+async def mark_paid(purchase_id: UUID, why: Reason, caller: Operator, deps: Deps) -> Any:
+    """The money came another way; an operator answers for it."""
+    path = f"/internal/purchases/{purchase_id}/mark-paid"
+    return await tell(deps.billing, path, because(caller, why.reason), {"reason": why.reason})
+
+
+@router.post("/api/purchases/{purchase_id}/refund")
+async def refund(purchase_id: UUID, wanted: Refund, caller: Admin, deps: Deps) -> Any:
+    path = f"/internal/purchases/{purchase_id}/refund"
+    body = wanted.model_dump(exclude_none=True)
+    return await tell(deps.billing, path, because(caller, wanted.reason), body)
+
+
+@router.get("/api/payments")
+async def payments(caller: Viewer, deps: Deps, state: str = "review", cursor: Cursor = None, limit: Limit = 50) -> Any:
+    return await ask(deps.billing, "/internal/payments", caller, state=state, cursor=cursor, limit=limit)
+
+
+@router.post("/api/payments/{payment_id}/decide")
+async def decide(payment_id: UUID, decision: Decision, caller: Operator, deps: Deps) -> Any:
+    path = f"/internal/payments/{payment_id}/decide"
+    body = decision.model_dump(mode="json", exclude_none=True)
+    return await tell(deps.billing, path, because(caller, decision.reason), body)

@@ -1,0 +1,66 @@
+"""The setup link: GET looks and changes nothing, POST hands the install over to whoever holds the link.
+
+The provisioner decides; the token and the password pass through here and are kept nowhere.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic.alias_generators import to_camel
+
+from gateway.api.camel import camel
+from gateway.deps import GatewayDeps
+from keyturn.errors import Problem
+from keyturn.internal import Caller
+from keyturn.service import get_deps
+
+router = APIRouter(tags=["setup"])
+Deps = Annotated[GatewayDeps, Depends(get_deps)]
+CUSTOMER = Caller(actor="customer", role="public")
+LONGEST = 1024  # of a password; what a good one is, the install says
+
+
+class Password(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    password: SecretStr = Field(min_length=1, max_length=LONGEST)
+    confirm_password: SecretStr = Field(max_length=LONGEST)
+
+
+@router.get("/api/setup/{token}")
+async def look(token: str, response: Response, deps: Deps) -> dict[str, Any]:
+    _private(response)
+    found = await lookup(deps, token)
+    return {"valid": found["state"] == "open", **camel(found)}
+
+
+@router.post("/api/setup/{token}")
+async def finish(token: str, password: Password, response: Response, deps: Deps) -> dict[str, Any]:
+    _private(response)
+    done = await complete(deps, token, password)
+    response.status_code = 202 if done.get("state") == "completing" else 200
+    return {"success": True, **camel(done)}
+
+
+async def lookup(deps: GatewayDeps, token: str) -> dict[str, Any]:
+    """The link's state. Raises `Problem` 404 for a token that never was."""
+    found: dict[str, Any] = await deps.provisioner.request(
+        "POST", "/internal/setup/lookup", CUSTOMER, json={"token": token}
+    )
+    return found
+
+
+async def complete(deps: GatewayDeps, token: str, password: Password) -> dict[str, Any]:
+    """Sets the password. Raises the provisioner's `Problem` where the link or the install refuses."""
+    chosen = password.password.get_secret_value()
+    if chosen != password.confirm_password.get_secret_value():
+        raise Problem(422, "passwords_differ", "the two passwords are not the same")
+    body = {"token": token, "password": chosen}
+    done: dict[str, Any] = await deps.provisioner.request("POST", "/internal/setup/complete", CUSTOMER, json=body)
+    return done
+
+
+def _private(response: Response) -> None:
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Referrer-Policy"] = "no-referrer"

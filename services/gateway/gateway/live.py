@@ -1,0 +1,115 @@
+"""Live journeys: any replica serves any browser, from the database.
+
+One query a wake-up asks how far all watched journeys have come; only the streams of those that moved read theirs.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from gateway.journeys import WAKEUP
+from gateway.repository import journeys
+from gateway.repository.journeys import StoredEvent
+from keyturn.database import Database
+from keyturn.errors import Problem, Unavailable
+from keyturn.wakeups import wait
+
+POLL = 2.0  # seconds between looks, whatever the wake-ups say
+KEEP_ALIVE = 15.0  # seconds of silence: below what proxies take for a dead connection
+LONGEST = 30 * 60.0  # seconds of one stream; the browser comes back by itself with its Last-Event-ID
+BATCH = 100
+MOST = 1000  # streams in one replica
+MOST_OF_ONE = 20  # streams of one purchase in one replica
+
+
+class Watcher:
+    """One stream's interest in one journey."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self.moved = asyncio.Event()
+
+
+class LiveJourneys:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._watchers: defaultdict[UUID, set[Watcher]] = defaultdict(set)
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Until cancelled, which also ends every stream: nobody waits for an endless answer at the stop."""
+        try:
+            with self._database.wakeups.listen(WAKEUP) as heard:
+                while True:
+                    await wait(heard, POLL)
+                    await self._look()
+        except asyncio.CancelledError:
+            self._stopping = True
+            for watcher in self._all():
+                watcher.moved.set()
+            raise
+
+    async def _look(self) -> None:
+        if not self._watchers:
+            return
+        try:
+            async with self._database.transaction("watch") as tx:
+                known = await journeys.last_events(tx, self._watchers)
+        except Unavailable:
+            return  # the next look is soon
+        for purchase, last in known.items():
+            for watcher in self._watchers.get(purchase, ()):
+                if watcher.last < last:
+                    watcher.moved.set()
+
+    @contextmanager
+    def watch(self, purchase: UUID, after: int) -> Iterator[Watcher]:
+        """Raises `Problem` 503 where this replica, and 429 where this purchase, has as many as it may."""
+        if self._stopping or sum(map(len, self._watchers.values())) >= MOST:
+            raise Problem(503, "too_many_streams", "no more live updates can be served now", retry_after=10)
+        if len(self._watchers.get(purchase, ())) >= MOST_OF_ONE:
+            raise Problem(429, "too_many_streams", "this journey is already watched often enough", retry_after=10)
+        watcher = Watcher(after)
+        self._watchers[purchase].add(watcher)
+        try:
+            yield watcher
+        finally:
+            self._watchers[purchase].discard(watcher)
+            if not self._watchers[purchase]:
+                del self._watchers[purchase]
+
+    async def events(self, purchase: UUID, watcher: Watcher) -> AsyncIterator[list[StoredEvent]]:
+        """The journey's events after the watcher's, as they come. An empty list: all is told for now, or is silent
+        for `KEEP_ALIVE`. Ends at the stop, and after `LONGEST`."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + LONGEST
+        while not self._stopping and loop.time() < ends:
+            watcher.moved.clear()
+            found = await self._read(purchase, watcher.last)
+            if found:
+                watcher.last = found[-1].id
+                yield found
+                if len(found) == BATCH:
+                    continue
+            yield []
+            await _quiet(watcher.moved, KEEP_ALIVE)
+
+    async def _read(self, purchase: UUID, after: int) -> list[StoredEvent]:
+        try:
+            async with self._database.transaction("read_journey") as tx:
+                return list(await journeys.events_after(tx, purchase, after, BATCH))
+        except Unavailable:
+            return []
+
+    def _all(self) -> list[Watcher]:
+        return [watcher for watchers in self._watchers.values() for watcher in watchers]
+
+
+async def _quiet(moved: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await moved.wait()
+    except TimeoutError:
+        pass

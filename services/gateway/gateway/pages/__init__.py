@@ -1,0 +1,1 @@
+"""The customers' pages: server-made HTML, one stylesheet and one script of our own, a strict policy."""

@@ -1,0 +1,65 @@
+"""The status page of a purchase: live for whoever opened it, and for whoever knows its e-mail address."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi.responses import RedirectResponse
+
+from gateway import limits
+from gateway.api import installs, proofs
+from gateway.deps import GatewayDeps
+from gateway.domain import Journey
+from gateway.journeys import uuid
+from gateway.pages.progress import progress_of
+from gateway.pages.rendering import PageRoute, page
+from keyturn.errors import Problem
+from keyturn.internal import Caller
+from keyturn.service import get_deps
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+Deps = Annotated[GatewayDeps, Depends(get_deps)]
+CUSTOMER = Caller(actor="customer", role="customer")
+
+
+@router.get("/purchases/{number}", dependencies=[limits.STATUS])
+async def status(number: str, request: Request, deps: Deps) -> Response:
+    """Without proof it asks for the address; it does so for any number, so that nobody learns which exist."""
+    known = uuid(number)
+    if known is None:
+        raise proofs.unknown()
+    if await proofs.seer(request, deps, known) == "nobody":
+        return page("prove.html", number=number, problem=None)
+    return page("purchase.html", **await _shown(deps, number), notice=None)
+
+
+@router.post("/purchases/{number}", dependencies=[limits.SIGN_IN])
+async def prove(number: str, deps: Deps, email: Annotated[str, Form(max_length=320)]) -> Response:
+    try:
+        known = await installs.owned(deps, number, email)
+    except Problem:
+        wrong = "We know no such order with this address. Please check the address and the number."
+        return page("prove.html", status=404, number=number, problem=wrong)
+    answer = RedirectResponse(f"/purchases/{known}", 303)
+    proofs.give_cookie(answer, deps, known)
+    return answer
+
+
+@router.get("/purchases/{number}/progress", dependencies=[limits.STATUS])
+async def progress(number: str, request: Request, deps: Deps) -> Response:
+    """The part of the page that changes."""
+    await proofs.must_see(request, deps, number)
+    return page("progress.html", **await _shown(deps, number), notice=None)
+
+
+@router.post("/purchases/{number}/link", dependencies=[limits.SIGN_IN])
+async def new_link(number: str, request: Request, deps: Deps) -> Response:
+    """A new setup link by mail; the old one stops working."""
+    known, _ = await proofs.must_see(request, deps, number)
+    await deps.provisioner.request("POST", f"/internal/installs/{known}/reissue", CUSTOMER, json={})
+    return page("purchase.html", **await _shown(deps, number), notice="A new link is on its way to you.")
+
+
+async def _shown(deps: GatewayDeps, number: str) -> dict[str, Any]:
+    known = uuid(number)
+    journey = (await installs.read(deps, known) if known else None) or Journey(number)
+    return {"number": number, "progress": progress_of(journey)}

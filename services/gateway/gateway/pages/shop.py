@@ -1,0 +1,132 @@
+"""The start page: what is for sale, the order form, and the way to the payment page."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import urlencode, urlsplit
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import ValidationError
+
+from gateway import checkout, limits
+from gateway.api import proofs
+from gateway.api.camel import camel_name
+from gateway.api.shapes import CheckoutRequest
+from gateway.checkout import Opened
+from gateway.deps import GatewayDeps
+from gateway.pages.rendering import PageRoute, money, page
+from gateway.settings import origin
+from keyturn.errors import Problem
+from keyturn.service import get_deps
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+Deps = Annotated[GatewayDeps, Depends(get_deps)]
+FIELDS = ("email", "name", "storeName", "subdomain")
+WRONG = {
+    "email": "Please check the e-mail address.",
+    "name": "Please check your name.",
+    "storeName": "Please check the name of your shop or site.",
+    "subdomain": "The address may have small letters, digits and hyphens only.",
+}
+CYCLES = {
+    "once": "once",
+    "one_time": "once",
+    "month": "a month",
+    "monthly": "a month",
+    "year": "a year",
+    "yearly": "a year",
+}
+
+
+@router.get("/", dependencies=[limits.STATUS])
+async def shop(deps: Deps) -> Response:
+    return await _shop(deps, {})
+
+
+@router.post("/", dependencies=[limits.CHECKOUT])
+async def order(request: Request, deps: Deps) -> Response:
+    """The same checkout as the API's. The hidden key makes a form that is sent twice one purchase."""
+    given = {name: str(value) for name, value in (await request.form()).items()}
+    product, plan, cycle, currency = [*given.get("offer", "").split("|"), "", "", "", ""][:4]
+    chosen = {"product": product, "planId": plan, "billingCycle": cycle, "currency": currency}
+    try:
+        wanted = CheckoutRequest.model_validate(chosen | {name: given.get(name, "") for name in FIELDS})
+        opened = await checkout.open_purchase(deps, wanted, given.get("key") or None)
+    except ValidationError as error:
+        wrong = camel_name(str(error.errors(include_input=False)[0]["loc"][0]))
+        return await _shop(deps, given, wrong=wrong, problem=WRONG.get(wrong, "Please check the form."))
+    except Problem as problem:
+        if problem.status >= 500 or problem.status == 429:
+            raise
+        wrong = "subdomain" if problem.code.startswith("name_") else ""
+        return await _shop(deps, given, wrong=wrong, problem=problem.detail)
+    answer = _pay(deps, opened)
+    proofs.give_cookie(answer, deps, opened.purchase_id)
+    return answer
+
+
+async def _shop(
+    deps: GatewayDeps, given: Mapping[str, str], *, wrong: str = "", problem: str | None = None
+) -> Response:
+    listed = await deps.billing.request("GET", "/internal/products", checkout.VISITOR)
+    products = [_product(product) for product in listed["items"]]
+    default = next((one["offers"][0]["value"] for one in products if one["default"] and one["offers"]), None)
+    first = next((offer["value"] for one in products for offer in one["offers"]), "")
+    return page(
+        "shop.html",
+        status=422 if problem else 200,
+        products=sorted(products, key=lambda one: not one["default"]),
+        chosen=given.get("offer") or default or first,
+        given=given,
+        wrong=wrong,
+        problem=problem,
+        # A corrected order is another order, so it needs another key.
+        key=secrets.token_urlsafe(16),
+    )
+
+
+def _product(product: dict[str, Any]) -> dict[str, Any]:
+    offers = [_offer(product["id"], plan, price) for plan in product["plans"] for price in plan["prices"]]
+    named = {"name": product["name"], "description": product["description"], "default": product["default"]}
+    return named | {"offers": offers}
+
+
+def _offer(product: str, plan: dict[str, Any], price: dict[str, Any]) -> dict[str, Any]:
+    chosen = "|".join((product, plan["id"], price["cycle"] or "", price["currency"]))
+    cycle = CYCLES.get(price["cycle"] or "once", price["cycle"])
+    shown = {"plan": plan["name"], "price": money(price["amount"], price["currency"]), "cycle": cycle}
+    return shown | {"value": chosen, "limits": [(n.replace("_", " "), v) for n, v in (plan["limits"] or {}).items()]}
+
+
+def _pay(deps: GatewayDeps, opened: Opened) -> Response:
+    """To the provider's page: by a page of ours, since a policy that allows only our own forms also holds for where
+    the answer to a form redirects to."""
+    answer, number = opened.answer, str(opened.purchase_id)
+    status = f"/purchases/{number}"
+    if not answer.get("url") and not answer.get("order_id"):
+        return RedirectResponse(status, 303)  # paid already, or free
+    shown = {"price": money(answer["amount"], answer["currency"]), "plan": answer["plan"], "number": number[:8]}
+    script = str(deps.settings.razorpay_checkout_js)
+    confirm = f"/api/checkout/razorpay/confirm?{urlencode({'purchaseId': number})}"
+    values = shown | {"status": status, "script": script, "back": confirm, "url": answer.get("url"), "razorpay": None}
+    if answer.get("url"):
+        made = page("pay.html", **values)
+        made.headers["Refresh"] = f"1; url={answer['url']}"
+        return made
+    options = {"key": answer["key_id"], "order_id": answer["order_id"], "prefill": answer.get("prefill") or {}}
+    options |= {"name": answer["plan"], "amount": answer["amount"], "currency": answer["currency"]}
+    return page("pay.html", policy=_razorpay_policy(script), **values | {"razorpay": options})
+
+
+def _razorpay_policy(script: str) -> dict[str, str]:
+    """What checkout.js needs: its own origin, Razorpay's API in a frame, and styles that it writes itself."""
+    own = origin(script)
+    family = own if urlsplit(script).hostname in ("127.0.0.1", "localhost") else "https://*.razorpay.com"
+    return {
+        "script-src": f"'self' {own}",
+        "frame-src": f"{own} {family}",
+        "connect-src": f"'self' {family}",
+        "img-src": f"'self' data: {family}",
+        "style-src": "'self' 'unsafe-inline'",
+    }
