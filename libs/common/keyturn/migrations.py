@@ -4,7 +4,8 @@
     python -m keyturn.migrations reset billing                 0001_initial anew (until the first release)
     python -m keyturn.migrations check billing                 fails where migrations and models differ
 
-All three compare with a scratch database on the server in `TEST_POSTGRES_URL`.
+All three need a server on which they may make a scratch database: `MIGRATIONS_URL`, else `TEST_POSTGRES_URL`.
+What they do with it: `keyturn.revisions`.
 """
 
 import asyncio
@@ -54,7 +55,13 @@ async def _run(url: str, metadata: MetaData) -> None:
 
 
 def _migrate(connection: Connection, metadata: MetaData) -> None:
-    context.configure(connection=connection, target_metadata=metadata, compare_type=True, compare_server_default=True)
+    context.configure(connection=connection, target_metadata=metadata)
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         context.run_migrations()
+
+
+if __name__ == "__main__":
+    from keyturn.revisions import main
+
+    main()

@@ -28,6 +28,7 @@ class Relay:
         self._bus = bus
         self._leader: Leader | None = None
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="relay")
@@ -39,6 +40,7 @@ class Relay:
         """Publish what is committed already, as far as that takes no longer than a moment."""
         if self._task is None:
             return
+        self._stopping = True
         if self._leader:
             self._leader.stop_when_empty()
             await asyncio.wait([self._task], timeout=STOP_WITHIN)
@@ -46,7 +48,7 @@ class Relay:
         await asyncio.wait([self._task])
 
     async def _run(self) -> None:
-        while not (self._leader and self._leader.stopping):
+        while not self._stopping:
             try:
                 await self._lead()
             except asyncio.CancelledError:
@@ -55,7 +57,8 @@ class Relay:
                 log.warning("relay_cancelled_by_a_library")  # nobody asked us to stop: the client library does this
             except Exception as error:  # noqa: BLE001 - a relay that ends publishes nothing any more
                 log.warning("relay_lost_its_lead", error=type(error).__name__)
-            await asyncio.sleep(POLL)
+            if not self._stopping:
+                await asyncio.sleep(POLL)
 
     async def _lead(self) -> None:
         connection = await asyncpg.connect(
@@ -70,4 +73,5 @@ class Relay:
             await self._leader.run()
         finally:
             gauge.set(0)
+            self._leader = None
             connection.terminate()

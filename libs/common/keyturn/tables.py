@@ -119,6 +119,8 @@ class TypedBase:
         int: BigInteger,
         bool: Boolean,
         bytes: LargeBinary,
+        dict: JSONB,
+        list: JSONB,
         dict[str, Any]: JSONB,
         list[Any]: JSONB,
         list[str]: JSONB,

@@ -1,0 +1,241 @@
+"""DESIGN §6 rule 2: state and the events about it commit together; every event that happened is published."""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from keyturn.bus import Blocked, Message, Refused, Unknown
+from keyturn.bus.memory import MemoryBroker
+from keyturn.clock import MovableClock
+from keyturn.database import Database
+from keyturn.outbox import INSERT, columns, event_row
+from keyturn.relay import Relay
+from keyturn.replay import replay
+from support.data_plane import METADATA, Wire, acted, expired, one, publish
+
+pytestmark = pytest.mark.servers
+
+UNPUBLISHED = "SELECT count(*) FROM outbox WHERE published IS NULL"
+
+
+@pytest.fixture
+async def database(database_url: Any, clock: MovableClock) -> AsyncIterator[Database]:
+    made = Database(await database_url(METADATA), service="billing", clock=clock)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def relay_on(database: Database) -> AsyncIterator[Any]:
+    started: list[Relay] = []
+
+    async def start(wire: Any, on: Database = database) -> Relay:
+        relay = Relay(on, wire)
+        started.append(relay)
+        await relay.start()
+        return relay
+
+    yield start
+    for relay in started:
+        await relay.stop()
+
+
+async def test_rule_2_an_event_is_published_with_its_commit_and_not_without(
+    database: Database, relay_on: Any, wait_until: Any
+) -> None:
+    wire = Wire()
+    await relay_on(wire)
+    kept, undone = expired(), expired()
+    with pytest.raises(RuntimeError):
+        async with database.transaction("fails") as tx:
+            tx.publish(undone)
+            raise RuntimeError
+    await publish(database, kept)
+    await wait_until(lambda: wire.sent)
+    assert wire.subjects() == [kept.subject]
+    document = json.loads(wire.sent[0].body)
+    assert document["id"] == str(kept.id)
+    assert document["source"] == "/billing"
+    assert document["traceparent"] == wire.sent[0].headers["traceparent"]
+
+
+async def test_the_row_function_serves_single_and_bulk_inserts_alike(database: Database, clock: MovableClock) -> None:
+    rows = [event_row(expired(f"s{n}"), "billing", clock.now()) for n in range(3)]
+    async with database.transaction("single") as tx:
+        tx.put(rows[0])
+    async with database.transaction("bulk") as tx:
+        await tx.run(INSERT, *columns(rows[1:]))
+    async with database.transaction("look") as tx:
+        found = [row.subject for row in await tx.run("SELECT subject FROM outbox ORDER BY id")]
+    assert found == ["s0", "s1", "s2"]
+
+
+async def test_a_refused_row_holds_back_its_own_subject_and_no_other(
+    database: Database, relay_on: Any, wait_until: Any, clock: MovableClock
+) -> None:
+    wire = Wire()
+    wire.fails = lambda message: Refused("unroutable") if message.id == str(bad.id) else None
+    first, bad, after, other = acted("p", 1), acted("p", 2), acted("p", 3), acted("q", 1)
+    await publish(database, first, bad, after, other)
+    await relay_on(wire)
+    await wait_until(lambda: len(wire.sent) == 2)
+    await publish(database, acted("p", 4), acted("q", 2))
+    await wait_until(lambda: len(wire.sent) == 3)
+    assert sorted(wire.subjects()) == ["p", "q", "q"]
+    attempts, error = await _refused(database)
+    assert attempts >= 1
+    assert error == "Refused: unroutable"
+    wire.fails = lambda _message: None
+    clock.move(timedelta(hours=1))
+    await wait_until(lambda: len(wire.sent) == 6)
+    assert [json.loads(m.body)["data"]["after"]["n"] for m in wire.sent if m.subject == "p"] == [1, 2, 3, 4]
+
+
+async def _refused(database: Database) -> tuple[int, str]:
+    async with database.transaction("look") as tx:
+        row = (await tx.run("SELECT attempts, error FROM outbox WHERE attempts > 0"))[0]
+    return row.attempts, row.error
+
+
+@pytest.mark.parametrize("error", [Unknown("no confirm"), asyncio.CancelledError(), Blocked("full")])
+async def test_what_was_not_confirmed_is_sent_again(
+    database: Database, relay_on: Any, wait_until: Any, clock: MovableClock, error: BaseException
+) -> None:
+    failures = iter([error, error])
+    wire = Wire(fails=lambda _message: next(failures, None))
+    relay = await relay_on(wire)
+    event = expired()
+    await publish(database, event)
+
+    async def arrived() -> bool:
+        clock.move(timedelta(seconds=30))
+        return bool(wire.sent)
+
+    await wait_until(arrived)
+    assert relay.alive()
+    assert wire.sent[0].id == str(event.id)
+
+
+async def test_10_000_rows_pass_the_memory_bus_in_order_within_each_subject(
+    database: Database, relay_on: Any, wait_until: Any
+) -> None:
+    broker, heard = MemoryBroker(), defaultdict[str, list[int]](list)
+    bus, listener = broker.bus("billing"), broker.bus("gateway")
+    await bus.connect()
+    await listener.connect()
+
+    async def hear(delivery: Any) -> Any:
+        heard[delivery.message.subject].append(json.loads(delivery.message.body)["data"]["after"]["n"])
+        return "ack"
+
+    consumer = await listener.consume(["#"], hear, 1)
+    subjects = [str(uuid4()) for _ in range(500)]
+    await publish(database, *(acted(subject, number) for number in range(20) for subject in subjects))
+    await relay_on(bus)
+    await wait_until(lambda: sum(map(len, heard.values())) == 10_000, 60)
+    await consumer.stop()
+    assert all(numbers == list(range(20)) for numbers in heard.values())
+    await wait_until(lambda: _count(database, 0))
+
+
+async def _count(database: Database, wanted: int) -> bool:
+    return bool(await one(database, UNPUBLISHED) == wanted)
+
+
+async def test_at_most_200_are_in_flight(database: Database, relay_on: Any, wait_until: Any) -> None:
+    wire = Wire(delay=0.02)
+    await publish(database, *(expired() for _ in range(1_000)))
+    await relay_on(wire)
+    await wait_until(lambda: len(wire.sent) == 1_000)
+    assert 100 < wire.most <= 200
+
+
+async def test_another_relay_takes_over_when_the_leader_loses_its_connection(
+    database: Database, relay_on: Any, wait_until: Any, clock: MovableClock
+) -> None:
+    wires = [Wire(), Wire()]
+    replica = Database(database.url, service="billing", clock=clock)
+    await relay_on(wires[0])
+    await publish(database, expired())
+    await wait_until(lambda: wires[0].sent)
+    await relay_on(wires[1], replica)
+    for _ in range(2):  # whoever leads loses its lock; one of the two leads again
+        count = len(wires[0].sent) + len(wires[1].sent)
+        await one(
+            database,
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        )
+        await publish(database, expired())
+        await wait_until(lambda before=count: len(wires[0].sent) + len(wires[1].sent) == before + 1)
+    await replica.close()
+
+
+async def test_rule_2_a_crash_between_confirm_and_mark_loses_nothing_and_repeats_the_same_id(
+    database: Database, wait_until: Any
+) -> None:
+    event, wire = expired(), Wire()
+    await publish(database, event)
+    crashing = Relay(database, NeverAnswers(wire))
+    await crashing.start()
+    await wait_until(lambda: wire.sent)
+    assert crashing._task is not None
+    crashing._task.cancel()
+    await asyncio.wait([crashing._task])
+    assert await one(database, UNPUBLISHED) == 1
+    successor = Relay(database, wire)
+    await successor.start()
+    await wait_until(lambda: len(wire.sent) == 2)
+    await wait_until(lambda: _count(database, 0))
+    await successor.stop()
+    assert {message.id for message in wire.sent} == {str(event.id)}
+
+
+class NeverAnswers(Wire):
+    """The broker has the message, and its confirm never comes."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__(sent=wire.sent)
+
+    async def publish(self, message: Message) -> None:
+        await super().publish(message)
+        await asyncio.Event().wait()
+
+
+async def test_stop_publishes_what_is_committed(database: Database) -> None:
+    wire = Wire(delay=0.01)
+    relay = Relay(database, wire)
+    await relay.start()
+    await publish(database, *(expired() for _ in range(50)))
+    while relay._leader is None:
+        await asyncio.sleep(0.01)
+    await relay.stop()
+    assert len(wire.sent) == 50
+    assert await one(database, UNPUBLISHED) == 0
+
+
+async def test_replay_publishes_again_under_the_same_ids(
+    database: Database, relay_on: Any, wait_until: Any, clock: MovableClock
+) -> None:
+    wire = Wire()
+    await relay_on(wire)
+    events = [expired() for _ in range(3)]
+    since = clock.now()
+    await publish(database, *events)
+    await wait_until(lambda: _count(database, 0))
+    assert await replay(database, since) == 3
+    await wait_until(lambda: len(wire.sent) == 6)
+    assert [m.id for m in wire.sent[3:]] == [str(event.id) for event in events]
+    assert await replay(database, since, subject=events[1].subject) == 1
+
+
+async def test_an_event_larger_than_the_bus_takes_is_refused_where_it_is_published(database: Database) -> None:
+    with pytest.raises(ValueError, match="bytes"):
+        async with database.transaction("large") as tx:
+            tx.publish(expired(reason="x", subject="s" * 10, causationid="c" * 300_000))
