@@ -205,5 +205,10 @@ def _created(one: Made, wanted: Any) -> bool:
         return True
     if not isinstance(wanted, dict):
         return bool(one["created"] == int(wanted))
-    checks = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
-    return all(bool(checks[name](one["created"], int(value))) for name, value in wanted.items())
+    checks: dict[str, Callable[[int, int], bool]] = {
+        "gt": operator.gt,
+        "gte": operator.ge,
+        "lt": operator.lt,
+        "lte": operator.le,
+    }
+    return all(checks[name](one["created"], int(value)) for name, value in wanted.items())

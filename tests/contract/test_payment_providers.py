@@ -1,0 +1,398 @@
+"""One suite for both adapters of billing's port, against the stand-ins over real HTTP and through the official SDKs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from billing.providers import (
+    CheckoutOrder,
+    CheckoutRefs,
+    OpenedCheckout,
+    PaymentProvider,
+    PaymentRefs,
+    ReturnProof,
+)
+from billing.providers.razorpay import RazorpayProvider
+from billing.providers.stripe import StripeProvider
+from keyturn.errors import GiveUp, Retry
+from sandbox.razorpay import RazorpaySandbox
+from sandbox.standin import StandIn
+from sandbox.stripe import StripeSandbox
+
+TIMEOUT = 0.5
+WRONG = "sk_test_wrong_0123456789"
+
+
+@dataclass
+class World:
+    """A stand-in, the adapter that talks to it, and what differs between the two."""
+
+    sandbox: Any
+    connect: Callable[[str], PaymentProvider]  # with a secret key
+    provider: PaymentProvider
+    create: str  # the calls, as the faults name them
+    refund: str
+    look: str
+    checkouts: Callable[[], int]
+    refunds: Callable[[], int]
+
+    def order(self, **over: Any) -> CheckoutOrder:
+        order = CheckoutOrder(
+            purchase_id=uuid4(),
+            attempt=1,
+            amount=4900,
+            currency="USD",
+            title="Shop, yearly",
+            cycle="yearly",
+            email="ann@example.com",
+            name="Ann",
+            locale="de_AT",
+            success_url="https://shop.example/done?s={CHECKOUT_SESSION_ID}",
+            cancel_url="https://shop.example/",
+            expires_at=datetime.now(UTC) + timedelta(hours=23),
+        )
+        return replace(order, **over)
+
+    async def opened(self) -> tuple[CheckoutOrder, CheckoutRefs]:
+        order = self.order()
+        made = await self.provider.open_checkout(order)
+        return order, refs_of(order.purchase_id, made)
+
+    async def paid(self) -> PaymentRefs:
+        """A captured payment, as billing stores it."""
+        _, checkout = await self.opened()
+        self.sandbox.pay(checkout.provider_id)
+        (payment,) = await self.provider.captured(checkout)
+        return PaymentRefs(payment.payment_key, payment.currency, payment.refs)
+
+
+def refs_of(purchase_id: UUID, made: OpenedCheckout) -> CheckoutRefs:
+    return CheckoutRefs(purchase_id, 1, made.provider_id)
+
+
+def count(standin: StandIn, kind: str) -> Callable[[], int]:
+    return lambda: len(standin.account.all(kind))  # type: ignore[attr-defined]
+
+
+async def stripe_world(stack: AsyncExitStack) -> World:
+    sandbox = await stack.enter_async_context(StripeSandbox(secret_key="sk_test_contract"))
+
+    def connect(secret: str) -> PaymentProvider:
+        provider = StripeProvider(secret, api_base=sandbox.url, timeout=TIMEOUT, retries=0)
+        stack.push_async_callback(provider.close)
+        return provider
+
+    return World(
+        sandbox,
+        connect,
+        connect(sandbox.secret_key),
+        create="POST /v1/checkout/sessions",
+        refund="POST /v1/refunds",
+        look="GET /v1/checkout/sessions/",
+        checkouts=count(sandbox, "checkout.session"),
+        refunds=count(sandbox, "refund"),
+    )
+
+
+async def razorpay_world(stack: AsyncExitStack) -> World:
+    sandbox = await stack.enter_async_context(RazorpaySandbox(key_id="rzp_test_contract", key_secret="contract-secret"))
+
+    def connect(secret: str) -> PaymentProvider:
+        provider = RazorpayProvider(sandbox.key_id, secret, api_base=sandbox.url, timeout=TIMEOUT)
+        stack.push_async_callback(provider.close)
+        return provider
+
+    return World(
+        sandbox,
+        connect,
+        connect(sandbox.key_secret),
+        create="POST /v1/orders",
+        refund="POST /v1/payments",
+        look="GET /v1/orders/",
+        checkouts=count(sandbox, "order"),
+        refunds=count(sandbox, "refund"),
+    )
+
+
+@pytest.fixture(params=[stripe_world, razorpay_world], ids=["stripe", "razorpay"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        yield await request.param(stack)
+
+
+async def test_a_checkout_tells_the_browser_where_to_pay(world: World) -> None:
+    made = await world.provider.open_checkout(world.order())
+    assert made.provider_id in made.client.values()
+    assert made.provider_id in made.refs.values()
+    assert not world.provider.livemode
+
+
+async def test_opening_again_finds_the_same_checkout(world: World) -> None:
+    order = world.order()
+    first = await world.provider.open_checkout(order)
+    again = await world.provider.open_checkout(order)
+    assert again == first
+    assert world.checkouts() == 1
+
+
+async def test_another_attempt_is_another_checkout(world: World) -> None:
+    order = world.order()
+    first = await world.provider.open_checkout(order)
+    second = await world.provider.open_checkout(replace(order, attempt=2))
+    assert first.provider_id != second.provider_id
+
+
+@pytest.mark.parametrize("fault", ["drop", "hang_after", "garbage_after", "error_after"])
+async def test_rule_8_a_checkout_whose_answer_was_lost_is_found_and_not_made_twice(world: World, fault: str) -> None:
+    order = world.order()
+    world.sandbox.faults.add(fault, world.create)
+    try:
+        made = await world.provider.open_checkout(order)
+    except Retry:
+        made = await world.provider.open_checkout(order)
+    assert world.checkouts() == 1
+    assert (await world.provider.open_checkout(order)).provider_id == made.provider_id
+
+
+@pytest.mark.parametrize("fault", ["rate_limit", "error", "garbage", "hang"])
+async def test_a_checkout_that_was_not_made_is_made_by_the_next_try(world: World, fault: str) -> None:
+    order = world.order()
+    world.sandbox.faults.add(fault, world.create)
+    with pytest.raises(Retry):
+        await world.provider.open_checkout(order)
+    await world.provider.open_checkout(order)
+    assert world.checkouts() == 1
+
+
+async def test_a_checkout_that_fails_again_and_again_is_made_once_in_the_end(world: World) -> None:
+    order = world.order()
+    world.sandbox.faults.add("error", world.create, times=2)
+    for _ in range(3):
+        try:
+            await world.provider.open_checkout(order)
+        except Retry:
+            continue
+    await world.provider.open_checkout(order)
+    assert world.checkouts() == 1
+
+
+async def test_nothing_is_captured_before_it_is_paid(world: World) -> None:
+    _, checkout = await world.opened()
+    assert await world.provider.captured(checkout) == []
+
+
+async def test_a_payment_is_captured_with_amount_currency_and_reference(world: World) -> None:
+    order, checkout = await world.opened()
+    world.sandbox.pay(checkout.provider_id)
+    (payment,) = await world.provider.captured(checkout)
+    assert (payment.amount, payment.currency, payment.livemode) == (4900, "USD", False)
+    assert payment.reference == str(order.purchase_id)
+    (entry,) = world.sandbox.books()
+    assert (entry.payment_key, entry.reference) == (payment.payment_key, payment.reference)
+
+
+async def test_a_declined_attempt_captures_nothing_and_the_next_one_does(world: World) -> None:
+    _, checkout = await world.opened()
+    world.sandbox.pay(checkout.provider_id, "declined" if isinstance(world.sandbox, StripeSandbox) else "failed")
+    assert await world.provider.captured(checkout) == []
+    world.sandbox.pay(checkout.provider_id)
+    assert len(await world.provider.captured(checkout)) == 1
+
+
+@pytest.mark.parametrize("fault", ["rate_limit", "error", "garbage", "hang", "drop"])
+async def test_asking_for_payments_says_retry_when_the_provider_is_ill(world: World, fault: str) -> None:
+    _, checkout = await world.opened()
+    world.sandbox.faults.add(fault, world.look)
+    with pytest.raises(Retry):
+        await world.provider.captured(checkout)
+    assert await world.provider.captured(checkout) == []
+
+
+async def test_ids_of_a_payment_lead_to_our_reference(world: World) -> None:
+    order, checkout = await world.opened()
+    world.sandbox.pay(checkout.provider_id)
+    (payment,) = await world.provider.captured(checkout)
+    for name, id_ in payment.refs.items():
+        found = await world.provider.find({name: id_})
+        assert found is not None
+        assert found.reference == str(order.purchase_id)
+
+
+async def test_rule_6_a_payment_of_somebody_else_is_not_ours(world: World) -> None:
+    paid = world.sandbox.pay_foreign(999, "usd" if isinstance(world.sandbox, StripeSandbox) else "USD")
+    kind = "session" if isinstance(world.sandbox, StripeSandbox) else "payment"
+    assert await world.provider.find({kind: paid["id"]}) is None
+
+
+async def test_unknown_ids_are_not_ours(world: World) -> None:
+    assert await world.provider.find({"charge": "ch_unknown", "payment": "pay_unknown"}) is None
+    assert await world.provider.find({}) is None
+
+
+async def test_a_refund_with_one_key_goes_out_once(world: World) -> None:
+    payment, key = await world.paid(), str(uuid4())
+    first = await world.provider.refund(payment, 1000, key)
+    again = await world.provider.refund(payment, 1000, key)
+    assert again == first
+    assert (first.amount, first.currency, first.status) == (1000, "USD", "succeeded")
+    assert world.refunds() == 1
+
+
+async def test_two_keys_are_two_refunds_and_none_means_what_is_left(world: World) -> None:
+    payment = await world.paid()
+    await world.provider.refund(payment, 1000, str(uuid4()))
+    rest = await world.provider.refund(payment, None, str(uuid4()))
+    assert rest.amount == 3900
+    (entry,) = world.sandbox.books()
+    assert entry.kept == 0
+
+
+@pytest.mark.parametrize("fault", ["drop", "hang_after", "garbage_after", "error_after", "error", "garbage", "hang"])
+async def test_a_refund_with_an_unclear_answer_goes_out_once(world: World, fault: str) -> None:
+    payment, key = await world.paid(), str(uuid4())
+    world.sandbox.faults.add(fault, world.refund)
+    try:
+        await world.provider.refund(payment, 1000, key)
+    except Retry:
+        await world.provider.refund(payment, 1000, key)
+    assert world.refunds() == 1
+    (entry,) = world.sandbox.books()
+    assert entry.refunded == 1000
+
+
+async def test_two_workers_with_one_refund_send_it_once(world: World) -> None:
+    payment, key = await world.paid(), str(uuid4())
+    world.sandbox.faults.add("slow", world.refund, seconds=0.2)
+    results = await asyncio.gather(
+        *(world.provider.refund(payment, 1000, key) for _ in range(2)), return_exceptions=True
+    )
+    assert all(isinstance(result, Retry) for result in results if isinstance(result, BaseException))
+    assert world.refunds() == 1
+
+
+async def test_more_than_was_paid_is_refused(world: World) -> None:
+    payment = await world.paid()
+    with pytest.raises(GiveUp):
+        await world.provider.refund(payment, 10_000, str(uuid4()))
+    assert world.refunds() == 0
+
+
+async def test_a_wrong_key_gives_up_and_names_no_secret(world: World) -> None:
+    with pytest.raises(GiveUp) as refused:
+        await world.connect(WRONG).open_checkout(world.order())
+    told = f"{refused.value!r} {refused.value}"
+    assert WRONG[-4:] not in told
+    assert "ann@example.com" not in told
+
+
+async def test_a_refused_request_gives_up(world: World) -> None:
+    with pytest.raises(GiveUp):
+        await world.provider.open_checkout(world.order(currency="US"))
+    with pytest.raises(GiveUp):
+        await world.provider.open_checkout(world.order(currency="KWD", amount=1001))
+
+
+async def test_a_provider_that_cannot_be_reached_is_tried_again(world: World) -> None:
+    await world.sandbox._loopback.stop()
+    with pytest.raises(Retry):
+        await world.provider.open_checkout(world.order())
+
+
+async def test_expiring_a_paid_checkout_says_that_it_is_paid(world: World) -> None:
+    _, checkout = await world.opened()
+    world.sandbox.pay(checkout.provider_id)
+    assert await world.provider.expire(checkout) == "paying"
+
+
+async def test_what_the_browser_brings_back_must_belong_to_the_checkout(world: World) -> None:
+    _, checkout = await world.opened()
+    paid = world.sandbox.pay(checkout.provider_id)
+    if isinstance(world.sandbox, StripeSandbox):
+        good, bad = ReturnProof(session_id=checkout.provider_id), ReturnProof(session_id="cs_test_other")
+    else:
+        brought = world.sandbox.proof(paid["id"])
+        good = ReturnProof(payment_id=paid["id"], signature=brought["razorpay_signature"])
+        bad = replace(good, payment_id="pay_other")
+    assert world.provider.verify_return(checkout, good)
+    assert not world.provider.verify_return(checkout, bad)
+    assert not world.provider.verify_return(replace(checkout, provider_id="other"), good)
+    assert not world.provider.verify_return(checkout, replace(good, signature="é", session_id=None))
+    assert not world.provider.verify_return(checkout, ReturnProof())
+
+
+@pytest.fixture
+async def stripe() -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        yield await stripe_world(stack)
+
+
+@pytest.fixture
+async def razorpay() -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        yield await razorpay_world(stack)
+
+
+async def test_stripe_closes_a_checkout_once_and_for_all(stripe: World) -> None:
+    _, checkout = await stripe.opened()
+    assert await stripe.provider.expire(checkout) == "closed"
+    assert await stripe.provider.expire(checkout) == "closed"
+
+
+async def test_stripe_says_that_a_delayed_payment_is_under_way_and_not_captured(stripe: World) -> None:
+    _, checkout = await stripe.opened()
+    stripe.sandbox.pay(checkout.provider_id, "delayed")
+    assert await stripe.provider.captured(checkout) == []
+    assert await stripe.provider.expire(checkout) == "paying"
+    stripe.sandbox.settle(checkout.provider_id, succeeded=True)
+    assert len(await stripe.provider.captured(checkout)) == 1
+
+
+async def test_stripe_gets_our_reference_in_every_place_that_events_show(stripe: World) -> None:
+    order, checkout = await stripe.opened()
+    stripe.sandbox.pay(checkout.provider_id)
+    account, wanted = stripe.sandbox.account, order.reference
+    session = account.objects[checkout.provider_id]
+    assert session["client_reference_id"] == session["metadata"]["purchase_id"] == wanted
+    for kind in ("payment_intent", "charge"):
+        (made,) = account.all(kind)
+        assert made["metadata"]["purchase_id"] == wanted
+
+
+@pytest.mark.parametrize("currency", ["ISK", "UGX", "MGA"])
+async def test_stripe_is_not_asked_for_currencies_that_it_counts_otherwise(stripe: World, currency: str) -> None:
+    with pytest.raises(GiveUp, match=currency):
+        await stripe.provider.open_checkout(stripe.order(currency=currency, amount=5000))
+    assert stripe.checkouts() == 0
+
+
+async def test_razorpay_orders_stay_payable(razorpay: World) -> None:
+    _, checkout = await razorpay.opened()
+    assert await razorpay.provider.expire(checkout) == "payable"
+
+
+async def test_razorpay_authorised_money_is_not_captured_money(razorpay: World) -> None:
+    _, checkout = await razorpay.opened()
+    razorpay.sandbox.pay(checkout.provider_id, "authorized")
+    assert await razorpay.provider.captured(checkout) == []
+
+
+async def test_razorpay_failed_payment_that_comes_to_life_is_captured(razorpay: World) -> None:
+    _, checkout = await razorpay.opened()
+    failed = razorpay.sandbox.pay(checkout.provider_id, "failed")
+    assert await razorpay.provider.captured(checkout) == []
+    razorpay.sandbox.authorise_late(failed["id"])
+    (payment,) = await razorpay.provider.captured(checkout)
+    assert payment.payment_key == failed["id"]
+
+
+async def test_razorpay_second_payment_on_a_paid_order_is_not_captured(razorpay: World) -> None:
+    _, checkout = await razorpay.opened()
+    first = razorpay.sandbox.pay(checkout.provider_id)
+    razorpay.sandbox.pay(checkout.provider_id)
+    assert [one.payment_key for one in await razorpay.provider.captured(checkout)] == [first["id"]]
