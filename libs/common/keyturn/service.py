@@ -33,7 +33,6 @@ Step = Callable[[], Awaitable[None]]
 STOP_WITHIN = 25.0  # seconds for running work to finish; orchestrators kill after 30
 LONGEST_PAUSE = 5.0  # seconds between two tries to reach the database, the bus, or to run a background task again
 
-CONNECT_WITHIN = 15.0  # seconds; a silent host would hold a connect for ever
 
 logger = log.get_logger()
 
@@ -77,15 +76,15 @@ class Service(Generic[D]):
         self._http: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Migrate, do work, hear events. Waits for the database; a bus that is away is tried again in the background,
-        since work and HTTP can go on without it. Raises what no waiting mends: a failed migration."""
+        """Migrate, hear events, do work. Waits for the database, and not for the bus: that goes on trying by itself,
+        and HTTP and work can do without. Raises what no waiting mends: a failed migration."""
         with log.correlated(service=self.name):
-            await _until_there("database", self._migrate)
+            await _until_there(self._migrate)
             self.database.wakeups.start()
+            await self.bus.connect()
+            await self._relay.start()
+            await self._consumer.start()
             await self._worker.start()
-            joined = asyncio.Event()
-            self._spawn(self._join_bus(joined))
-            await joined.wait()
             for step in self.background:
                 self._spawn(_supervised(step))
             self.state = "ready"
@@ -140,18 +139,6 @@ class Service(Generic[D]):
         await self.database.ping()
         await migrate(self.database.url, self.package)
 
-    async def _join_bus(self, tried: asyncio.Event) -> None:
-        async def join() -> None:
-            try:
-                async with asyncio.timeout(CONNECT_WITHIN):
-                    await self.bus.connect()
-                await self._relay.start()
-                await self._consumer.start()
-            finally:
-                tried.set()
-
-        await _until_there("bus", join)
-
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -203,8 +190,8 @@ async def _run(build: Callable[[], Service[Any]]) -> int:
     return 0
 
 
-async def _until_there(what: str, step: Step) -> None:
-    """Tries again, with growing jittered pauses, while the other side is away."""
+async def _until_there(step: Step) -> None:
+    """Tries again, with growing jittered pauses, while the database is away."""
     pause = 0.1
     while True:
         try:
@@ -212,7 +199,7 @@ async def _until_there(what: str, step: Step) -> None:
         except Exception as error:
             if not isinstance(error, Unavailable | OSError) and not away(error):
                 raise
-            logger.warning("dependency_away", dependency=what, error=type(error).__name__)
+            logger.warning("database_away", error=type(error).__name__)
         await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads replicas, protects nothing
         pause = min(pause * 2, LONGEST_PAUSE)
 
