@@ -1,0 +1,142 @@
+"""`make demo`: two customers buy, get an instance each, choose their passwords and are in; one is suspended and comes
+back. Every event is printed as it happens. Exit code 0 only if all of that was seen.
+"""
+
+import argparse
+import asyncio
+import os
+import secrets
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvloop
+
+from keyturn import log
+from keyturn.http import new_client
+from sandbox.shopper import Bought, Shopper, checked
+from sandbox.system import ROOT, System, given, until_told
+
+JOURNEY_SECONDS = 60.0
+CUSTOMERS: tuple[dict[str, Any], ...] = (
+    {"email": "ada@customers.example", "name": "Ada", "storeName": "Ada's shop", "currency": "EUR"},
+    {"email": "ravi@customers.example", "name": "Ravi", "storeName": "Ravi's shop", "currency": "INR"},
+)
+
+
+@dataclass
+class Journey:
+    """What was seen of one purchase so far."""
+
+    bought: Bought
+    started: datetime
+    password: str
+    url: str = ""
+    last: int = 0
+    times: dict[str, datetime] = field(default_factory=dict)
+
+    def line(self, event: dict[str, Any]) -> str:
+        moment = datetime.fromisoformat(event["time"])
+        elapsed = f"+{(moment - self.started).total_seconds():.3f}"
+        clock = f"{moment.astimezone():%H:%M:%S.%f}"[:-3]
+        return f"{clock} {elapsed:>8} {event['publisher']:<11} {event['type']:<26} {event['subject']}"
+
+    def summary(self) -> str:
+        answer, paid = self.bought.answer, self.times["payment.captured.v1"]
+        money = f"{answer['amount'] / 100:.2f} {answer['currency']}"
+        ready, active = ((self.times[f"install.{what}.v1"] - paid).total_seconds() for what in ("ready", "activated"))
+        return (
+            f"{self.bought.purchase_id} {self.bought.provider:<8} {money:>11}  paid to ready {ready:.2f} s, "
+            f"to activated {active:.2f} s, the login works at {self.url}"
+        )
+
+
+class Demo:
+    def __init__(self, system: System, client: httpx.AsyncClient) -> None:
+        self._system, self._client = system, client
+        self._shopper = Shopper(client, system.stripe, system.razorpay, system.mailbox)
+        self._operator = {"authorization": f"Bearer {system.token_file.read_text().strip()}"}
+
+    async def run(self) -> None:
+        journeys = [await self.buy(customer) for customer in CUSTOMERS]
+        await self.suspend_and_resume(journeys[0])
+        print()
+        for journey in journeys:
+            print(journey.summary())
+
+    async def buy(self, customer: dict[str, Any]) -> Journey:
+        """One customer, from the order until they are in."""
+        started = self._system.clock.now()
+        bought = await self._shopper.order(**customer)
+        print(f"\n{customer['name']} orders through {bought.provider}, and pays")
+        journey = Journey(bought, started, secrets.token_urlsafe(12))
+        self._shopper.pay(bought)
+        await self._follow(journey, "message.sent.v1")
+        link = self._shopper.setup_link(bought)
+        if link is None:
+            raise RuntimeError("the setup mail holds no link")
+        print(f"{customer['name']} opens the link in the mail, and chooses a password")
+        journey.url = (await self._shopper.set_password(link, journey.password))["url"]
+        await self._follow(journey, "install.activated.v1")
+        await self._must_log_in(journey, can=True)
+        return journey
+
+    async def suspend_and_resume(self, journey: Journey) -> None:
+        for action, event, can in (("suspend", "suspended", False), ("resume", "resumed", True)):
+            print(f"\nan operator asks to {action} {journey.bought.purchase_id}")
+            url = f"/api/installs/{journey.bought.purchase_id}/{action}"
+            checked(await self._client.post(url, json={"reason": "to show it"}, headers=self._operator))
+            await self._follow(journey, f"install.{event}.v1")
+            await self._must_log_in(journey, can=can)
+
+    async def _follow(self, journey: Journey, until: str) -> None:
+        """Prints the journey on, until an event of the type has come."""
+        async with asyncio.timeout(JOURNEY_SECONDS):
+            async for event in self._shopper.watch(journey.bought.purchase_id, self._operator, after=journey.last):
+                journey.last = event["id"]
+                journey.times.setdefault(event["type"], datetime.fromisoformat(event["time"]))
+                print(journey.line(event), flush=True)
+                if event["type"] == until:
+                    return
+
+    async def _must_log_in(self, journey: Journey, *, can: bool) -> None:
+        email = journey.bought.email
+        if await self._shopper.logs_in(journey.url, email, journey.password) is not can:
+            raise RuntimeError(f"the password {'does not open' if can else 'still opens'} {journey.url}")
+        if await self._shopper.logs_in(journey.url, email, "not the password"):
+            raise RuntimeError(f"any password opens {journey.url}")
+
+
+async def _run(*, keep: bool) -> None:
+    log.configure("demo", "console", os.environ.get("LOG_LEVEL", "WARNING"))
+    with tempfile.TemporaryDirectory(prefix="keyturn-demo-", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o755)  # noqa: PTH101 - at once; PostgreSQL's data lie below, and it runs as another user where we are root
+        chosen = given(os.environ, ROOT / ".env") if keep else {}
+        async with (
+            System(Path(folder), given=chosen, durable=False) as system,
+            new_client(base_url=system.url) as client,
+        ):
+            await Demo(system, client).run()
+            if keep:
+                print(f"\nready: {system.public_url}\n{system.addresses()}", flush=True)
+                await until_told()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave everything running afterwards")
+    keep = parser.parse_args().keep
+    try:
+        uvloop.run(_run(keep=keep))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the reader gets one line and the exit code
+        print(f"\nthe demo failed: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
