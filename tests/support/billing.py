@@ -10,16 +10,16 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi import FastAPI
+from sqlalchemy import text
+
 from billing.api import router
 from billing.catalog import parse_catalog
 from billing.deps import BillingDeps
 from billing.handlers import HANDLERS, WORK
 from billing.repository.offers import load_catalog
 from billing.settings import BillingSettings
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fastapi import FastAPI
-from sqlalchemy import text
-
 from keyturn.bus import Delivery, Message
 from keyturn.bus.memory import MemoryBroker
 from keyturn.clock import MovableClock

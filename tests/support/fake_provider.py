@@ -17,7 +17,6 @@ from billing.providers import (
     RefundResult,
     ReturnProof,
 )
-
 from keyturn.errors import GiveUp
 from keyturn.events import PaymentCaptured, derived_id
 

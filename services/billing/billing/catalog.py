@@ -62,13 +62,14 @@ def parse_catalog(text: str, name: str = "catalog.yaml") -> Catalog:
     """Raises `CatalogError` with all faults of the text."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise CatalogError(f"{name}:{line}: {error.problem}") from error
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise CatalogError(f"{name}:{mark.line + 1 if mark else 1}: {getattr(error, 'problem', error)}") from error
     lines: dict[Place, int] = {(): 1}
     faults = list(_walk(root, (), lines)) if root else []
     try:
-        catalog = Catalog.model_validate(yaml.safe_load(text))
+        catalog = Catalog.model_validate(content)
     except ValidationError as error:
         faults += [(_place(e["loc"]), e["msg"]) for e in error.errors(include_url=False)]
     else:

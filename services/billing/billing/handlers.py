@@ -17,6 +17,8 @@ from keyturn.database import Transaction
 from keyturn.events import (
     CheckoutExpired,
     DisputeClosed,
+    Envelope,
+    Event,
     FraudWarned,
     PaymentActionRequired,
     PaymentCaptured,
@@ -27,7 +29,7 @@ from keyturn.events import (
     RefundFailed,
     read,
 )
-from keyturn.handling import Handler
+from keyturn.handling import Handlers
 from keyturn.work import RetryPolicy, Work, WorkKind
 
 
@@ -111,7 +113,7 @@ async def place_fact(work: Work, deps: BillingDeps) -> None:
         await PLACED_BY_ASKING[type(event)](event, tx, asked=True)
 
 
-PLACED_BY_ASKING: Mapping[type[ProviderFact], Any] = {
+PLACED_BY_ASKING: dict[type[Event] | type[Envelope], Any] = {
     PaymentCaptured: on_payment_captured,
     PaymentRefunded: on_refund,
     RefundFailed: on_refund,
@@ -120,7 +122,7 @@ PLACED_BY_ASKING: Mapping[type[ProviderFact], Any] = {
     FraudWarned: on_fraud_warned,
 }
 
-HANDLERS: Mapping[type[ProviderFact], Handler[Any]] = {
+HANDLERS: Handlers = {
     **PLACED_BY_ASKING,
     PaymentFailed: on_payment_failed,
     PaymentActionRequired: on_payment_action_required,

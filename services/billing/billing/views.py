@@ -147,8 +147,8 @@ def products(rows: Iterable[Any]) -> list[JSON]:
 
 
 def _product(row: Any) -> JSON:
-    names = {"id": row.product, "name": row.product_name, "description": row.product_description}
-    return {**names, "default": row.product_is_default, "plans": {}}
+    names = {"id": row.product, "name": row.product_name, "description": row.description}
+    return {**names, "default": row.is_default, "plans": {}}
 
 
 def _plan(row: Any) -> JSON:

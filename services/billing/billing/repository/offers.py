@@ -121,9 +121,8 @@ async def product_exists(tx: Transaction, slug: str) -> bool:
 
 async def all_offers(tx: Transaction) -> Sequence[Any]:
     """Everything on offer, for the price list."""
-    columns = (products.c.slug, products.c.name, products.c.description, products.c.is_default)
-    labelled = [column.label(f"product_{column.name}") for column in columns]
-    statement = _offers(*labelled, plans.c.limits).order_by(products.c.slug, plans.c.position, prices.c.position)
+    more = (products.c.description, products.c.is_default, plans.c.limits)
+    statement = _offers(*more).order_by(products.c.slug, plans.c.position, prices.c.position)
     return list(await tx.session.execute(statement.limit(2000)))
 
 
