@@ -63,6 +63,7 @@ class Service(Generic[D]):
     body_limit: int = 1024 * 1024
     app: FastAPI = field(init=False)
     state: str = field(init=False, default="starting")  # starting, ready, stopping
+    listening: asyncio.Event = field(init=False, default_factory=asyncio.Event)  # `port` is the real one from here on
 
     def __post_init__(self) -> None:
         log.register_secrets(self.settings.secrets())
@@ -110,6 +111,7 @@ class Service(Generic[D]):
         self.port = at.getsockname()[1]
         self._server = Server(self.app, at)
         self._http = asyncio.create_task(self._server.run_until_told())
+        self.listening.set()
         try:
             await self._start_or_stop()
             await self._stop.wait()
@@ -122,11 +124,14 @@ class Service(Generic[D]):
     async def _start_or_stop(self) -> None:
         """A stop asked for while the database is away must not wait for it."""
         starting, stopping = asyncio.create_task(self.start()), asyncio.create_task(self._stop.wait())
-        done, pending = await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        if starting in done:
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not starting.done():
+                starting.cancel()
+            await asyncio.gather(starting, stopping, return_exceptions=True)
+        if not starting.cancelled():
             starting.result()
 
     async def _stop_http(self) -> None:
@@ -145,7 +150,13 @@ class Service(Generic[D]):
         task.add_done_callback(self._tasks.discard)
 
     def _app(self) -> FastAPI:
-        app = FastAPI(title=f"Keyturn {self.name}", docs_url=None, redoc_url=None, redirect_slashes=False)
+        app = FastAPI(
+            title=f"Keyturn {self.name}",
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+            telemetry={"exclude": ["/healthz", "/readyz", "/metrics"], "operation_spans": False, "logs": False},
+        )
         app.state.deps = self.deps
         app.state.database = self.database
         app.state.verifier = Verifier(self.settings.internal_key, self.name)

@@ -25,9 +25,12 @@ from keyturn.internal import Caller, InternalClient, Signer, Viewer
 from keyturn.service import Service
 from keyturn.settings import ServiceSettings
 from keyturn.work import Work, WorkKind
+from support.databases import DatabaseUrl
+from support.waiting import WaitUntil
 
 pytestmark = pytest.mark.servers
 
+Start = Callable[..., Awaitable[subprocess.Popen[str]]]
 SIGNER = Signer.from_seed(base64.b64encode(os.urandom(32)).decode())
 
 
@@ -86,9 +89,7 @@ def service(url: str, broker: MemoryBroker | None = None, **more: Any) -> Servic
 async def serving(one: Service[Deps]) -> AsyncIterator[httpx.AsyncClient]:
     task = asyncio.create_task(one.serve())
     try:
-        async with asyncio.timeout(20):
-            while one.port == 0 and not task.done():
-                await asyncio.sleep(0.005)
+        await asyncio.wait_for(one.listening.wait(), 20)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{one.port}") as client:
             yield client
     finally:
@@ -100,7 +101,7 @@ async def ready(client: httpx.AsyncClient) -> bool:
     return (await client.get("/readyz")).status_code == 200
 
 
-async def test_it_starts_and_answers_every_probe(database_url, wait_until) -> None:
+async def test_it_starts_and_answers_every_probe(database_url: DatabaseUrl, wait_until: WaitUntil) -> None:
     one = service(await database_url("notifier"))
     async with serving(one) as client:
         assert (await client.get("/healthz")).json() == {"status": "alive"}
@@ -115,7 +116,7 @@ async def test_it_starts_and_answers_every_probe(database_url, wait_until) -> No
     assert one.deps.closed == ["client"]
 
 
-async def test_only_the_gateways_calls_are_taken(database_url, wait_until) -> None:
+async def test_only_the_gateways_calls_are_taken(database_url: DatabaseUrl, wait_until: WaitUntil) -> None:
     one = service(await database_url("notifier"))
     async with serving(one) as client:
         await wait_until(lambda: ready(client))
@@ -126,7 +127,9 @@ async def test_only_the_gateways_calls_are_taken(database_url, wait_until) -> No
         await gateway.close()
 
 
-async def test_it_is_not_ready_and_says_why_when_a_dependency_is_away(database_url, wait_until) -> None:
+async def test_it_is_not_ready_and_says_why_when_a_dependency_is_away(
+    database_url: DatabaseUrl, wait_until: WaitUntil
+) -> None:
     async def broken() -> None:
         raise ConnectionRefusedError("secret-host refused")
 
@@ -150,7 +153,7 @@ async def test_it_waits_for_its_database_and_stops_while_waiting() -> None:
         assert (answer.status_code, answer.json()) == (503, {"status": "starting"})
 
 
-async def test_a_stop_lets_running_work_finish(database_url, wait_until) -> None:
+async def test_a_stop_lets_running_work_finish(database_url: DatabaseUrl, wait_until: WaitUntil) -> None:
     url = await database_url("notifier")
     one = service(url)
     async with serving(one) as client:
@@ -172,8 +175,9 @@ async def test_a_stop_lets_running_work_finish(database_url, wait_until) -> None
     assert again.deps.ended == ["second"]
 
 
-async def test_a_stop_lets_a_running_handler_finish(database_url, wait_until) -> None:
-    broker, began, may_end, done = MemoryBroker(), asyncio.Event(), asyncio.Event(), []
+async def test_a_stop_lets_a_running_handler_finish(database_url: DatabaseUrl, wait_until: WaitUntil) -> None:
+    broker, began, may_end = MemoryBroker(), asyncio.Event(), asyncio.Event()
+    done: list[str] = []
 
     async def on_purchase_failed(event: PurchaseFailed, tx: Transaction) -> None:
         began.set()
@@ -207,7 +211,7 @@ def message(event: PurchaseFailed) -> Message:
     )
 
 
-async def test_a_failing_background_task_brings_nothing_down(database_url, wait_until) -> None:
+async def test_a_failing_background_task_brings_nothing_down(database_url: DatabaseUrl, wait_until: WaitUntil) -> None:
     async def breaks() -> None:
         raise RuntimeError("a bug")
 
@@ -218,7 +222,9 @@ async def test_a_failing_background_task_brings_nothing_down(database_url, wait_
         await asyncio.wait_for(one.deps.background.wait(), 5)
 
 
-async def test_a_part_that_cannot_close_does_not_keep_the_others_open(database_url, wait_until) -> None:
+async def test_a_part_that_cannot_close_does_not_keep_the_others_open(
+    database_url: DatabaseUrl, wait_until: WaitUntil
+) -> None:
     async def stuck() -> None:
         raise OSError("cannot close")
 
@@ -229,7 +235,7 @@ async def test_a_part_that_cannot_close_does_not_keep_the_others_open(database_u
     assert one.deps.closed == ["client"]
 
 
-async def test_four_services_share_a_process(database_url, wait_until) -> None:
+async def test_four_services_share_a_process(database_url: DatabaseUrl, wait_until: WaitUntil) -> None:
     several = [service(await database_url("notifier")) for _ in range(4)]
     async with serving(several[0]) as a, serving(several[1]) as b, serving(several[2]) as c, serving(several[3]) as d:
         for client in (a, b, c, d):
@@ -238,7 +244,7 @@ async def test_four_services_share_a_process(database_url, wait_until) -> None:
 
 
 @pytest.fixture
-async def process(database_url) -> AsyncIterator[Callable[..., Awaitable[subprocess.Popen[str]]]]:
+async def process(database_url: DatabaseUrl) -> AsyncIterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     async def start(**more: str) -> subprocess.Popen[str]:
@@ -247,7 +253,7 @@ async def process(database_url) -> AsyncIterator[Callable[..., Awaitable[subproc
         environment |= {"MAIL_KEYS": "k:" + base64.b64encode(os.urandom(32)).decode()}
         command = [sys.executable, "-m", "notifier"]
         started.append(
-            subprocess.Popen(
+            subprocess.Popen(  # noqa: ASYNC220 - starting is quick
                 command, env=environment | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             )
         )
@@ -261,7 +267,7 @@ async def process(database_url) -> AsyncIterator[Callable[..., Awaitable[subproc
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_stops_the_process_with_exit_code_0(process, number) -> None:
+async def test_a_signal_stops_the_process_with_exit_code_0(process: Start, number: signal.Signals) -> None:
     one = await process()
     assert one.stdout
     async with asyncio.timeout(30):
@@ -273,8 +279,9 @@ async def test_a_signal_stops_the_process_with_exit_code_0(process, number) -> N
     assert "service_stopped" in rest
 
 
-async def test_wrong_settings_end_the_process_with_exit_code_2_and_no_values(process) -> None:
+async def test_wrong_settings_end_the_process_with_exit_code_2_and_no_values(process: Start) -> None:
     one = await process(MAIL_KEYS="change-me", SMTP_PORT="hunter2")
+    assert one.stdout
     output = await asyncio.wait_for(asyncio.to_thread(one.stdout.read), 30)
     assert await asyncio.to_thread(one.wait) == 2
     assert "SMTP_PORT" in output
