@@ -12,7 +12,7 @@ from keyturn.bus.message import Message
 from keyturn.database import Database, Transaction
 from keyturn.errors import GiveUp
 from keyturn.events import BY_WIRE, Envelope, Event, Unreadable
-from keyturn.parking import Parked, park, show_dead
+from keyturn.parking import Parked, park, row_id, show_dead
 from keyturn.retry import DEFAULT, RetryPolicy
 from keyturn.work import Work, WorkKind
 
@@ -34,6 +34,7 @@ INSERT INTO inbox (consumer, event_id, received, starts) VALUES ($1, $2, $3, 1)
 ON CONFLICT (consumer, event_id) DO UPDATE SET starts = inbox.starts + 1
 RETURNING starts
 """
+RESOLVE = "UPDATE work SET state = 'resolved', finished = $2 WHERE id = $1 AND state = 'dead'"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Received:
     envelope: Envelope
     event: Event | Envelope
     handler: Handler[Any]
-    body: bytes
+    redriven: bool  # an operator moved the copy back from the dead with the broker's own tools
 
     @property
     def label(self) -> str:
@@ -66,21 +67,23 @@ class Inbox:
         # A copy that an operator moved back from the dead comes from ourselves.
         if published_by not in {envelope.publisher, self._service}:
             raise GiveUp(f"{envelope.type} says it is from {envelope.publisher}, but {published_by} sent it")
-        return self._received(envelope, body)
+        return self._received(envelope, redriven=published_by != envelope.publisher)
 
-    def _received(self, envelope: Envelope, body: bytes) -> Received:
+    def _received(self, envelope: Envelope, *, redriven: bool) -> Received:
         kind = BY_WIRE.get(envelope.type)
         if kind and kind.publisher not in {envelope.publisher, "*"}:
             raise GiveUp(f"{envelope.type} is published by {kind.publisher}, not by {envelope.publisher}")
         if kind and kind in self._handlers:
-            return Received(envelope, _open(envelope, kind), self._handlers[kind], body)
+            return Received(envelope, _open(envelope, kind), self._handlers[kind], redriven)
         if Envelope in self._handlers:
-            return Received(envelope, envelope, self._handlers[Envelope], body)
+            return Received(envelope, envelope, self._handlers[Envelope], redriven)
         raise GiveUp(f"nothing here handles {envelope.type}" if kind else f"unknown type {envelope.type}")
 
     async def handle(self, received: Received) -> bool:
         """Run the handler once, in one transaction with everything it says. False: it was handled before."""
         async with self._database.transaction(received.label, cause=received.event) as tx:
+            if received.redriven:
+                await tx.run(RESOLVE, row_id(str(received.envelope.id)), tx.now)
             return await self._effect(received, tx)
 
     async def _effect(self, received: Received, tx: Transaction) -> bool:

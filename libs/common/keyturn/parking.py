@@ -57,7 +57,7 @@ async def park(tx: Transaction, service: str, message: Message, error: Exception
 
 def _parameters(message: Message, parked: Parked, outcome: Outcome, now: datetime) -> tuple[object, ...]:
     return (
-        uuid5(_ROWS, parked.key),
+        row_id(parked.key),
         parked.key,
         message.subject or None,
         json.dumps({"wire": parked.wire, "published_by": message.source}),
@@ -73,6 +73,10 @@ def _parameters(message: Message, parked: Parked, outcome: Outcome, now: datetim
         now,
         now if outcome.state == "dead" else None,
     )
+
+
+def row_id(key: str) -> UUID:
+    return uuid5(_ROWS, key)
 
 
 def _key(message: Message) -> str:
@@ -95,7 +99,7 @@ def show_dead(tx: Transaction, service: str, parked: Parked, error: BaseExceptio
 
 def _unreadable_row(service: str, parked: Parked, cause: str, now: datetime) -> OutboxRow:
     return OutboxRow(
-        event_id=uuid5(_ROWS, parked.key),
+        event_id=row_id(parked.key),
         subject=parked.key,
         wire=parked.wire,
         time=now,
