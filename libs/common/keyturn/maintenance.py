@@ -19,12 +19,12 @@ OLD = {
 
 # Counts stop at 10,000: beyond, the number no longer matters, and counting must not cost more with it.
 WORK_FIGURES = """
-SELECT (SELECT count(*) FROM (SELECT 1 FROM work WHERE state = 'open' LIMIT 10000) AS some) AS open,
-       (SELECT count(*) FROM (SELECT 1 FROM work WHERE state = 'dead' LIMIT 10000) AS some) AS dead,
+SELECT (SELECT count(*) FROM (SELECT 1 FROM work WHERE state = 'open' LIMIT 10000) AS counted) AS open,
+       (SELECT count(*) FROM (SELECT 1 FROM work WHERE state = 'dead' LIMIT 10000) AS counted) AS dead,
        (SELECT min(due) FROM work WHERE state = 'open') AS oldest
 """
 OUTBOX_FIGURES = """
-SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE published IS NULL LIMIT 10000) AS some) AS pending,
+SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE published IS NULL LIMIT 10000) AS counted) AS pending,
        (SELECT created FROM outbox WHERE published IS NULL ORDER BY id LIMIT 1) AS oldest
 """
 

@@ -95,6 +95,7 @@ class System:
                 webhook_url=f"{hooks}/stripe",
                 webhook_secrets=self.secrets["STRIPE_WEBHOOK_SECRET"].split(","),
                 clock=self.clock,
+                state_file=self.folder / "stripe.json",
             )
         )
         self.razorpay = await stack.enter_async_context(
@@ -104,6 +105,7 @@ class System:
                 webhook_url=f"{hooks}/razorpay",
                 webhook_secrets=self.secrets["RAZORPAY_WEBHOOK_SECRET"].split(","),
                 clock=self.clock,
+                state_file=self.folder / "razorpay.json",
             )
         )
 
@@ -129,15 +131,19 @@ class System:
         urls = {f"{name.upper()}_URL": f"http://127.0.0.1:{self.ports[name]}" for name in SERVICES if name != "gateway"}
         own = self._pick("STRIPE_WEBHOOK_SECRET", "RAZORPAY_WEBHOOK_SECRET", "SESSION_KEY", "INTERNAL_SIGNING_KEY")
         chosen = self._pick("ALLOWED_ORIGINS", "TRUSTED_PROXIES", "HOST")
-        return urls | own | chosen | {"OPERATOR_TOKEN_FILE": str(self.token_file)}
+        script = {} if "RAZORPAY_KEY_ID" in self.given else {"RAZORPAY_CHECKOUT_JS": self.razorpay.script}
+        return urls | own | chosen | script | {"OPERATOR_TOKEN_FILE": str(self.token_file)}
 
     def _internal_key(self) -> dict[str, str]:
         return {"INTERNAL_PUBLIC_KEY": Signer.from_seed(self.secrets["INTERNAL_SIGNING_KEY"]).public_key()}
 
     def _billing(self) -> dict[str, str]:
         own = self._pick("STRIPE_SECRET_KEY", "RAZORPAY_KEY_ID", "RAZORPAY_KEY_SECRET")
-        bases = {"STRIPE_API_BASE": self.stripe.url, "RAZORPAY_API_BASE": self.razorpay.url}
-        return self._internal_key() | own | bases | {"CATALOG": self.given.get("CATALOG", str(ROOT / "catalog.yaml"))}
+        # With somebody's own keys it is the real provider, and nothing needs to be said.
+        stripe = {} if "STRIPE_SECRET_KEY" in self.given else {"STRIPE_API_BASE": self.stripe.url}
+        razorpay = {} if "RAZORPAY_KEY_ID" in self.given else {"RAZORPAY_API_BASE": self.razorpay.url}
+        catalog = {"CATALOG": self.given.get("CATALOG", str(ROOT / "catalog.yaml"))}
+        return self._internal_key() | own | catalog | stripe | razorpay
 
     def _provisioner(self) -> dict[str, str]:
         own = self._pick("PROVISIONER_SEALING_KEYS", "MAIL_KEYS")
