@@ -167,10 +167,10 @@ def subscriptions_of(services: Iterable[str] = SERVICES) -> dict[str, list[str]]
     return {service: binding_keys(importlib.import_module(f"{service}.handlers").HANDLERS) for service in services}
 
 
-def main() -> None:
-    json.dump(definitions(subscriptions_of()), sys.stdout, indent=2, sort_keys=True)
-    sys.stdout.write("\n")
+def definitions_json() -> str:
+    """The text of deploy/rabbitmq/definitions.json."""
+    return json.dumps(definitions(subscriptions_of()), indent=2, sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":
-    main()
+    sys.stdout.write(definitions_json())
