@@ -10,7 +10,7 @@ from uuid import UUID
 
 from gateway.api.shapes import CheckoutRequest
 from gateway.deps import GatewayDeps
-from gateway.repository import limits
+from gateway.repository import journeys, limits
 from gateway.settings import origin
 from keyturn.errors import Problem
 from keyturn.events import uuid7
@@ -47,6 +47,10 @@ async def open_purchase(deps: GatewayDeps, order: CheckoutRequest, key: str | No
     )
     if names and answer.get("expires_at"):
         await _keep_reserved(deps, purchase_id, names, answer["expires_at"])
+    async with deps.database.transaction("note_order") as tx:
+        await journeys.add_refs(
+            tx, purchase_id, [ref for ref in (answer.get("order_id"), answer.get("session_id")) if ref]
+        )
     return Opened(purchase_id, opened, answer)
 
 

@@ -46,10 +46,15 @@ class LiveJourneys:
                     await wait(heard, POLL)
                     await self._look()
         except asyncio.CancelledError:
-            self._stopping = True
-            for watcher in self._all():
-                watcher.moved.set()
+            self.stop()
             raise
+
+    def stop(self) -> None:
+        """Every stream ends now, and none begins."""
+        self._stopping = True
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.moved.set()
 
     async def _look(self) -> None:
         if not self._watchers:
@@ -102,9 +107,6 @@ class LiveJourneys:
                 return list(await journeys.events_after(tx, purchase, after, BATCH))
         except Unavailable:
             return []
-
-    def _all(self) -> list[Watcher]:
-        return [watcher for watchers in self._watchers.values() for watcher in watchers]
 
 
 async def _quiet(moved: asyncio.Event, seconds: float) -> None:

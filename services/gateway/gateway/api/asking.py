@@ -18,11 +18,19 @@ Cursor = Annotated[str | None, Query(max_length=200)]
 class Reason(BaseModel):
     """Every change says why."""
 
-    reason: str = Field(min_length=1, max_length=1000)
+    reason: str = Field(min_length=1, max_length=500)
 
 
 async def ask(client: InternalClient, path: str, caller: Caller, **params: str | int | None) -> Any:
-    return camel(await client.request("GET", path, caller, params=params))
+    return page(await client.request("GET", path, caller, params=params))
+
+
+def page(answer: Any) -> Any:
+    """A service's answer; the place where a list goes on has one name in the public API."""
+    said = camel(answer)
+    if isinstance(said, dict) and "items" in said and "cursor" in said:
+        said["nextCursor"] = said.pop("cursor")
+    return said
 
 
 async def tell(client: InternalClient, path: str, caller: Caller, body: dict[str, Any]) -> Any:

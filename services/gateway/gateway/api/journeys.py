@@ -13,14 +13,15 @@ from fastapi.responses import StreamingResponse
 
 from gateway.access import LIFETIME
 from gateway.api import proofs, views
-from gateway.api.installs import read
 from gateway.deps import GatewayDeps
 from gateway.domain import Journey
 from gateway.operators import Viewer
 from gateway.repository import journeys
+from keyturn.errors import Unavailable
 from keyturn.service import get_deps
 
 router = APIRouter(tags=["journeys"])
+JSON = dict[str, Any]
 Deps = Annotated[GatewayDeps, Depends(get_deps)]
 MOST = 500
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -61,14 +62,28 @@ async def events(
 async def _stream(deps: GatewayDeps, purchase: UUID, after: int, *, whole: bool) -> AsyncIterator[str]:
     with deps.live.watch(purchase, after) as watcher:
         yield "retry: 2000\n\n"
-        shown: dict[str, Any] | None = None
+        shown: JSON | None = None
         async for batch in deps.live.events(purchase, watcher):
             for event in batch:
                 yield _event("journey", views.event(event, whole=whole), event.id)
-            if not batch:
-                view = views.customer(await read(deps, purchase) or Journey(str(purchase)))
-                yield _event("install", view) if view != shown else ": still here\n\n"
-                shown = view
+            view = shown if batch else await _view(deps, purchase, watcher.last, shown)
+            if view != shown:
+                yield _event("install", view or {})
+            elif not batch:
+                yield ": still here\n\n"
+            shown = view
+
+
+async def _view(deps: GatewayDeps, purchase: UUID, told: int, shown: JSON | None) -> JSON | None:
+    """The install as it stands. Where it is already ahead of the events told so far it is told after those."""
+    try:
+        async with deps.database.transaction("read_install") as tx:
+            found = await journeys.find(tx, purchase)
+    except Unavailable:
+        return shown
+    if found and found.last_event > told:
+        return shown
+    return views.customer(found.journey if found else Journey(str(purchase)))
 
 
 async def _chain(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:

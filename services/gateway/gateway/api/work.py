@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import Field, model_validator
 
-from gateway.api.asking import Cursor, Deps, Limit, Reason
+from gateway.api.asking import Cursor, Deps, Limit, Reason, page
 from gateway.api.camel import camel
 from gateway.deps import GatewayDeps
 from gateway.operators import Operator, Viewer, because
@@ -58,7 +58,7 @@ async def work(
     asked = {"kind": kind, "cause": cause, "cursor": cursor, "limit": limit}
     chosen: Sequence[Service] = [service] if service else SERVICES
     pages = [(name, _list(deps, name, caller, {"state": one, **asked})) for one in states for name in chosen]
-    answers = await asyncio.gather(*(page for _, page in pages), return_exceptions=True)
+    answers = await asyncio.gather(*(asking for _, asking in pages), return_exceptions=True)
     items, away, more = [], set(), None
     for (name, _), answer in zip(pages, answers, strict=True):
         if isinstance(answer, BaseException):
@@ -143,10 +143,9 @@ async def _order(deps: GatewayDeps, name: Service, action: Action, body: JSON, c
 
 async def _list(deps: GatewayDeps, name: Service, caller: Caller, asked: JSON) -> JSON:
     if name == "gateway":
-        page = await operations.list_work(deps.database, **asked)
-        return {"items": camel(page.rows), "nextCursor": page.cursor}
-    found = camel(await _client(deps, name).request("GET", "/internal/work", caller, params=asked))
-    return {"items": found["items"], "nextCursor": found.get("nextCursor")}
+        found = await operations.list_work(deps.database, **asked)
+        return {"items": camel(found.rows), "nextCursor": found.cursor}
+    return dict(page(await _client(deps, name).request("GET", "/internal/work", caller, params=asked)))
 
 
 async def _causes(deps: GatewayDeps, name: Service, caller: Caller) -> list[JSON]:
