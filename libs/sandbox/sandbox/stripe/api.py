@@ -197,7 +197,7 @@ def _fits(one: Made, name: str, wanted: Any) -> bool:
     """A filter: a plain field, or Stripe's nested `payment[payment_intent]`, `customer_details[email]`."""
     if isinstance(wanted, dict):
         return all(_fits(one.get(name) or {}, key, value) for key, value in wanted.items())
-    return str(one.get(name)) == wanted
+    return bool(str(one.get(name)) == wanted)
 
 
 def _created(one: Made, wanted: Any) -> bool:
