@@ -24,12 +24,13 @@ START_SECONDS = 60.0
 class PrivateRabbitMQ:
     """One broker. It and its port mapper (epmd, our own child: a daemonised one would outlive us) die with us."""
 
-    def __init__(self) -> None:
+    def __init__(self, configuration: str = "") -> None:
+        """`configuration`: lines of rabbitmq.conf on top of the ports."""
         self._root = Path(tempfile.mkdtemp(prefix="keyturn-rabbitmq-"))
         self._who = _unprivileged()
         self.port, self.management_port, self._epmd_port, self._dist_port = (free_port() for _ in range(4))
         self._children: list[subprocess.Popen[bytes]] = []
-        self._write_configuration()
+        self._write_configuration(configuration)
 
     @property
     def url(self) -> str:
@@ -107,12 +108,12 @@ class PrivateRabbitMQ:
             "RABBITMQ_DIST_PORT": str(self._dist_port),
         }
 
-    def _write_configuration(self) -> None:
+    def _write_configuration(self, configuration: str) -> None:
         root = self._root
         (root / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
             f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self.management_port}\n"
-            "disk_free_limit.absolute = 50MB\n"
+            f"{configuration or 'disk_free_limit.absolute = 50MB'}\n"
         )
         # Without it the port that nodes talk on would be open to all.
         (root / "advanced.config").write_text("[{kernel, [{inet_dist_use_interface, {127,0,0,1}}]}].\n")

@@ -1,0 +1,89 @@
+"""A broker of our own that is killed, and that runs short of memory; it boots with the configuration that we ship."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from keyturn.bus import Blocked, Message, NotPublished, Unknown
+from keyturn.bus.rabbit import RabbitBus
+from support import rabbitmq
+from support.broker import RabbitMQ, VirtualHost
+from support.buses import SUBSCRIPTIONS, Inbox, message
+from support.waiting import WaitUntil
+
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("private-rabbitmq")]
+
+CONFIGURATION = Path(__file__).parents[2] / "deploy/rabbitmq/rabbitmq.conf"
+
+
+@pytest.fixture(scope="module")
+def private(broker: RabbitMQ) -> Iterator[rabbitmq.PrivateRabbitMQ]:
+    if not rabbitmq.PROGRAM.exists():
+        pytest.skip("killing a broker needs one of our own, and RabbitMQ is not installed on this machine")
+    made = rabbitmq.PrivateRabbitMQ(CONFIGURATION.read_text()).launch().wait()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def vhost(private: rabbitmq.PrivateRabbitMQ) -> Iterator[VirtualHost]:
+    admin = RabbitMQ(private.url, private.management_url)
+    yield admin.create(SUBSCRIPTIONS)
+    admin.close()
+
+
+@pytest.fixture
+async def gateway(vhost: VirtualHost) -> AsyncIterator[RabbitBus]:
+    bus = RabbitBus(vhost.url("gateway"), service="gateway", replica="1", confirm_seconds=1)
+    await bus.connect()
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def inbox(vhost: VirtualHost) -> AsyncIterator[Inbox]:
+    bus = RabbitBus(vhost.url("billing"), service="billing", replica="1")
+    await bus.connect()
+    inbox = Inbox()
+    await bus.consume(["payment.captured.v1"], inbox)
+    yield inbox
+    await bus.close()
+
+
+async def test_a_killed_broker_loses_nothing_that_it_confirmed_and_everybody_comes_back(
+    private: rabbitmq.PrivateRabbitMQ, gateway: RabbitBus, inbox: Inbox, wait_until: WaitUntil
+) -> None:
+    confirmed: list[int] = []
+
+    async def send(sent: Message, n: int) -> None:
+        """As the relay does: until it is confirmed."""
+        while n not in confirmed:
+            with suppress(NotPublished):
+                await gateway.publish(sent)
+                confirmed.append(n)
+
+    sending = [asyncio.create_task(send(message(n), n)) for n in range(500)]
+    await wait_until(lambda: len(confirmed) > 50)
+    private.kill()
+    await asyncio.to_thread(lambda: private.launch().wait())
+    await asyncio.gather(*sending)
+    await wait_until(lambda: set(inbox.numbers) == set(range(500)), 20)
+
+
+async def test_a_broker_short_of_memory_blocks_and_takes_more_when_it_has_some(
+    private: rabbitmq.PrivateRabbitMQ, gateway: RabbitBus, inbox: Inbox, wait_until: WaitUntil
+) -> None:
+    await gateway.publish(message(0))
+    await asyncio.to_thread(private.control, "set_vm_memory_high_watermark", "absolute", "1")
+    with pytest.raises(Unknown):  # before the broker has said so, the message may lie in the socket
+        await gateway.publish(message(1))
+    with pytest.raises(Blocked):
+        await gateway.publish(message(2))
+    await asyncio.to_thread(private.control, "set_vm_memory_high_watermark", "0.6")
+    await wait_until(lambda: 1 in inbox.numbers)
+    await gateway.publish(message(3))
+    await wait_until(lambda: inbox.numbers[-1] == 3)
+    assert 2 not in inbox.numbers
