@@ -38,7 +38,9 @@ class System:
         self, folder: Path, *, given: Mapping[str, str] | None = None, host: Host | None = None, durable: bool = True
     ) -> None:
         self.folder = folder
-        self.given = dict(given or {})
+        self.given = dict(
+            given or {}
+        )  # as in `.env`; <SERVICE>_BUS_URL where each service has a broker user of its own
         self.clock = MovableClock(folder / "clock")
         self.host = host or InProcess(self.clock)
         self.durable = durable
@@ -114,7 +116,7 @@ class System:
         port = "PORT" if service == "gateway" else f"{service.upper()}_PORT"
         return {
             "SANDBOX": "true",
-            "BUS_URL": self.given.get("BUS_URL", "memory://"),
+            "BUS_URL": self.given.get(f"{service.upper()}_BUS_URL") or self.given.get("BUS_URL", "memory://"),
             "PUBLIC_URL": self.public_url,
             "CLOCK_FILE": str(self.folder / "clock"),
             "LOG_FORMAT": self.given.get("LOG_FORMAT", "console"),
