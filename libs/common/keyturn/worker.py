@@ -162,8 +162,7 @@ class Worker(Generic[D]):
             await kind.run(work, self._deps)
             await failpoints.hit(f"{self._database.service}.work.{work.kind}.ran")
             if not work.finished:
-                async with work.labelled(f"{work.kind}.done", finish=True):
-                    pass
+                await work.end()
         except LeaseLost:
             log.warning("work_lease_lost")
             return "lease_lost"

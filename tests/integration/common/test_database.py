@@ -1,7 +1,7 @@
 """Transactions: what becomes of errors, wake-ups and commit points; migrations run by several at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,16 @@ async def test_a_connection_lost_in_the_middle_is_unavailable_and_the_next_trans
     database: Database,
 ) -> None:
     with pytest.raises(Unavailable):
-        async with database.transaction("t") as tx:
-            tx.publish(expired())
-            pid = (await tx.run("SELECT pg_backend_pid()"))[0][0]
-            await one(database, "SELECT pg_terminate_backend($1)", pid)
-            await tx.run("SELECT 1")
+        await _publish_and_lose_the_connection(database)
     assert await one(database, "SELECT count(*) FROM outbox") == 0
+
+
+async def _publish_and_lose_the_connection(database: Database) -> None:
+    async with database.transaction("t") as tx:
+        tx.publish(expired())
+        pid = (await tx.run("SELECT pg_backend_pid()"))[0][0]
+        await one(database, "SELECT pg_terminate_backend($1)", pid)
+        await tx.run("SELECT 1")
 
 
 async def test_our_own_mistakes_are_not_taken_for_a_database_that_is_away(database: Database) -> None:
@@ -70,16 +74,20 @@ async def test_callbacks_and_wake_ups_come_after_the_commit_and_only_then(databa
     called: list[str] = []
     with database.wakeups.listen("outbox") as woken:
         with pytest.raises(RuntimeError):
-            async with database.transaction("fails") as tx:
-                tx.publish(expired())
-                tx.on_commit(lambda: called.append("never"))
-                raise RuntimeError
+            await _call_and_fail(database, lambda: called.append("never"))
         assert not woken.is_set()
         async with database.transaction("works") as tx:
             tx.publish(expired())
             tx.on_commit(lambda: called.append("once"))
         assert woken.is_set()
     assert called == ["once"]
+
+
+async def _call_and_fail(database: Database, callback: Callable[[], None]) -> None:
+    async with database.transaction("fails") as tx:
+        tx.publish(expired())
+        tx.on_commit(callback)
+        raise RuntimeError
 
 
 async def test_another_replica_is_woken_by_notify(database: Database, clock: MovableClock, wait_until: Any) -> None:

@@ -53,9 +53,7 @@ async def test_rule_2_an_event_is_published_with_its_commit_and_not_without(
     await relay_on(wire)
     kept, undone = expired(), expired()
     with pytest.raises(RuntimeError):
-        async with database.transaction("fails") as tx:
-            tx.publish(undone)
-            raise RuntimeError
+        await _publish_and_fail(database, undone)
     await publish(database, kept)
     await wait_until(lambda: wire.sent)
     assert wire.subjects() == [kept.subject]
@@ -63,6 +61,12 @@ async def test_rule_2_an_event_is_published_with_its_commit_and_not_without(
     assert document["id"] == str(kept.id)
     assert document["source"] == "/billing"
     assert document["traceparent"] == wire.sent[0].headers["traceparent"]
+
+
+async def _publish_and_fail(database: Database, event: Any) -> None:
+    async with database.transaction("fails") as tx:
+        tx.publish(event)
+        raise RuntimeError
 
 
 async def test_the_row_function_serves_single_and_bulk_inserts_alike(database: Database, clock: MovableClock) -> None:
@@ -208,13 +212,12 @@ class NeverAnswers(Wire):
         await asyncio.Event().wait()
 
 
-async def test_stop_publishes_what_is_committed(database: Database) -> None:
+async def test_stop_publishes_what_is_committed(database: Database, wait_until: Any) -> None:
     wire = Wire(delay=0.01)
     relay = Relay(database, wire)
     await relay.start()
     await publish(database, *(expired() for _ in range(50)))
-    while relay._leader is None:
-        await asyncio.sleep(0.01)
+    await wait_until(lambda: relay._leader)
     await relay.stop()
     assert len(wire.sent) == 50
     assert await one(database, UNPUBLISHED) == 0

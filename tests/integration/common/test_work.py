@@ -222,9 +222,7 @@ async def test_rule_11_a_worker_that_lost_its_lease_writes_nothing_and_stops(
             await go_on.wait()
         except asyncio.CancelledError:
             with pytest.raises(LeaseLost):
-                async with work.transaction() as tx:
-                    await effect(tx, "too late")
-                    written.append("too late")
+                await _write_something(work, written)
             stopped.set()
             raise
 
@@ -236,6 +234,12 @@ async def test_rule_11_a_worker_that_lost_its_lease_writes_nothing_and_stops(
     assert written == []
     assert await one(database, EFFECTS) == 0
     assert await one(database, "SELECT state FROM work WHERE kind = 'mail'") == "open"
+
+
+async def _write_something(work: Work, written: list[str]) -> None:
+    async with work.transaction() as tx:
+        await effect(tx, "too late")
+        written.append("too late")
 
 
 async def test_rule_11_the_fence_refuses_even_a_transaction_that_is_under_way(
@@ -358,11 +362,8 @@ async def test_a_periodic_run_happens_once_for_two_workers_and_again_when_it_is_
 
 
 async def _rests(database: Database) -> bool:
-    return bool(
-        await one(
-            database, "SELECT leased_until IS NULL AND due > $1 FROM work WHERE kind = 'tick'", database.clock.now()
-        )  # fmt: skip
-    )
+    sql = "SELECT leased_until IS NULL AND due > $1 FROM work WHERE kind = 'tick'"
+    return bool(await one(database, sql, database.clock.now()))
 
 
 async def test_a_periodic_run_that_fails_is_never_dead(

@@ -55,16 +55,8 @@ def test_a_delay_never_exceeds_the_cap_nor_the_doubling(attempt: int, draw: floa
 
 def test_a_failure_says_by_its_class_what_follows() -> None:
     until = NOW + timedelta(minutes=5)
-    told = {
-        type(error): judge(error, attempt=1, now=NOW, retry=POLICY)
-        for error in (
-            Retry("x", after=timedelta(seconds=7)),
-            Wait("capacity", "x", until=until),
-            GiveUp("x"),
-            Unavailable("x"),
-            KeyError("x"),
-        )  # fmt: skip
-    }
+    ours = (Retry("x", after=timedelta(seconds=7)), Wait("capacity", "x", until=until), GiveUp("x"), Unavailable("x"))
+    told = {type(error): judge(error, attempt=1, now=NOW, retry=POLICY) for error in (*ours, KeyError("x"))}
     assert told[Retry].due == NOW + timedelta(seconds=7)
     assert (told[Wait].due, told[Wait].reason, told[Wait].counts) == (until, "capacity", False)
     assert told[GiveUp].state == "dead"
@@ -107,7 +99,8 @@ def test_an_outbox_row_holds_the_final_bytes() -> None:
 def test_one_row_and_many_become_the_same_columns() -> None:
     rows = [event_row(PurchaseExpired(subject=str(n), time=NOW), "billing", NOW) for n in range(3)]
     together = columns(rows)
-    assert [sum(single, []) for single in zip(*(columns([row]) for row in rows), strict=True)] == list(together)
+    one_by_one = zip(*(columns([row]) for row in rows), strict=True)
+    assert [[single[0] for single in column] for column in one_by_one] == list(together)
 
 
 def test_a_plan_keeps_the_last_payload_and_the_earliest_due_time() -> None:
