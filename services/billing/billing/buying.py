@@ -1,13 +1,17 @@
 """What a customer asked for, made sure of: whom, which price, through which provider."""
 
+import hashlib
 from collections.abc import Container
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from billing.domain import Customer, Purchase
 from billing.errors import invalid_email, provider_not_available, unknown
+from billing.providers import PaymentProvider
 from billing.repository.offers import Offer, offers, product_exists
 from keyturn.database import Transaction
 from keyturn.events import Contact
@@ -112,3 +116,41 @@ def provider_for(asked: str | None, offer: Offer, available: Container[str]) -> 
         if name in available:
             return name
     raise provider_not_available(usual)
+
+
+def fingerprint(request: CheckoutRequest) -> str:
+    """By which a repetition is told from another request under the same id."""
+    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+
+
+def purchase_from(
+    request: CheckoutRequest,
+    offer: Offer,
+    customer: Customer,
+    contact: Contact,
+    *,
+    provider: PaymentProvider | None,
+    opened_at: datetime,
+    until: datetime,
+) -> Purchase:
+    """`provider` None: there is nothing to pay."""
+    return Purchase(
+        id=request.purchase_id,
+        customer_id=customer.id,
+        product=offer.product,
+        plan=offer.plan,
+        price_id=offer.price_id,
+        cycle=offer.cycle,
+        amount=offer.amount,
+        currency=offer.currency,
+        provider=provider.name if provider else None,
+        livemode=provider.livemode if provider else False,
+        contact=contact.model_dump(),
+        parameters=parameters_of(request),
+        success_url=request.success_url,
+        cancel_url=request.cancel_url,
+        request_hash=fingerprint(request),
+        opened_at=opened_at,
+        expires_at=until,
+        state_since=opened_at,
+    )

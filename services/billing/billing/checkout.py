@@ -5,19 +5,26 @@ transaction. Second commit: what it answered. A crash in between is healed when 
 finds the checkout by the same key.
 """
 
-import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from billing.buying import CheckoutRequest, choose, contact_of, one_spelling, parameters_of, provider_for
+from billing.buying import (
+    CheckoutRequest,
+    choose,
+    contact_of,
+    fingerprint,
+    one_spelling,
+    provider_for,
+    purchase_from,
+)
 from billing.deps import BillingDeps
-from billing.domain import Checkout, Customer, MoneyFact, Purchase
+from billing.domain import Checkout, MoneyFact, Purchase
 from billing.errors import provider_refused, provider_unavailable, purchase_id_reused, purchase_unknown
 from billing.payments import CLOSE_CHECKOUTS, record_payment
 from billing.providers import CheckoutOrder, OpenedCheckout
 from billing.reconcile import FIRST_LOOK
-from billing.repository.offers import Offer, terms
+from billing.repository.offers import terms
 from billing.repository.purchases import (
     add_purchase,
     checkouts_of,
@@ -45,7 +52,7 @@ async def open_purchase(deps: BillingDeps, request: CheckoutRequest) -> Opening:
     """The same request again gets the same answer; another one under the same id is refused."""
     async with deps.database.transaction("open_purchase") as tx:
         purchase = await get_purchase(tx, request.purchase_id) or await _open(tx, deps, request)
-        if purchase.request_hash != _hash(request):
+        if purchase.request_hash != fingerprint(request):
             raise purchase_id_reused(purchase.id)
         opening = await _opening(tx, purchase)
     return await _ask_provider(deps, opening)
@@ -68,12 +75,10 @@ async def open_again(deps: BillingDeps, purchase_id: UUID) -> Opening:
 
 async def _open(tx: Transaction, deps: BillingDeps, request: CheckoutRequest) -> Purchase:
     offer = await choose(tx, request)
-    provider = provider_for(request.provider, offer, deps.providers) if offer.amount else None
-    livemode = deps.providers[provider].livemode if provider else False
+    provider = deps.providers[provider_for(request.provider, offer, deps.providers)] if offer.amount else None
     contact = contact_of(request)
     customer = await customer_of(tx, one_spelling(contact.email), contact)
-    new = _purchase(tx, request, offer, customer, contact)
-    new.provider, new.livemode = provider, livemode
+    new = purchase_from(request, offer, customer, contact, provider=provider, opened_at=tx.now, until=tx.now + LIFE)
     if await add_purchase(tx, new):
         tx.publish(_opened(tx, new))
         if provider:
@@ -128,35 +133,6 @@ async def _opening(tx: Transaction, purchase: Purchase) -> Opening:
     ]
     given = await terms(tx, purchase.plan)
     return Opening(purchase, payable[-1] if payable and not purchase.is_paid else None, given.title)
-
-
-def _hash(request: CheckoutRequest) -> str:
-    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
-
-
-def _purchase(
-    tx: Transaction, request: CheckoutRequest, offer: Offer, customer: Customer, contact: Contact
-) -> Purchase:
-    return Purchase(
-        id=request.purchase_id,
-        customer_id=customer.id,
-        product=offer.product,
-        plan=offer.plan,
-        price_id=offer.price_id,
-        cycle=offer.cycle,
-        amount=offer.amount,
-        currency=offer.currency,
-        provider=None,
-        livemode=False,
-        contact=contact.model_dump(),
-        parameters=parameters_of(request),
-        success_url=request.success_url,
-        cancel_url=request.cancel_url,
-        request_hash=_hash(request),
-        opened_at=tx.now,
-        expires_at=tx.now + LIFE,
-        state_since=tx.now,
-    )
 
 
 def _checkout(tx: Transaction, purchase: Purchase, attempt: int) -> Checkout:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from billing.domain import Dispute, DisputeState, Payment, Purchase, next_dispute_state
+from billing.domain import Payment, Purchase
 from billing.entitlements import settle
 from billing.repository.payments import add, dispute_by_id
 from billing.repository.purchases import lock_purchase_of
+from billing.reversals import Dispute, DisputeState, next_dispute_state
 from keyturn.database import Transaction
 from keyturn.events import PurchaseDisputed, uuid7
 

@@ -1,6 +1,7 @@
-"""What billing knows, and the rules about it. No framework and no database: `tables.py` maps these classes."""
+"""Purchases, checkouts and payments: their states, and what money is to a purchase. No framework and no database:
+`tables.py` maps these classes. What takes money back is in `reversals.py`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -12,7 +13,6 @@ from keyturn.events import FoundBy
 PurchaseState = Literal["pending", "paid", "disputed", "refunded", "failed", "expired"]
 CheckoutState = Literal["opening", "open", "paid", "failed", "expired"]
 PaymentState = Literal["matched", "surplus", "review", "foreign"]
-DisputeState = Literal["inquiry", "open", "won", "lost", "closed"]
 ReviewReason = Literal["amount", "currency", "mode", "purchase", "unknown_purchase"]
 PaidThrough = Literal["stripe", "razorpay", "operator", "free"]
 
@@ -145,51 +145,6 @@ class Payment:
 
 
 @dataclass(kw_only=True, eq=False)
-class Refund:
-    """One refund as the provider numbers it. `failed` is final: the money did not leave, whatever arrives later."""
-
-    id: UUID
-    provider: str
-    refund_id: str
-    payment_id: UUID
-    amount: int
-    currency: str
-    failed: bool
-    booked_at: datetime
-
-
-@dataclass(kw_only=True, eq=False)
-class RefundRequest:
-    """A refund that an operator asked for, written before the provider is called."""
-
-    id: UUID
-    purchase_id: UUID
-    payment_id: UUID
-    amount: int
-    state: Literal["requested", "sent", "failed"] = "requested"
-    refund_id: str | None = None
-    requested_at: datetime
-
-
-@dataclass(kw_only=True, eq=False)
-class Dispute:
-    id: UUID
-    provider: str
-    dispute_id: str
-    payment_id: UUID
-    state: DisputeState
-    amount: int
-    currency: str
-    reason: str | None = None
-    deducted: int = 0
-    told_at: datetime  # the provider's time of the fact that set this state
-
-    @property
-    def is_decided(self) -> bool:
-        return self.state in {"won", "lost", "closed"}
-
-
-@dataclass(kw_only=True, eq=False)
 class Entitlement:
     purchase_id: UUID
     version: int
@@ -235,19 +190,3 @@ def judge(fact: MoneyFact, purchase: Purchase, *, named: UUID | None, already_pa
     if fact.amount != purchase.amount:
         return Verdict("review", "amount")
     return Verdict("surplus" if already_paid else "matched")
-
-
-def standing(refunds: Iterable[Refund]) -> int:
-    """What went back to the customer and stayed there."""
-    return sum(refund.amount for refund in refunds if not refund.failed)
-
-
-def next_dispute_state(dispute: Dispute, state: DisputeState, told_at: datetime) -> DisputeState:
-    """Facts come in any order: a decision outlasts news from before it, and an open dispute an earlier inquiry.
-    Of two decisions the later one holds: an appeal may turn the first."""
-    rank = {"inquiry": 0, "open": 1}
-    if rank.get(state, 2) < rank.get(dispute.state, 2):
-        return dispute.state
-    if dispute.is_decided and told_at <= dispute.told_at:
-        return dispute.state
-    return state

@@ -2,11 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from billing.domain import Dispute, Entitlement, Payment, Purchase, standing
+from billing.domain import Entitlement, Payment, Purchase
 from billing.policy import Level, Policy, level, state_of_paid
 from billing.repository.offers import Terms, terms
 from billing.repository.payments import disputes_of, refunds_of
 from billing.repository.purchases import entitlement_of
+from billing.reversals import Dispute, standing
 from keyturn.database import Transaction
 from keyturn.events import Contact, EntitlementChanged
 

@@ -7,12 +7,13 @@ from typing import Any, cast
 from billing.checkout_ends import end_checkout
 from billing.deps import BillingDeps
 from billing.disputes import DisputeFact, book_dispute
-from billing.domain import DisputeState, MoneyFact
+from billing.domain import MoneyFact
 from billing.payments import CLOSE_CHECKOUTS, purchase_id_in, record_payment, record_unplaced
 from billing.placing import PLACE_FACT, ask_provider, payment_of, purchase_of, wait_within_patience
 from billing.reconcile import LOOK, close_checkouts, look_at_purchase, reconcile
 from billing.refunds import SEND_REFUND, RefundFact, book_refund, refund_died, send_refund
 from billing.repository.purchases import checkout_by_refs, notice
+from billing.reversals import DisputeState
 from keyturn.database import Transaction
 from keyturn.events import (
     CheckoutExpired,

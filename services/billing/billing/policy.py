@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from billing.domain import Dispute, DisputeState, PurchaseState
+from billing.domain import PurchaseState
+from billing.reversals import Dispute, DisputeState
 from keyturn.events import Wanted
 
 Effect = Literal["keep", "suspend", "end"]

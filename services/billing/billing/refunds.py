@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from billing.deps import BillingDeps
-from billing.domain import Payment, Purchase, Refund, RefundRequest, standing
+from billing.domain import Payment, Purchase
 from billing.entitlements import settle
 from billing.errors import not_refundable, refund_too_large
 from billing.providers import PaymentRefs
 from billing.repository.payments import add, get_payment, refund_by_id, refund_request, refunds_of, requested
 from billing.repository.purchases import lock_purchase_of
+from billing.reversals import Refund, RefundRequest, standing
 from keyturn.database import Transaction
 from keyturn.errors import GiveUp
 from keyturn.events import PurchaseRefunded, uuid7

@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
 
-from billing import domain
+from billing import domain, reversals
 from keyturn.database import new_metadata
 
 metadata = new_metadata()
@@ -260,9 +260,9 @@ for _class, _table in (
     (domain.Purchase, purchases),
     (domain.Checkout, checkouts),
     (domain.Payment, payments),
-    (domain.Refund, refunds),
-    (domain.RefundRequest, refund_requests),
-    (domain.Dispute, disputes),
+    (reversals.Refund, refunds),
+    (reversals.RefundRequest, refund_requests),
+    (reversals.Dispute, disputes),
     (domain.Entitlement, entitlements),
 ):
     _mapper.map_imperatively(_class, _table)

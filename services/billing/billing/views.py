@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from billing.checkout import Opening
-from billing.domain import Checkout, Dispute, Entitlement, Payment, Purchase, Refund, RefundRequest
+from billing.domain import Checkout, Entitlement, Payment, Purchase
+from billing.reversals import Dispute, Refund, RefundRequest
 
 JSON = dict[str, Any]
 

@@ -14,19 +14,16 @@ from billing.domain import (
     NEXT_OF_PAYMENT,
     NEXT_OF_PURCHASE,
     Checkout,
-    Dispute,
     MoneyFact,
     Payment,
     Purchase,
-    Refund,
     Verdict,
     judge,
-    next_dispute_state,
-    standing,
 )
 from billing.errors import ImpossibleTransition
 from billing.policy import Level, Policy, level, state_of_paid
 from billing.reconcile import GRACE, LATE, next_look
+from billing.reversals import Dispute, Refund, next_dispute_state, standing
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.domain import Dispute, Payment, PaymentState, Refund, RefundRequest
+from billing.domain import Payment, PaymentState
+from billing.reversals import Dispute, Refund, RefundRequest
 from billing.tables import disputes, payment_refs, payments, refund_requests, refunds
 from keyturn.database import Transaction
 
