@@ -1,6 +1,8 @@
 """A broker of our own that is killed, and that runs short of memory; it boots with the configuration that we ship."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from keyturn.bus import Blocked, Message, NotPublished, Unknown
 from keyturn.bus.rabbit import RabbitBus
+from keyturn.bus.topology import MONITORING, SERVICES
 from support import rabbitmq
 from support.broker import RabbitMQ, VirtualHost
 from support.buses import SUBSCRIPTIONS, Inbox, message
@@ -16,7 +19,9 @@ from support.waiting import WaitUntil
 
 pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("private-rabbitmq")]
 
-CONFIGURATION = Path(__file__).parents[2] / "deploy/rabbitmq/rabbitmq.conf"
+DEPLOY = Path(__file__).parents[2] / "deploy/rabbitmq"
+CONFIGURATION = DEPLOY / "rabbitmq.conf"
+DEFINITIONS = DEPLOY / "definitions.json"
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +92,28 @@ async def test_a_broker_short_of_memory_blocks_and_takes_more_when_it_has_some(
     await gateway.publish(message(3))
     await wait_until(lambda: inbox.numbers[-1] == 3)
     assert 2 not in inbox.numbers
+
+
+async def test_the_shipped_definitions_are_set_up_by_command_and_again_without_harm(
+    private: rabbitmq.PrivateRabbitMQ, wait_until: WaitUntil
+) -> None:
+    """As compose does it: users with passwords from the environment, then the file."""
+    passwords = {f"{user.upper()}_BUS_PASSWORD": "test" for user in (*SERVICES, MONITORING)}
+    command = [sys.executable, "-m", "keyturn.bus.setup", str(DEFINITIONS)]
+    for _ in range(2):
+        await asyncio.to_thread(
+            subprocess.run, command, check=True, env={**passwords, "BUS_ADMIN_URL": private.management_url}
+        )
+    gateway, billing = (
+        RabbitBus(f"amqp://{service}:test@127.0.0.1:{private.port}/keyturn", service=service, replica="1")
+        for service in ("gateway", "billing")
+    )
+    inbox = Inbox()
+    for bus in (gateway, billing):
+        await bus.connect()
+    await billing.consume(["payment.captured.v1"], inbox)
+    await billing.ping()
+    await gateway.publish(message(1))
+    await wait_until(lambda: inbox.got)
+    for bus in (gateway, billing):
+        await bus.close()
