@@ -14,12 +14,12 @@ from hashlib import sha256
 from typing import Any
 
 from prometheus_client import Counter, Gauge
-from pydantic_core import from_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.buckets import Buckets
 from gateway.repository.webhooks import Stored, Webhook
 from gateway.webhooks import SOURCES, Arrival, Reading, Source, alarm, read
+from gateway.webhooks.payload import parse
 from gateway.webhooks.signatures import SignatureError
 from keyturn import tracing
 from keyturn.clock import Clock
@@ -200,7 +200,7 @@ def _document(source: Source, body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise Problem(400, "invalid_utf8", "the body is not UTF-8") from None
     try:
-        document = from_json(body, allow_inf_nan=False)
+        document = parse(body)
     except ValueError:
         raise Problem(400, "invalid_json", "the body is not valid JSON") from None
     if not isinstance(document, dict):

@@ -3,13 +3,12 @@
 from typing import cast
 from uuid import UUID
 
-from pydantic_core import from_json
-
 from gateway import operators
 from gateway.deps import GatewayDeps
 from gateway.repository import webhooks
 from gateway.repository.webhooks import WebhookRow
 from gateway.webhooks import SOURCES, Arrival, Reading, read
+from gateway.webhooks.payload import parse
 from keyturn.events import Provider
 from keyturn.internal import Caller
 
@@ -19,9 +18,7 @@ MOST = 500  # in one command; it says when there are more
 def reading_of(row: WebhookRow) -> Reading:
     """What a stored webhook says to today's reader: exactly what it would say on arrival."""
     fallback = f"sha256:{row.digest.hex()}"
-    return read(
-        SOURCES[cast("Provider", row.provider)], Arrival(from_json(row.body), row.headers, row.received, fallback)
-    )
+    return read(SOURCES[cast("Provider", row.provider)], Arrival(parse(row.body), row.headers, row.received, fallback))
 
 
 async def reprocess(deps: GatewayDeps, webhook_id: UUID, caller: Caller) -> WebhookRow | None:

@@ -19,9 +19,10 @@ Line = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
 Address = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
-Subdomain = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=rf"^{_LABEL}$")]
+Subdomain = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=rf"(?i)^{_LABEL}$")]
 Domain = Annotated[
-    str, StringConstraints(strip_whitespace=True, to_lower=True, max_length=253, pattern=rf"^({_LABEL}\.)+{_LABEL}$")
+    str,
+    StringConstraints(strip_whitespace=True, to_lower=True, max_length=253, pattern=rf"(?i)^({_LABEL}\.)+{_LABEL}$"),
 ]
 Url = Annotated[str, StringConstraints(max_length=1500, pattern=r"^https?://[^\s{}]+$")]
 PlanKey = Annotated[int, Field(ge=0, lt=2**31)] | Line

@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic_core import from_json
 
 from gateway.api.asking import Deps, Limit, Reason
 from gateway.operators import Operator, Viewer, because
 from gateway.repository import webhooks
 from gateway.repository.webhooks import WebhookRow
 from gateway.reprocess import reading_of, reprocess, reprocess_all
+from gateway.webhooks.payload import parse
 from keyturn.errors import Problem
 
 router = APIRouter(tags=["operators"])
@@ -46,7 +46,7 @@ async def show_webhook(webhook_id: UUID, _: Operator, deps: Deps) -> dict[str, A
     if row is None:
         raise _unknown()
     events = [{"id": str(fact.id), "type": fact.wire, "subject": fact.subject} for fact in reading_of(row).facts]
-    return shown(row) | {"headers": row.headers, "events": events, "payload": masked(from_json(row.body))}
+    return shown(row) | {"headers": row.headers, "events": events, "payload": masked(parse(row.body))}
 
 
 @router.post("/api/webhooks/reprocess")
@@ -81,7 +81,9 @@ def masked(value: Any) -> Any:
     """The payload with its keys, and without the values that HIDDEN names."""
     if isinstance(value, dict):
         return {key: MASK if _is_hidden(key, part) else masked(part) for key, part in value.items()}
-    return [masked(part) for part in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [masked(part) for part in value]
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def _is_hidden(key: str, value: Any) -> bool:
