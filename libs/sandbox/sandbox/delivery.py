@@ -18,7 +18,7 @@ from keyturn.clock import Clock
 # (body, secrets, event id) -> headers; called anew for each try, since a signature may hold the time
 Sign = Callable[[bytes, Sequence[str], str], dict[str, str]]
 Order = Literal["as_sent", "reversed", "shuffled"] | Sequence[str]  # or the event types, first to last
-KEPT_IN_LOG = 2000
+KEPT_IN_LOG = 20_000
 
 
 @dataclass(frozen=True)

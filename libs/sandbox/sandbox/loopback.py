@@ -16,13 +16,22 @@ class _Server(uvicorn.Server):
 
 
 class Loopback:
-    """Bound at once, so that the address is known before the application is built; served after `start`."""
+    """Bound at once, so that the address is known before the application is built; served after `start`.
 
-    def __init__(self, port: int | None = None) -> None:
+    `port` must be free; `wish` is taken if it is.
+    """
+
+    def __init__(self, port: int | None = None, *, wish: int | None = None) -> None:
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind(("127.0.0.1", port or 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        try:
+            self._socket.bind(("127.0.0.1", port or wish or 0))
+        except OSError:
+            if port:
+                raise
+            self._socket.bind(("127.0.0.1", 0))
+        self.port = int(self._socket.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 

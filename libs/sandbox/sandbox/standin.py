@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -38,10 +39,11 @@ class StandIn:
         if webhook_url:
             self.webhooks.endpoints.append(Endpoint(webhook_url, list(webhook_secrets)))
         self.faults = Faults()
-        self._loopback = Loopback(port)
+        self._loopback = Loopback(port, wish=_port_in(state_file))  # addresses given out before a restart stay good
         self.url = self._loopback.url
         self._state_file = state_file
         self._saved = ""
+        self._next_save = 0.0
         self._ticking: asyncio.Task[None] | None = None
 
     def app(self) -> FastAPI:
@@ -81,12 +83,15 @@ class StandIn:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.tick()
-            self._save()
+            began = time.monotonic()
+            if began >= self._next_save:
+                self._save()
+                self._next_save = began + 20 * (time.monotonic() - began)  # a big account is saved less often
 
     def _save(self) -> None:
         if self._state_file is None:
             return
-        state = json.dumps(self.dump() | {"deliveries": self.webhooks.dump()})
+        state = json.dumps(self.dump() | {"deliveries": self.webhooks.dump(), "port": self._loopback.port})
         if state == self._saved:
             return
         self._state_file.parent.mkdir(parents=True, exist_ok=True)
@@ -96,3 +101,7 @@ class StandIn:
             out.write(state)
         fresh.replace(self._state_file)
         self._saved = state
+
+
+def _port_in(state_file: Path | None) -> int | None:
+    return int(json.loads(state_file.read_text())["port"]) if state_file and state_file.exists() else None

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -169,8 +171,6 @@ async def test_payloads_are_as_ugly_as_real_ones_on_demand(shop: Shop) -> None:
     async with httpx.AsyncClient(base_url=f"{shop.sandbox.url}/_control") as control:
         assert (await control.put("/razorpay/quirks", json=names)).status_code == 200
     shop.sandbox.pay(await shop.order())
-    import json
-
     authorized, captured = (json.loads(delivery.body) for delivery in list(shop.sandbox.webhooks.log)[:2])
     assert authorized["payload"]["payment"]["entity"]["status"] == "captured"
     assert captured["payload"]["payment"]["entity"]["captured"] == "1"
@@ -215,3 +215,24 @@ async def test_everything_can_be_done_through_the_control_api(shop: Shop) -> Non
         (49900, "p-1", 0),
         (500, None, 0),
     ]
+
+
+async def test_the_account_and_what_was_under_way_survive_a_restart(tmp_path: Path) -> None:
+    def sandbox(url: str) -> RazorpaySandbox:
+        file = tmp_path / "razorpay.json"
+        return RazorpaySandbox(
+            key_id=KEY_ID, key_secret=KEY_SECRET, webhook_url=url, webhook_secrets=["s"], state_file=file
+        )
+
+    headers = {"X-Refund-Idempotency": "refund-0001"}
+    nowhere = "http://127.0.0.1:9/hook"
+    async with sandbox(nowhere) as first:
+        shop = Shop(first)
+        payment = first.pay(await shop.order())["id"]
+        refund = await shop.call(shop.client.payment.refund, payment, {"amount": 100}, headers=dict(headers))
+    async with sandbox(nowhere) as second:
+        shop = Shop(second)
+        again = await shop.call(shop.client.payment.refund, payment, {"amount": 100}, headers=dict(headers))
+        assert again == refund
+        assert [entry.refunded for entry in second.books()] == [100]
+        assert second.webhooks.pending() == 5

@@ -314,16 +314,18 @@ async def test_everything_can_be_done_through_the_control_api(shop: Shop) -> Non
         await shop.v1.checkout.sessions.list_async()
 
 
-async def test_the_account_survives_a_restart(tmp_path: Path) -> None:
-    file = tmp_path / "stripe.json"
+async def test_the_account_and_its_idempotency_keys_survive_a_restart(tmp_path: Path) -> None:
+    file, key = tmp_path / "stripe.json", {"idempotency_key": "k-1"}
     async with StripeSandbox(secret_key=KEY, state_file=file) as sandbox:
         first = Shop(sandbox)
-        made = await first.v1.checkout.sessions.create_async(SESSION)
+        made = await first.v1.checkout.sessions.create_async(SESSION, key)  # type: ignore[arg-type]
         sandbox.pay(made.id)
         await first.close()
     assert file.stat().st_mode & 0o077 == 0
     async with StripeSandbox(secret_key=KEY, state_file=file) as sandbox:
         second = Shop(sandbox)
+        assert sandbox.url == first.sandbox.url
+        assert (await second.v1.checkout.sessions.create_async(SESSION, key)).id == made.id  # type: ignore[arg-type]
         assert (await second.v1.checkout.sessions.retrieve_async(made.id)).payment_status == "paid"
         assert [entry.amount for entry in sandbox.books()] == [4900]
         await second.close()

@@ -4,6 +4,7 @@ import json
 import secrets
 import string
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from keyturn.clock import Clock
@@ -17,6 +18,14 @@ ACCOUNT_ID = "acc_Sandbox0000000"
 Quirk = Literal["captured_as_text", "created_at_in_payload", "bare_envelope", "empty_errors", "captured_too_early"]
 
 
+@dataclass
+class Kept:
+    """The first call with an idempotency key. `answer` is None while it runs."""
+
+    body: dict[str, Any]
+    answer: dict[str, Any] | None = None
+
+
 class RazorpayAccount:
     """`objects` is what the API shows; `hidden` is what an order's call brought and no answer shows."""
 
@@ -24,6 +33,7 @@ class RazorpayAccount:
         self.clock = clock
         self.objects: dict[str, dict[str, Any]] = {}
         self.hidden: dict[str, dict[str, Any]] = {}
+        self.kept: dict[str, Kept] = {}  # by refund and idempotency key
         self.quirks: set[Quirk] = set()
         self._webhooks = webhooks
 

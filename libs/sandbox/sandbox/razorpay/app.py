@@ -21,7 +21,7 @@ def build(sandbox: "RazorpaySandbox") -> FastAPI:
     install_control(app, sandbox, "Razorpay")
     app.include_router(control.router(sandbox))
     app.include_router(pages.router(sandbox.account, sandbox.key_id, sandbox.key_secret))
-    edge = Edge(sandbox.key_id, sandbox.key_secret, sandbox.faults)
+    edge = Edge(sandbox.account, sandbox.key_id, sandbox.key_secret, sandbox.faults)
     app.router.routes.extend(api.router(sandbox.account, edge).routes)
     return app
 

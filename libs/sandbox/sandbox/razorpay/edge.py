@@ -6,32 +6,26 @@ import hmac
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from sandbox.faults import CutOff, Faults, garbage, hang
+from sandbox.razorpay.account import Kept, RazorpayAccount
 from sandbox.razorpay.errors import RazorpayProblem, bad, broken
 
 Call = Callable[[dict[str, Any]], dict[str, Any]]
 REFUND_KEY = "x-refund-idempotency"
 
 
-@dataclass
-class _Kept:
-    body: dict[str, Any]
-    answer: dict[str, Any] | None = None  # None while it runs
-
-
 class Edge:
     """`handle` is called for every request below /v1."""
 
-    def __init__(self, key_id: str, key_secret: str, faults: Faults) -> None:
+    def __init__(self, account: RazorpayAccount, key_id: str, key_secret: str, faults: Faults) -> None:
         self._pair = f"{key_id}:{key_secret}"
         self._faults = faults
-        self._kept: dict[tuple[str, str], _Kept] = {}
+        self._kept = account.kept
 
     async def handle(self, request: Request, call: Call) -> Response:
         """`call` gets the query's or the JSON body's values."""
@@ -79,20 +73,21 @@ class Edge:
             return call(values)
         if not re.fullmatch(r"[A-Za-z0-9_-]{10,}", key):
             raise bad("The idempotency key must have at least 10 letters, digits, hyphens or underscores.")
-        kept = self._kept.get((request.url.path, key))
+        place = f"{request.url.path} {key}"
+        kept = self._kept.get(place)
         if kept and kept.body != values:
             raise bad("Different request body sent for the same Idempotency Header")
         if kept and kept.answer is None:
             raise RazorpayProblem(409, "Request failed because another request is in progress with the same key")
         if kept and kept.answer is not None:
             return kept.answer
-        self._kept[request.url.path, key] = kept = _Kept(values)
+        self._kept[place] = kept = Kept(values)
         try:
             await asyncio.sleep(seconds)
             kept.answer = dict(call(values))
         finally:
             if kept.answer is None:
-                del self._kept[request.url.path, key]
+                del self._kept[place]
         return kept.answer
 
 

@@ -13,7 +13,7 @@ from keyturn.clock import Clock
 from sandbox.books import Entry
 from sandbox.delivery import Rules
 from sandbox.razorpay import orders, pages, paying, returning
-from sandbox.razorpay.account import RazorpayAccount
+from sandbox.razorpay.account import Kept, RazorpayAccount
 from sandbox.razorpay.app import build
 from sandbox.standin import StandIn
 
@@ -117,7 +117,9 @@ class RazorpaySandbox(StandIn):
         )
 
     def dump(self) -> dict[str, Any]:
-        return {"objects": self.account.objects, "hidden": self.account.hidden}
+        kept = {place: vars(one) for place, one in self.account.kept.items() if one.answer is not None}
+        return {"objects": self.account.objects, "hidden": self.account.hidden, "kept": kept}
 
     def load(self, state: dict[str, Any]) -> None:
         self.account.objects, self.account.hidden = state["objects"], state["hidden"]
+        self.account.kept.update({place: Kept(**one) for place, one in state["kept"].items()})

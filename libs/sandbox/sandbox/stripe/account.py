@@ -4,6 +4,7 @@ import json
 import secrets
 import string
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 from keyturn.clock import Clock
@@ -15,6 +16,17 @@ _LETTERS = string.ascii_letters + string.digits
 _TEST_IN_ID = {"cs"}  # the ids of these say whether they are of test mode
 
 
+@dataclass
+class Kept:
+    """The first call with an idempotency key. `body` is None while it runs."""
+
+    fingerprint: str
+    at: float
+    request_id: str
+    status: int = 0
+    body: str | None = None
+
+
 class StripeAccount:
     """`objects` is what the API shows. `hidden` holds what a call brought and no answer shows, by object id."""
 
@@ -24,6 +36,7 @@ class StripeAccount:
         self.objects: dict[str, dict[str, Any]] = {}
         self.hidden: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
+        self.kept: dict[str, Kept] = {}  # by idempotency key
         self.request: dict[str, str | None] = {"id": None, "idempotency_key": None}  # of the call being executed
         self._webhooks = webhooks
 

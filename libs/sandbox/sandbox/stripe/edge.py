@@ -6,29 +6,17 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from fastapi import Request
 from fastapi.responses import Response
 
 from sandbox.faults import CutOff, Fault, Faults, garbage, hang
 from sandbox.stripe import errors
-from sandbox.stripe.account import API_VERSION, StripeAccount
+from sandbox.stripe.account import API_VERSION, Kept, StripeAccount
 from sandbox.stripe.errors import StripeProblem
 
 Call = Callable[[], Awaitable[Response]]
-KEPT = timedelta(hours=24)
-
-
-@dataclass
-class _Kept:
-    """The first call with a key. `answer` is None while it runs."""
-
-    fingerprint: str
-    at: datetime
-    answer: tuple[int, bytes] | None = None
-    request_id: str = ""
+KEPT_SECONDS = 24 * 60 * 60
 
 
 class Edge:
@@ -38,7 +26,6 @@ class Edge:
         self._account = account
         self._secret_key = secret_key
         self._faults = faults
-        self._kept: dict[str, _Kept] = {}
 
     async def handle(self, request: Request, call: Call) -> Response:
         request_id = f"req_{secrets.token_hex(7)}"
@@ -98,32 +85,32 @@ class Edge:
             raise errors.invalid("Idempotency keys have up to 255 characters.")
         body = await request.body()
         fingerprint = hashlib.sha256(f"{request.url.path}\n".encode() + body).hexdigest()
-        kept = self._kept.get(key)
-        if kept and self._account.clock.now() - kept.at < KEPT:
+        keys, now = self._account.kept, self._account.now()
+        kept = keys.get(key)
+        if kept and now - kept.at < KEPT_SECONDS:
             return self._again(key, kept, fingerprint)
-        self._kept[key] = kept = _Kept(fingerprint, self._account.clock.now(), request_id=request_id)
+        keys[key] = kept = Kept(fingerprint, now, request_id)
         try:
             response = await self._run(call, request_id, key)
         except StripeProblem as problem:
             if not problem.executed:
-                del self._kept[key]  # a call that was refused before it began leaves no trace
+                del keys[key]  # a call that was refused before it began leaves no trace
                 raise
             response = problem.response()
             response.headers["stripe-should-retry"] = "false"
         except BaseException:
-            del self._kept[key]
+            del keys[key]
             raise
-        kept.answer = response.status_code, bytes(response.body)
+        kept.status, kept.body = response.status_code, bytes(response.body).decode()
         return response
 
-    def _again(self, key: str, kept: _Kept, fingerprint: str) -> Response:
+    def _again(self, key: str, kept: Kept, fingerprint: str) -> Response:
         if kept.fingerprint != fingerprint:
             raise errors.key_mismatch(key)
-        if kept.answer is None:
+        if kept.body is None:
             raise errors.key_in_use(key)
-        status, body = kept.answer
         headers = {"idempotent-replayed": "true", "original-request": kept.request_id}
-        return Response(body, status, headers, "application/json")
+        return Response(kept.body, kept.status, headers, "application/json")
 
     async def _run(self, call: Call, request_id: str, key: str | None) -> Response:
         self._account.request = {"id": request_id, "idempotency_key": key}

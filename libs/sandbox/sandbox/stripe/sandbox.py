@@ -15,7 +15,7 @@ from sandbox.books import Entry
 from sandbox.delivery import Rules
 from sandbox.standin import StandIn
 from sandbox.stripe import checkout, paying, returning
-from sandbox.stripe.account import StripeAccount
+from sandbox.stripe.account import Kept, StripeAccount
 from sandbox.stripe.app import build
 
 RULES = Rules(timeout=10.0, give_up=timedelta(days=3), disables=False, secret_of_event=False)
@@ -131,8 +131,13 @@ class StripeSandbox(StandIn):
 
     def dump(self) -> dict[str, Any]:
         account = self.account
-        return {"objects": account.objects, "hidden": account.hidden, "events": account.events}
+        kept = {key: vars(one) for key, one in account.kept.items() if one.body is not None}
+        return {"objects": account.objects, "hidden": account.hidden, "events": account.events, "kept": kept}
 
     def load(self, state: dict[str, Any]) -> None:
         account = self.account
         account.objects, account.hidden, account.events = state["objects"], state["hidden"], state["events"]
+        account.kept = {key: Kept(**one) for key, one in state["kept"].items()}
+        for session in account.all("checkout.session"):
+            if session["status"] == "open":
+                session["url"] = f"{self.url}/c/pay/{session['id']}"  # should the port be another one now
