@@ -110,6 +110,9 @@ async def place_fact(work: Work, deps: BillingDeps) -> None:
         key = {"payment": found.payment_key} if found.payment_key else {}
         refs = {**key, **found.refs, **event.refs}
         event = event.model_copy(update={"reference": event.reference or found.reference, "refs": refs})
+    if purchase := purchase_id_in(event.reference):
+        async with work.transaction("look") as tx:  # so that a payment whose own webhook was lost is there in time
+            tx.schedule(LOOK, str(purchase), subject=str(purchase))
     async with work.transaction("place_fact", finish=True) as tx:
         await PLACED_BY_ASKING[type(event)](event, tx, asked=True)
 

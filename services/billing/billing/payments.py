@@ -38,10 +38,11 @@ async def record_payment(tx: Transaction, fact: MoneyFact, found_by: FoundBy) ->
         return known
     paid_by = await matched_payment(tx, purchase.id)
     verdict = judge(fact, purchase, named=named, already_paid=paid_by is not None)
+    if known:
+        await add_refs(tx, known, fact.refs)
     payment = known or await _new(tx, fact, found_by, verdict, purchase.id)
     if payment is None:
         return await payment_by_key(tx, fact.provider, fact.payment_key)
-    await add_refs(tx, payment, fact.refs)
     await _place(tx, payment, verdict, purchase, found_by)
     return payment
 

@@ -11,6 +11,7 @@ from billing.deps import BillingDeps
 from billing.domain import Checkout, MoneyFact, Purchase
 from billing.payments import record_payment
 from billing.providers import CapturedPayment, CheckoutRefs, Closing
+from billing.repository.payments import payments_of
 from billing.repository.purchases import (
     checkouts_of,
     get_purchase,
@@ -82,6 +83,9 @@ async def record_found(tx: Transaction, checkout: Checkout, found: list[Captured
             refs={kind: str(checkout.provider_id), **payment.refs},
         )
         await record_payment(tx, fact, by)
+    if found and (paid := await _again(tx, checkout)):
+        paid.move_to("paid")
+        paid.next_look_at = None
 
 
 async def captured(deps: BillingDeps, checkout: Checkout) -> list[CapturedPayment]:
@@ -138,7 +142,8 @@ async def _end_what_was_never_opened(tx: Transaction, purchase_id: UUID) -> None
     for checkout in checkouts:
         if checkout.state == "opening":
             checkout.move_to("expired")
-    if not any(checkout.state == "open" for checkout in checkouts):
+    undecided = any(payment.state == "review" for payment in await payments_of(tx, purchase_id))
+    if not (undecided or any(checkout.state == "open" for checkout in checkouts)):
         await end_purchase(tx, purchase, "expired")
 
 

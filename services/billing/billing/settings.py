@@ -1,8 +1,9 @@
 """The settings of billing. It alone holds the payment providers' keys."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from keyturn.settings import ServiceSettings
 
@@ -43,3 +44,9 @@ class BillingSettings(ServiceSettings):
     catalog: Path = Field(
         default=Path("catalog.yaml"), validation_alias="CATALOG", description="The file that says what is sold"
     )
+
+    @model_validator(mode="after")
+    def _razorpay_whole(self) -> Self:
+        if bool(self.razorpay_key_id) != bool(self.razorpay_key_secret.get_secret_value()):
+            raise ValueError("RAZORPAY_KEY_ID and RAZORPAY_KEY_SECRET belong together")
+        return self

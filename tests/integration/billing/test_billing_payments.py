@@ -198,6 +198,42 @@ async def test_a_second_session_paid_for_one_purchase_is_surplus(billing: World)
     assert [row["state"] for row in states] == ["matched", "surplus"]
 
 
+async def test_two_sessions_paid_at_the_same_moment_are_one_match_and_one_surplus(billing: World) -> None:
+    bought = await billing.buy()
+    billing.clock.move(timedelta(hours=24))
+    again = await billing.ask("POST", f"/internal/purchases/{bought['purchase_id']}/checkout")
+    paid = [billing.stripe.told(billing.stripe.pay(one["session_id"])) for one in (bought, again.json())]
+    await asyncio.gather(*(billing.hear(event) for event in copies(paid * 3)))
+    await assert_paid_once(billing, bought["purchase_id"])
+    states = await billing.rows("SELECT state FROM payments ORDER BY state")
+    assert [row["state"] for row in states] == ["matched", "surplus"]
+
+
+async def test_money_in_review_keeps_its_purchase_from_expiring(billing: World) -> None:
+    bought = await billing.buy()
+    billing.stripe.pay(bought["session_id"], amount=100)
+    for _ in range(30):
+        billing.clock.move(timedelta(hours=1))
+        await billing.reconcile()
+    assert await billing.state_of(bought["purchase_id"]) == "pending"
+    assert len(await billing.published(PaymentNeedsReview)) == 1
+
+
+async def test_a_webhook_that_overtakes_the_answer_to_opening_leaves_no_open_checkout(billing: World) -> None:
+    wanted = order()
+    with billing.stripe.failing(Retry("the answer was lost")):
+        await billing.ask("POST", "/internal/checkouts", json=wanted)
+    other = await billing.buy()
+    told = billing.stripe.told(billing.stripe.pay(other["session_id"]))
+    refs = {"session": "cs_unseen"}
+    await billing.hear(
+        told.model_copy(update={"reference": wanted["purchase_id"], "refs": refs, "payment_key": "cs_unseen"})
+    )
+    assert (await billing.buy(**wanted))["status"] == "paid"
+    await billing.work()
+    await assert_paid_once(billing, wanted["purchase_id"])
+
+
 async def test_the_other_checkout_is_closed_once_one_is_paid(billing: World) -> None:
     bought = await billing.buy()
     billing.clock.move(timedelta(hours=24))

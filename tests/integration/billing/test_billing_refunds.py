@@ -1,5 +1,6 @@
 """Refunds and disputes on a real database: each counts once, in whatever order its facts arrive."""
 
+import asyncio
 import itertools
 from datetime import timedelta
 from typing import Any
@@ -66,6 +67,31 @@ async def test_a_refund_seen_before_its_payment_waits_for_it(billing: World) -> 
     billing.clock.move(timedelta(minutes=1))
     await billing.work()
     assert await billing.state_of(bought["purchase_id"]) == "refunded"
+
+
+async def test_a_refund_whose_payments_webhook_was_lost_brings_the_payment_in(billing: World) -> None:
+    bought = await billing.buy()
+    payment = billing.stripe.pay(bought["session_id"])
+    await billing.hear(Facts(payment).refunded(4900))
+    for _ in range(4):
+        await billing.work()
+        billing.clock.move(timedelta(seconds=10))
+    assert await billing.state_of(bought["purchase_id"]) == "refunded"
+    assert await levels(billing) == [(1, "on", []), (2, "ended", ["refunded"])]
+
+
+async def test_five_copies_of_all_facts_at_once_count_once(billing: World) -> None:
+    _, facts = await paid(billing)
+    told = [facts.refunded(1000, "re_1"), facts.refunded(900, "re_2"), facts.disputed()]
+    await asyncio.gather(*(billing.hear(event) for event in copies(told * 5)))
+    for _ in range(3):
+        billing.clock.move(timedelta(minutes=1))
+        await billing.work()
+    (found,) = await billing.rows("SELECT state, refunded FROM purchases")
+    assert (found["state"], found["refunded"]) == ("disputed", 1900)
+    assert len(await billing.published(PurchaseRefunded)) == 2
+    assert await levels(billing) == [(1, "on", []), (2, "suspended", ["dispute"])]
+    assert await billing.rows("SELECT 1 FROM work WHERE state = 'dead'") == []
 
 
 async def test_a_refund_of_somebody_elses_payment_is_nothing(billing: World) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.domain import Checkout, Customer, Entitlement, Payment, Purchase, PurchaseState
-from billing.tables import checkouts, customers, notices, purchases
+from billing.tables import checkouts, customers, notices, payments, purchases
 from keyturn.database import Transaction
 from keyturn.events import Contact, uuid7
 
@@ -83,12 +83,14 @@ async def purchases_to_look_at(tx: Transaction, limit: int) -> list[UUID]:
 
 
 async def purchases_to_expire(tx: Transaction, before: datetime, limit: int) -> list[UUID]:
-    """Purchases that nobody paid in time and that no look will close: their checkout was never opened."""
+    """Purchases that nobody paid in time and that no look will close: their checkout was never opened. Where money
+    is in review, an operator decides first."""
     looked_at = select(checkouts.c.id).where(
         checkouts.c.purchase_id == purchases.c.id, checkouts.c.next_look_at.is_not(None)
     )
+    in_review = select(payments.c.id).where(payments.c.purchase_id == purchases.c.id, payments.c.state == "review")
     statement = select(purchases.c.id).where(
-        purchases.c.state == "pending", purchases.c.expires_at <= before, ~looked_at.exists()
+        purchases.c.state == "pending", purchases.c.expires_at <= before, ~looked_at.exists(), ~in_review.exists()
     )
     return list(await tx.session.scalars(statement.order_by(purchases.c.expires_at).limit(limit)))
 
