@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from gateway.settings import origin
 from keyturn.errors import Problem, Unavailable
+from keyturn.log import get_logger
 
 HERE = Path(__file__).parent
 KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -35,6 +36,7 @@ POLICY = {
 }
 
 router = APIRouter(include_in_schema=False)
+log = get_logger()
 
 
 @router.get("/static/{version}/{name}")
@@ -110,6 +112,9 @@ class PageRoute(APIRoute):
                 return message("Something is missing", "Please go back and fill in the whole form.", 422)
             except Unavailable:
                 return message(*_AWAY, status=503)
+            except Exception:
+                log.exception("page_failed", route=self.path)
+                return message(*_AWAY, status=500)
 
         return guarded
 

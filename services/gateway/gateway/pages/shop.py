@@ -109,7 +109,13 @@ def _pay(deps: GatewayDeps, opened: Opened) -> Response:
     shown = {"price": money(answer["amount"], answer["currency"]), "plan": answer["plan"], "number": number[:8]}
     script = str(deps.settings.razorpay_checkout_js)
     confirm = f"/api/checkout/razorpay/confirm?{urlencode({'purchaseId': number})}"
-    values = shown | {"status": status, "script": script, "back": confirm, "url": answer.get("url"), "razorpay": None}
+    values = shown | {
+        "order_url": status,
+        "script": script,
+        "back": confirm,
+        "url": answer.get("url"),
+        "razorpay": None,
+    }
     if answer.get("url"):
         made = page("pay.html", **values)
         made.headers["Refresh"] = f"1; url={answer['url']}"
