@@ -1,7 +1,8 @@
 """What a load balancer, an orchestrator and Prometheus ask: /healthz, /readyz, /metrics."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
@@ -12,7 +13,14 @@ from keyturn.log import get_logger
 Ping = Callable[[], Awaitable[None]]
 PING_WITHIN = 2.0  # seconds; an orchestrator's probe waits about as long
 
+PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+
 log = get_logger()
+
+
+def is_probe(scope: MutableMapping[str, Any]) -> bool:
+    """Probes are not worth a trace."""
+    return scope.get("path") in PATHS
 
 
 async def failures(pings: Mapping[str, Ping], within: float = PING_WITHIN) -> dict[str, str]:

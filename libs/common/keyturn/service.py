@@ -155,7 +155,7 @@ class Service(Generic[D]):
             docs_url=None,
             redoc_url=None,
             redirect_slashes=False,
-            telemetry={"exclude": ["/healthz", "/readyz", "/metrics"], "operation_spans": False, "logs": False},
+            telemetry={"exclude": probes.is_probe, "operation_spans": False, "logs": False},
         )
         app.state.deps = self.deps
         app.state.database = self.database

@@ -6,6 +6,7 @@ async with Mailbox() as mailbox:
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ Tls = Literal["none", "starttls", "tls"]
 
 @dataclass
 class Mail:
-    """One mail. `deliveries` counts how often it came under its Message-ID: mail stores show such copies once."""
+    """One mail, however often it came under its Message-ID: mail stores show such copies once."""
 
     id: int
     message_id: str
@@ -35,7 +36,11 @@ class Mail:
     html: str
     raw: bytes = field(repr=False)
     received: datetime
-    deliveries: int = 1
+    copies: list[bytes] = field(repr=False)
+
+    @property
+    def deliveries(self) -> int:
+        return len(self.copies)
 
     def shown(self) -> dict[str, Any]:
         """As the page's JSON has it."""
@@ -80,6 +85,7 @@ class Mailbox:
         self.smtp_port = smtp_port or _free_port()
 
     async def __aenter__(self) -> Self:
+        logging.getLogger("mail.log").setLevel(logging.WARNING)  # below that, aiosmtpd prints every mail
         await self.up()
         await self._page.start(mailbox_page.app(self))
         return self
@@ -146,7 +152,7 @@ class Mailbox:
         self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any
     ) -> AuthResult:
         known = (self._users or {}).get(data.login.decode())
-        return AuthResult(success=known is not None and known == data.password.decode())
+        return AuthResult(success=known is not None and known == data.password.decode(), handled=False)
 
     def _refusal(self, address: str, at: Literal["rcpt", "data"]) -> str | None:
         for name in (address, "*"):
@@ -169,10 +175,6 @@ class Mailbox:
             if reply := self._refusal(address, "data"):
                 return reply
             await self._keep(address, content)
-        if self.lose_after_data:
-            self.lose_after_data -= 1
-            await self.down()
-            await self.up()
         return "250 2.0.0 kept"
 
     async def _keep(self, address: str, content: bytes) -> None:
@@ -182,7 +184,7 @@ class Mailbox:
         async with self._changed:
             for mail in self.to(address):
                 if mail.message_id == message_id:
-                    mail.deliveries += 1
+                    mail.copies.append(content)
                     break
             else:
                 self.mails.append(_mail(len(self.mails) + 1, message_id, address, parsed, content))
@@ -203,9 +205,13 @@ class _Handler:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 ok"
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
-        return await self._mailbox.data(envelope.rcpt_tos, content)
+        reply = await self._mailbox.data(envelope.rcpt_tos, content)
+        if self._mailbox.lose_after_data and isinstance(server.transport, asyncio.Transport):
+            self._mailbox.lose_after_data -= 1
+            server.transport.abort()
+        return reply
 
 
 def _mail(number: int, message_id: str, address: str, parsed: EmailMessage, raw: bytes) -> Mail:
@@ -219,12 +225,13 @@ def _mail(number: int, message_id: str, address: str, parsed: EmailMessage, raw:
         html=_part(parsed, "html"),
         raw=raw,
         received=datetime.now(UTC),
+        copies=[raw],
     )
 
 
 def _part(parsed: EmailMessage, kind: Literal["plain", "html"]) -> str:
     body = parsed.get_body((kind,))
-    return str(body.get_content()) if body else ""
+    return str(body.get_content()).replace("\r\n", "\n") if body else ""
 
 
 def _free_port() -> int:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
@@ -239,7 +240,7 @@ async def test_four_services_share_a_process(database_url: DatabaseUrl, wait_unt
     several = [service(await database_url("notifier")) for _ in range(4)]
     async with serving(several[0]) as a, serving(several[1]) as b, serving(several[2]) as c, serving(several[3]) as d:
         for client in (a, b, c, d):
-            await wait_until(lambda client=client: ready(client))
+            await wait_until(partial(ready, client))
     assert all(one.deps.closed == ["client"] for one in several)
 
 

@@ -76,6 +76,7 @@ class SmtpMailer:
     async def _connect(self, client: aiosmtplib.SMTP) -> None:
         try:
             await client.connect()
+            await client.ehlo()  # what the server can do
             if self.username:
                 await client.login(self.username, self.password)
         except (aiosmtplib.SMTPException, OSError) as error:
