@@ -21,7 +21,6 @@ from gateway.repository.webhooks import Stored, Webhook
 from gateway.webhooks import SOURCES, Arrival, Reading, Source, alarm, read
 from gateway.webhooks.payload import parse
 from gateway.webhooks.signatures import SignatureError
-from keyturn import tracing
 from keyturn.clock import Clock
 from keyturn.errors import Problem, Unavailable
 from keyturn.events import Provider, uuid7
@@ -106,8 +105,7 @@ def webhook_of(reading: Reading, body: bytes, headers: Mapping[str, str], digest
     """The row, and the outbox rows that commit with it."""
     notice, new_id = reading.notice, uuid7()
     said = reading.facts or ((alarm(reading, str(new_id)),) if reading.cause else ())
-    trace = tracing.traceparent()
-    rows = tuple(event_row(fact.model_copy(update={"traceparent": trace}), SERVICE, now) for fact in said)
+    rows = tuple(event_row(fact, SERVICE, now) for fact in said)
     return Webhook(
         id=new_id,
         provider=notice.provider,

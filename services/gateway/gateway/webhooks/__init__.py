@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gateway.webhooks import razorpay, stripe
 from gateway.webhooks.notice import Arrival, Notice, Source
 from gateway.webhooks.payload import UnreadableError
+from keyturn import tracing
 from keyturn.events import Event, Provider, WebhookUnreadable, derived_id
 from keyturn.log import get_logger
 
@@ -56,6 +57,7 @@ def alarm(reading: Reading, webhook_id: str) -> WebhookUnreadable:
         subject=f"{notice.provider}:{notice.id}",
         time=notice.time,
         causationid=notice.id,
+        traceparent=tracing.traceparent(),
         provider=notice.provider,
         webhook_id=webhook_id,
         provider_type=notice.type or None,

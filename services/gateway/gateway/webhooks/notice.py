@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
 from gateway.webhooks.payload import Part
+from keyturn import tracing
 from keyturn.events import Provider, ProviderFact, derived_id
 
 F = TypeVar("F", bound=ProviderFact)
@@ -40,6 +41,7 @@ class Notice:
             subject=f"{self.provider}:{object_id}",
             time=self.time,
             causationid=self.id,
+            traceparent=tracing.traceparent(),
             provider=self.provider,
             livemode=self.livemode,
             **fields,
