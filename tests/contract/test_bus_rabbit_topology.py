@@ -109,6 +109,20 @@ async def test_whoever_says_he_is_another_is_delivered_as_who_he_is(
     assert [delivery.message.source for delivery in inbox.got] == ["billing", ""]
 
 
+async def test_where_all_share_one_user_each_is_who_he_says(vhost: VirtualHost, wait_until: WaitUntil) -> None:
+    """A developer's broker: its rights tell nobody apart."""
+    gateway, billing = (RabbitBus(vhost.admin_url, service=s, replica="1") for s in ("gateway", "billing"))
+    inbox = Inbox()
+    for bus in (gateway, billing):
+        await bus.connect()
+    await billing.consume(KEYS, inbox)
+    await gateway.publish(message(1))
+    await wait_until(lambda: inbox.got)
+    assert inbox.got[0].message.source == "gateway"
+    for bus in (gateway, billing):
+        await bus.close()
+
+
 async def test_what_is_returned_too_often_is_a_visible_dead_letter(
     broker: RabbitMQ, vhost: VirtualHost, billing: RabbitBus, wait_until: WaitUntil
 ) -> None:

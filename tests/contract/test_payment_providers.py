@@ -1,6 +1,7 @@
 """One suite for both adapters of billing's port, against the stand-ins over real HTTP and through the official SDKs."""
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -286,14 +287,15 @@ async def test_more_than_was_paid_is_refused(world: World) -> None:
 async def test_a_wrong_key_gives_up_and_names_no_secret(world: World) -> None:
     with pytest.raises(GiveUp) as refused:
         await world.connect(WRONG).open_checkout(world.order())
-    told = f"{refused.value!r} {refused.value}"
-    assert WRONG[-4:] not in told
+    told = "".join(traceback.format_exception(refused.value)).replace(__file__, "")
+    assert WRONG not in told
     assert "ann@example.com" not in told
 
 
 async def test_a_refused_request_gives_up(world: World) -> None:
-    with pytest.raises(GiveUp):
+    with pytest.raises(GiveUp) as refused:
         await world.provider.open_checkout(world.order(currency="US"))
+    assert "HTTP 400" in str(refused.value)
     with pytest.raises(GiveUp):
         await world.provider.open_checkout(world.order(currency="KWD", amount=1001))
 

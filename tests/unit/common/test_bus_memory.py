@@ -111,6 +111,11 @@ def test_an_address_of_another_kind_is_refused() -> None:
         connect_bus("redis://127.0.0.1", service="billing", replica="1")
 
 
+def test_a_broker_s_certificate_is_always_checked() -> None:
+    with pytest.raises(ValueError, match="certificate"):
+        connect_bus("amqps://billing:x@broker/keyturn?no_verify_ssl=1", service="billing", replica="1")
+
+
 @pytest.mark.parametrize(
     ("pattern", "key", "does"),
     [

@@ -102,8 +102,8 @@ class Link:
             try:
                 with library_errors():
                     await self._connect()
-            except ConnectionError as error:
-                log.warning("broker away", link=self._name, reason=str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is: the task that reconnects must not end
+                log.warning("broker away", link=self._name, reason=str(error), error=type(error).__name__)
                 self._tried.set()
                 await asyncio.sleep(_pause(failures))
                 failures += 1

@@ -51,6 +51,10 @@ class Publisher:
         while self._under_way:
             await asyncio.wait(list(self._under_way.values()))
 
+    def close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+
     @asynccontextmanager
     async def _never_twice(self, id_: str) -> AsyncIterator[None]:
         """The library matches what the broker returns by message id alone: of two copies in flight on one channel,

@@ -26,6 +26,8 @@ class RabbitBus:
 
     def __init__(self, url: str, *, service: str, replica: str, confirm_seconds: float = CONFIRM_SECONDS) -> None:
         address = URL(url)
+        if "no_verify_ssl" in address.query:
+            raise ValueError("BUS_URL turns the check of the broker's certificate off: give its authority as cafile")
         user = address.user or "guest"
         self._service = service
         self._user = user
@@ -47,6 +49,7 @@ class RabbitBus:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._publisher.idle()
+        self._publisher.close()
         await asyncio.gather(self._publishing.close(), self._consuming.close())
 
     async def ping(self) -> None:
