@@ -18,6 +18,7 @@ from billing.api import router
 from billing.catalog import parse_catalog
 from billing.deps import BillingDeps
 from billing.handlers import HANDLERS, WORK
+from billing.providers import PaymentProvider
 from billing.repository.offers import load_catalog
 from billing.settings import BillingSettings
 from keyturn.bus import Delivery, Message
@@ -101,11 +102,14 @@ def order(**changes: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def world(url: str, clock: MovableClock) -> AsyncIterator[World]:
+async def world(
+    url: str, clock: MovableClock, providers: Mapping[str, PaymentProvider] | None = None
+) -> AsyncIterator[World]:
+    """`providers`: others than those in memory."""
     database = Database(url, service="billing", clock=clock)
     stripe, razorpay = FakeProvider("stripe"), FakeProvider("razorpay")
     settings = BillingSettings(_env_file=None, database_url=url, sandbox=True)
-    deps = BillingDeps(database, clock, settings, {"stripe": stripe, "razorpay": razorpay})
+    deps = BillingDeps(database, clock, settings, providers or {"stripe": stripe, "razorpay": razorpay})
     signer = Signer(Ed25519PrivateKey.generate())
     app = FastAPI()
     install_problems(app)
