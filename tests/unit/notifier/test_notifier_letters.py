@@ -1,0 +1,184 @@
+import json
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from keyturn.errors import GiveUp
+from keyturn.events import SetupLinkIssued
+from keyturn.sealing import KeyRing, new_key_line
+from notifier.channels.smtp import Bounced
+from notifier.domain import AUDIENCE, ImpossibleTransition, moved
+from notifier.letters import Desk, Order, Reader, greeting, locale_of, mail_address, one_line, timezone_of
+from notifier.repository import Message
+
+PURCHASE = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
+RING = KeyRing.from_text(new_key_line("k"))
+DESK = Desk(sender="Ada & Co <shop@keyturn.example>", public_url="https://shop.example/", keys=RING)
+ADA = Reader("ada@example.com", "Ada Lovelace", "de-DE", "Europe/Berlin")
+FACTS: dict[str, Any] = {
+    "url": "https://ada.example.com", "link_id": "l1", "reasons": ["nonpayment", "dispute"], "job_id": "j1",
+    "action": "provision", "step": "container", "cause": "Permanent", "message": "<b>no such image</b>", "attempts": 4,
+    "payment_id": "p1", "provider": "stripe", "payment_key": "in_1", "reason": "amount", "amount": 100, "currency": "EUR",
+    "expected_amount": None, "expected_currency": None, "webhook_id": "w1", "provider_type": None,
+    "resource": "container", "kind": "docker.container", "target": "docker",
+}  # fmt: skip
+
+
+def sealed(value: str, field: str) -> str:
+    return RING.seal(value, place=(SetupLinkIssued.wire, str(PURCHASE), field)).ciphertext
+
+
+def message(template: Any = "setup", **more: Any) -> Message:
+    values = {"id": PURCHASE, "subject": str(PURCHASE), "purchase_id": PURCHASE, "template": template, "details": FACTS}
+    values |= {"created": datetime(2026, 11, 21, 9, tzinfo=UTC), "token": None, "credentials": None, "expires_at": None}
+    if template == "setup":
+        values |= {"token": sealed("s3cret-token", "token"), "expires_at": datetime(2026, 11, 22, 9, 30, tzinfo=UTC)}
+    return Message(**(values | more))
+
+
+def order(reader: Reader = ADA, **more: Any) -> Order:
+    values: dict[str, Any] = {"product": "eBuilder", "store_name": "Ada's <shop>", "amount": 123450, "currency": "EUR"}
+    return Order(reader, **(values | more))
+
+
+def built(of: Message | None = None, by: Order | None = None) -> tuple[Any, str, str]:
+    with DESK.letter(of or message(), by or order()) as letter:
+        raw = letter.as_bytes()
+    parsed = message_from_bytes(raw, policy=policy.default)
+    parts = [parsed.get_body((kind,)) for kind in ("plain", "html")]
+    return parsed, *(part.get_content() for part in parts if part)
+
+
+def test_the_setup_mail_has_the_link_in_both_forms_and_the_date_as_the_reader_writes_it() -> None:
+    parsed, text, html = built()
+    assert "https://shop.example/setup/s3cret-token" in text
+    assert 'href="https://shop.example/setup/s3cret-token"' in html
+    assert "22. November 2026, 10:30 (CET)" in text
+    assert parsed["From"] == "Ada & Co <shop@keyturn.example>"
+    assert parsed["To"] == "Ada Lovelace <ada@example.com>"
+    assert parsed["Message-ID"] == f"<{PURCHASE}@keyturn.example>"
+    assert parsed["Auto-Submitted"] == "auto-generated"
+
+
+@pytest.mark.parametrize("template", AUDIENCE)
+@pytest.mark.parametrize("full", [True, False])
+def test_every_template_renders_with_and_without_what_may_be_missing(template: Any, full: bool) -> None:
+    by = order() if full else Order(Reader("ada@example.com"))
+    facts = FACTS | ({} if full else {"url": None, "step": None, "message": ""})
+    parsed, text, html = built(message(template, details=facts), by)
+    assert parsed["Subject"]
+    assert "None" not in text
+    assert "None" not in html
+    assert "Undefined" not in html
+    assert text.count("\n\n\n\n") == 0
+
+
+@pytest.mark.parametrize("template", AUDIENCE)
+def test_nothing_that_was_typed_becomes_markup(template: Any) -> None:
+    _, _, html = built(message(template))
+    assert "<b>no such" not in html
+    assert "<shop>" not in html
+
+
+@given(name=st.text(max_size=200), store=st.text(max_size=300))
+@example(name="Ada\r\nBcc: all@example.com", store="x\nX-Evil: 1")
+@example(name="\u2028\u2029\x85", store="a\x00b\u202eevil")
+def test_no_name_adds_a_header_or_an_address(name: str, store: str) -> None:
+    parsed, _, _ = built(by=order(Reader("ada@example.com", name), store_name=store))
+    assert set(parsed.keys()) == {
+        "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type",
+    }  # fmt: skip
+    assert [address.addr_spec for address in parsed["To"].addresses] == ["ada@example.com"]
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "", "ada", "@example.com", "ada@", "a b@example.com", "ada@example.com\r\nBcc: x@example.com", "a@b@c",
+        "ada@example.com, eve@example.com", "<ada@example.com>", "ada@-example.com", "ada@exa mple.com", "a" * 65 + "@b.c",
+        "ada@" + "a" * 260,
+    ],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(email: str) -> None:
+    with pytest.raises(Bounced) as refused:
+        mail_address(email)
+    assert refused.value.code == "bad_address"
+
+
+@pytest.mark.parametrize(
+    ("email", "sent"),
+    [
+        ("ada+shop@example.co.uk", "ada+shop@example.co.uk"),
+        ("ada@bücher.example", "ada@xn--bcher-kva.example"),
+        ("o'neil_1@example.com", "o'neil_1@example.com"),
+        ("operator@localhost", "operator@localhost"),
+    ],
+)
+def test_a_usual_address_is_taken(email: str, sent: str) -> None:
+    assert mail_address(email).addr_spec == sent
+
+
+@pytest.mark.parametrize(
+    "name", ["Visit http://evil.example", "evil.example/x", "win@now", "A" * 61, "12345", "\n", None]
+)
+def test_a_name_that_advertises_is_no_greeting(name: str | None) -> None:
+    assert greeting(name) is None
+
+
+@pytest.mark.parametrize("name", ["Ada Lovelace", "O\u2019Neil", "José-María", "李雷", "Dr. Strange"])
+def test_a_name_greets(name: str) -> None:
+    assert greeting(name) == name
+
+
+def test_one_line_keeps_ordinary_text() -> None:
+    assert one_line("  Ada's\tshop \r\n no 1 ") == "Ada's shop no 1"
+
+
+def test_first_credentials_are_listed() -> None:
+    credentials = sealed(json.dumps({"User": "ada", "Password": "f1rst"}), "credentials")
+    _, text, html = built(message(credentials=credentials))
+    assert "f1rst" in text
+    assert "f1rst" in html
+
+
+def test_a_link_that_no_key_opens_is_given_up() -> None:
+    other = KeyRing.from_text(new_key_line("k")).seal("x", place=("a",)).ciphertext
+    with pytest.raises(GiveUp, match="MAIL_KEYS"), DESK.letter(message(token=other), order()):
+        pass
+
+
+def test_a_mail_built_twice_is_the_same_mail() -> None:
+    one = message()
+    with DESK.letter(one, order()) as first, DESK.letter(one, order()) as second:
+        assert first.as_bytes() == second.as_bytes()
+
+
+@pytest.mark.parametrize(
+    ("tag", "found"), [("de-DE", "de_DE"), ("zh-Hans-CN", "zh_Hans_CN"), ("xx-YY", "en"), ("", "en"), (None, "en")]
+)  # fmt: skip
+def test_a_locale_is_found_or_stands_in(tag: str | None, found: str) -> None:
+    assert str(locale_of(tag)) == found
+
+
+@pytest.mark.parametrize("name", ["Nowhere/City", "", None, "../../etc/passwd", "Europe/\x00"])
+def test_an_unknown_time_zone_is_utc(name: str | None) -> None:
+    assert str(timezone_of(name)) == "UTC"
+
+
+def test_a_currency_without_minor_unit_is_written_without() -> None:
+    _, text, _ = built(message("payment_problem"), order(Reader("a@b.c", locale="en-US"), amount=1200, currency="JPY"))
+    assert "¥1,200" in text
+
+
+def test_states_move_as_their_table_says() -> None:
+    assert moved("pending", "sent")
+    assert moved("failed", "pending")
+    assert not moved("sent", "sent")
+    for current, wanted in (("sent", "failed"), ("sent", "pending"), ("failed", "sent")):
+        with pytest.raises(ImpossibleTransition):
+            moved(current, wanted)  # type: ignore[arg-type]
