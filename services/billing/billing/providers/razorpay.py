@@ -25,8 +25,9 @@ from billing.providers import (
     RefundResult,
     ReturnProof,
 )
+from billing.providers.failures import NotFound
 from billing.providers.money import check_amount
-from billing.providers.razorpay_session import NotFound, RazorpaySession
+from billing.providers.razorpay_session import RazorpaySession
 
 Json = dict[str, Any]
 CONNECT_SECONDS = 3.0

@@ -9,11 +9,8 @@ from typing import Any
 
 import requests
 
+from billing.providers.failures import NotFound
 from keyturn.errors import Failure, GiveUp, Retry
-
-
-class NotFound(GiveUp):
-    """Razorpay says 400 for an id that it does not know."""
 
 
 class RazorpaySession(requests.Session):
@@ -58,6 +55,6 @@ def _failure(what: str, response: requests.Response, document: dict[str, Any] | 
         return Retry(message, after=timedelta(seconds=int(after)) if after.isdigit() else None)
     if response.status_code == 409 or response.status_code >= 500 or document is None:
         return Retry(message)
-    if "does not exist" in str(error.get("description")):
+    if "does not exist" in str(error.get("description")):  # a 400, as everything else
         return NotFound(message)
     return GiveUp(message)

@@ -26,6 +26,7 @@ from billing.providers import (
     RefundResult,
     ReturnProof,
 )
+from billing.providers.failures import NotFound
 from billing.providers.money import UNLIKE_ISO_AT_STRIPE, check_amount
 from billing.providers.stripe_shapes import captured_in, moment, opened, refund_result, session_params
 from keyturn.errors import Failure, GiveUp, Retry
@@ -81,7 +82,10 @@ class StripeProvider:
         return [payment] if payment else []
 
     async def find(self, refs: Mapping[str, str]) -> FoundPayment | None:
-        session = await _or_none(self._found_session(refs))
+        try:
+            session = await self._found_session(refs)
+        except NotFound:
+            return None
         reference = (session.get("metadata") or {}).get(REFERENCE) if session else None
         if session is None or reference is None:
             return None
@@ -113,7 +117,7 @@ class StripeProvider:
             session = await self._session(checkout.provider_id)
             return "paying" if session["status"] == "complete" else "closed"
         except stripe.StripeError as error:
-            raise failure("expiring a session", error) from error
+            raise failure("expiring a session", error) from None
         return "closed"
 
     async def refund(self, payment: PaymentRefs, amount: int | None, key: str) -> RefundResult:
@@ -155,13 +159,13 @@ class StripeProvider:
                 if not _kept_500(error):
                     break
         assert last is not None
-        raise failure("creating", last) from last
+        raise failure("creating", last) from None
 
     async def _looked_up(self, find: Callable[[], Awaitable[Json | None]]) -> Json | None:
         try:
             return await find()
         except stripe.StripeError as error:
-            raise failure("looking for what was created", error) from error
+            raise failure("looking for what was created", error) from None
 
     def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
         return proof.session_id == checkout.provider_id
@@ -171,13 +175,15 @@ class StripeProvider:
 
 
 def failure(what: str, error: stripe.StripeError) -> Failure:
-    """Retry or GiveUp. Stripe's own words stay out: they may repeat an address, or a part of the key."""
+    """Retry or GiveUp. Stripe's own words stay out, of the log too (`from None`): they may repeat an address."""
     facts = [type(error).__name__, error.http_status and f"HTTP {error.http_status}", error.code, error.request_id]
     message = f"Stripe, {what}: {', '.join(str(fact) for fact in facts if fact)}"
     if isinstance(error, stripe.RateLimitError):
         return Retry(message, after=_retry_after(error))
     if isinstance(error, stripe.IdempotencyError) or error.http_status == 409:
         return Retry(message)
+    if error.http_status == 404:
+        return NotFound(message)
     refused = error.http_status is not None and 400 <= error.http_status < 500
     return GiveUp(message) if refused else Retry(message)
 
@@ -206,17 +212,7 @@ async def _asked(what: str, answer: Awaitable[Any]) -> Json:
     try:
         return _plain(await answer)
     except stripe.StripeError as error:
-        raise failure(f"asking for a {what}", error) from error
-
-
-async def _or_none(found: Awaitable[Json | None]) -> Json | None:
-    """Ids that Stripe does not know are not ours."""
-    try:
-        return await found
-    except GiveUp as refused:
-        if isinstance(refused.__cause__, stripe.InvalidRequestError) and refused.__cause__.http_status == 404:
-            return None
-        raise
+        raise failure(f"asking for a {what}", error) from None
 
 
 async def _first(found: AsyncIterator[Any], name: str, value: str) -> Json | None:
