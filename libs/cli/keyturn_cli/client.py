@@ -1,6 +1,7 @@
 """The operator API over HTTP. Whatever goes wrong becomes one of the failures in `errors`."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +26,15 @@ class StreamEvent:
 
 
 class Client:
-    """One logged-in operator. `transport` is for tests."""
+    """One logged-in operator. Tests bring a `transport` and a `pause` that does not wait."""
 
-    def __init__(self, login: Login, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        login: Login,
+        transport: httpx.BaseTransport | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._pause = pause
         headers = {"Authorization": f"Bearer {login.token}", "Accept": "application/json", "User-Agent": "keyturn-cli"}
         self._http = httpx.Client(base_url=login.url, headers=headers, timeout=TIMEOUT, transport=transport)
 
@@ -48,32 +55,32 @@ class Client:
         return _read(answer)
 
     def stream(self, path: str) -> Iterator[StreamEvent]:
-        """The events of an endless stream; a lost connection is taken up again after the last event."""
+        """The events of an endless stream. A lost connection is taken up again after the last event."""
         last, failures = "", 0
         while True:
             try:
                 for event in self._stream_once(path, last):
                     last, failures = event.id or last, 0
-                    yield event
-                    if event.event == "end":
-                        return
+                    if event.event:
+                        yield event
+                failures += 1
             except httpx.HTTPError as error:
                 failures += 1
                 if failures > RECONNECTS:
                     raise ServerUnreachable(f"the stream is gone: {_reason(error)}") from error
+            self._pause(min(failures, RECONNECTS))
 
     def _stream_once(self, path: str, last: str) -> Iterator[StreamEvent]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
         with self._http.stream("GET", path, headers=headers, timeout=STREAM_TIMEOUT) as answer:
-            if answer.is_error:
+            if not answer.is_success:
                 answer.read()
                 _read(answer)
             yield from parse(answer.iter_lines())
-        raise httpx.RemoteProtocolError("the server ended the stream")
 
 
 def parse(lines: Iterator[str]) -> Iterator[StreamEvent]:
-    """Server-sent events, as far as Keyturn uses the format."""
+    """Server-sent events, as far as Keyturn uses the format; one without a name for each sign of life."""
     fields: dict[str, str] = {}
     for line in lines:
         if line == "":
@@ -82,7 +89,9 @@ def parse(lines: Iterator[str]) -> Iterator[StreamEvent]:
             fields = {}
             continue
         name, _, value = line.partition(":")
-        if name:
+        if not name:
+            yield StreamEvent("", "", "")
+        else:
             value = value.removeprefix(" ")
             fields[name] = f"{fields[name]}\n{value}" if name == "data" and name in fields else value
 

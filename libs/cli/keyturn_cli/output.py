@@ -66,7 +66,7 @@ class Output:
             return self.note("nothing here")
         table = Table(box=None, header_style="bold", pad_edge=False)
         for column in columns:
-            table.add_column(_title(column), overflow="fold")
+            table.add_column(_title(column), overflow="fold", no_wrap=column == "id")
         for item in items:
             table.add_row(*(cell(item.get(column)) for column in columns))
         self.console.print(table)

@@ -1,6 +1,8 @@
 """What every command needs: the logged-in client, and where to write."""
 
-from collections.abc import Mapping
+import sys
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +22,8 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmat
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="At most this many.")]
 Cursor = Annotated[str | None, typer.Option(help="Go on where the page before ended.")]
 
+WIDE = 1000
+
 
 @dataclass
 class Session:
@@ -27,15 +31,19 @@ class Session:
 
     file: Path = field(default_factory=config_file)
     transport: httpx.BaseTransport | None = None
+    pause: Callable[[float], None] = time.sleep
     as_json: bool = False
 
     @cached_property
     def client(self) -> Client:
-        return Client(load(self.file), self.transport)
+        return Client(load(self.file), self.transport, self.pause)
 
     @cached_property
     def out(self) -> Output:
-        return Output(Console(highlight=False), Console(stderr=True, highlight=False), as_json=self.as_json)
+        # Into a pipe or a file nothing is folded: a line stays a line.
+        width = None if sys.stdout.isatty() else WIDE
+        console = Console(highlight=False, width=width)
+        return Output(console, Console(stderr=True, highlight=False, soft_wrap=True), as_json=self.as_json)
 
 
 def session(ctx: typer.Context) -> Session:
