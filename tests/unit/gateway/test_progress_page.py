@@ -1,0 +1,72 @@
+"""What the customer reads about their purchase at each point of it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.domain import Journey, Step, Waiting
+from gateway.pages.progress import progress_of
+from gateway.pages.rendering import money, page
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+PAID = Journey(
+    "p", status="provisioning", purchase_status="paid", created_at=NOW, paid_at=NOW, amount=4900, currency="USD"
+)
+
+
+def html(journey: Journey) -> str:
+    body = page("progress.html", number="0" * 36, progress=progress_of(journey), notice=None).body
+    return bytes(body).decode()
+
+
+@pytest.mark.parametrize(
+    ("journey", "words"),
+    [
+        (Journey("p"), "Waiting for your payment"),
+        (Journey("p", purchase_status="expired"), "The payment page has closed"),
+        (PAID, "We are building it for you"),
+        (replace(PAID, status="failed"), "Your payment is safe"),
+        (replace(PAID, status="setup_pending", ready_at=NOW), "choose a password"),
+        (replace(PAID, status="active", activated_at=NOW, url="https://ada.example"), "Open it"),
+        (replace(PAID, status="suspended"), "It is paused"),
+        (replace(PAID, status="deleting"), "It is being removed"),
+        (replace(PAID, status="deleted"), "It is gone"),
+    ],
+)
+def test_page_says_how_it_stands(journey: Journey, words: str) -> None:
+    assert words in html(journey)
+
+
+@pytest.mark.parametrize(
+    "reason", ["retry", "not_ready", "capacity", "needs_operator", "needs_customer", "unknown_result"]
+)
+def test_page_says_what_it_waits_for(reason: str) -> None:
+    shown = html(replace(PAID, waiting=Waiting(reason, until=NOW, detail="ECONNREFUSED 10.0.0.7")))
+    assert "Waiting:" in shown
+    assert "Next try 20 Nov 2026, 12:00 UTC" in shown
+    assert "10.0.0.7" not in shown
+
+
+def test_steps_are_counted_into_the_progress() -> None:
+    progress = progress_of(replace(PAID, steps=(Step("app", status="completed"), Step("health"))))
+    assert (progress.done, progress.of) == (3, 6)
+
+
+def test_what_customers_and_targets_name_is_never_markup_or_script() -> None:
+    evil = replace(PAID, status="active", domain="<script>1</script>", url="javascript:alert(1)", steps=(Step("<b>"),))
+    shown = html(evil)
+    assert "<script>" not in shown
+    assert "<b>" not in shown
+    assert "javascript:" not in shown
+
+
+def test_money_has_the_decimals_of_its_currency() -> None:
+    assert [money(4900, "USD"), money(4900, "JPY"), money(149900, "INR")] == ["$49.00", "¥4,900", "₹1,499.00"]
+
+
+def test_policy_lets_no_foreign_script_style_or_form_in() -> None:
+    policy = page("message.html", title="t", detail="d", action=None).headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy

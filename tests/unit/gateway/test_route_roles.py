@@ -1,0 +1,61 @@
+"""Which role each route of the gateway demands: the table is read from the routes themselves."""
+
+from collections.abc import Iterator
+
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from gateway.app import ROUTERS
+from gateway.operators import Demands
+
+OPEN = {
+    "GET /api/install/by-purchase/{order_id}",
+    "GET /api/install/{install_id}",
+    "POST /api/install/{install_id}/access",
+    "GET /api/journeys/{purchase_id}/events",
+    "POST /api/journeys/{purchase_id}/ticket",
+    "GET /api/setup/{token}",
+    "POST /api/setup/{token}",
+    "POST /api/checkout",
+    "POST /api/checkout/create-session",
+    "POST /api/create-checkout",
+    "POST /api/checkout/razorpay/confirm",
+    "POST /api/check-subdomain",
+}
+ADMIN = {
+    "POST /api/purchases/{purchase_id}/refund",
+    "POST /api/installs/{install_id}/delete",
+    "GET /api/tokens",
+    "POST /api/tokens",
+    "DELETE /api/tokens/{token_id}",
+}
+
+
+def routes() -> Iterator[tuple[str, str | None]]:
+    for router in ROUTERS:
+        for route in router.routes:
+            if isinstance(route, APIRoute) and route.path.startswith("/api/"):
+                for method in route.methods or ():
+                    yield f"{method} {route.path}", demanded(route.dependant)
+
+
+def demanded(dependant: Dependant) -> str | None:
+    calls = [dependant.call, *(inner.call for inner in dependant.dependencies)]
+    return next((call.role for call in calls if isinstance(call, Demands)), None)
+
+
+def test_only_what_customers_and_providers_use_is_open() -> None:
+    assert {path for path, role in routes() if role is None} == OPEN
+
+
+def test_what_moves_money_or_destroys_or_gives_rights_needs_an_admin() -> None:
+    assert {path for path, role in routes() if role == "admin"} == ADMIN
+
+
+def test_viewer_changes_nothing() -> None:
+    assert {path.split()[0] for path, role in routes() if role == "viewer"} == {"GET"}
+
+
+def test_every_change_by_an_operator_needs_at_least_that_role() -> None:
+    changing = {path: role for path, role in routes() if role and not path.startswith("GET ")}
+    assert set(changing.values()) == {"operator", "admin"}
