@@ -128,9 +128,10 @@ class Database:
         self.service = service
         self.clock = clock
         self.wakeups = Wakeups(self.dsn)
-        # Parameters stay out of errors: they hold what customers told us.
+        # Parameters stay out of errors: they hold what customers told us. No overflow: connections beyond the pool are
+        # opened and closed again all the time under load. So never open a transaction within another.
         self.engine = create_async_engine(
-            self.url, pool_size=pool_size, max_overflow=pool_size, hide_parameters=True, connect_args={"timeout": 10}
+            self.url, pool_size=pool_size, max_overflow=0, hide_parameters=True, connect_args={"timeout": 10}
         )
 
     @asynccontextmanager

@@ -28,7 +28,7 @@ SELECT id FROM held
 ENSURE = """
 INSERT INTO work (id, kind, key, due, created)
 SELECT gen_random_uuid(), kind, 'every', $2::timestamptz, $2::timestamptz FROM unnest($1::text[]) AS kind
-ON CONFLICT (kind, key) WHERE state = 'open' DO NOTHING
+ON CONFLICT (kind, key) WHERE state = 'open' DO NOTHING RETURNING id
 """
 
 RELEASE = """

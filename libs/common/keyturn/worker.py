@@ -222,9 +222,9 @@ class Worker(Generic[D]):
         periodic = [name for name, kind in self._kinds.items() if kind.every]
         while True:
             async with self._database.transaction("ensure_periodic") as tx:
-                await tx.run(ENSURE, periodic, tx.now)
+                if await tx.run(ENSURE, periodic, tx.now):
+                    tx.wake("work")
             await sample(self._database)
-            self._database.wakeups.wake("work")
             await asyncio.sleep(SAMPLE_EVERY)
 
 
