@@ -40,7 +40,10 @@ from keyturn.bus import Bus, connect_bus
 from keyturn.clock import Clock
 from keyturn.database import Database
 from keyturn.internal import InternalClient, Signer
+from keyturn.log import get_logger
 from keyturn.service import Service
+
+log = get_logger()
 
 ROUTERS: Sequence[APIRouter] = (
     checkout.router,
@@ -100,6 +103,8 @@ def intake(deps: GatewayDeps) -> Intake:
         async with database.transaction("store_webhooks") as tx:
             stored = await store(tx, webhooks)
             tx.on_commit(partial(database.wakeups.wake, "outbox"))
+        new = [webhook.event_id for webhook, what in zip(webhooks, stored, strict=True) if what == "stored"]
+        log.info("webhooks_stored", count=len(new), duplicates=len(stored) - len(new), first=new[:5])
         return stored
 
     def address(scope: Scope) -> str:

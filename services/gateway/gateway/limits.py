@@ -34,6 +34,6 @@ class RateLimit:
 
 # Generous enough for an office behind one address; what they stop is a script.
 CHECKOUT = Depends(RateLimit("checkout", Limit(burst=60, per_minute=60)))
-STATUS = Depends(RateLimit("status", Limit(burst=120, per_minute=300)))
+STATUS = Depends(RateLimit("status", Limit(burst=300, per_minute=600)))
 SETUP = Depends(RateLimit("setup", Limit(burst=30, per_minute=30)))
 SIGN_IN = Depends(RateLimit("sign_in", Limit(burst=10, per_minute=10)))

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
+from gateway import limits
 from gateway.access import LIFETIME
 from gateway.api import proofs, views
 from gateway.deps import GatewayDeps
@@ -14,7 +15,7 @@ from gateway.journeys import uuid
 from gateway.repository import journeys
 from keyturn.service import get_deps
 
-router = APIRouter(tags=["installs"])
+router = APIRouter(tags=["installs"], dependencies=[limits.STATUS])
 Deps = Annotated[GatewayDeps, Depends(get_deps)]
 
 
@@ -43,7 +44,7 @@ async def install(install_id: str, request: Request, deps: Deps) -> dict[str, An
     return views.customer(await read(deps, purchase) or Journey(install_id))
 
 
-@router.post("/api/install/{install_id}/access")
+@router.post("/api/install/{install_id}/access", dependencies=[limits.SIGN_IN])
 async def access(install_id: str, owner: Owner, deps: Deps) -> dict[str, Any]:
     """An access token for whoever knows the id and the e-mail address of a purchase."""
     purchase = await owned(deps, install_id, owner.email)

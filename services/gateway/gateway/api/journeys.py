@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import StreamingResponse
 
+from gateway import limits
 from gateway.access import LIFETIME
 from gateway.api import proofs, views
 from gateway.deps import GatewayDeps
@@ -20,7 +21,7 @@ from gateway.repository import journeys
 from keyturn.errors import Unavailable
 from keyturn.service import get_deps
 
-router = APIRouter(tags=["journeys"])
+router = APIRouter(tags=["journeys"], dependencies=[limits.STATUS])
 JSON = dict[str, Any]
 Deps = Annotated[GatewayDeps, Depends(get_deps)]
 MOST = 500

@@ -9,13 +9,14 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
+from gateway import limits
 from gateway.api.camel import camel
 from gateway.deps import GatewayDeps
 from keyturn.errors import Problem
 from keyturn.internal import Caller
 from keyturn.service import get_deps
 
-router = APIRouter(tags=["setup"])
+router = APIRouter(tags=["setup"], dependencies=[limits.SETUP])
 Deps = Annotated[GatewayDeps, Depends(get_deps)]
 CUSTOMER = Caller(actor="customer", role="public")
 LONGEST = 1024  # of a password; what a good one is, the install says
