@@ -56,7 +56,7 @@ class ShownWhole(Shown):
 
 
 class Page(BaseModel):
-    messages: list[Shown]
+    items: list[Shown]
     next_cursor: UUID | None = None
 
 
@@ -76,7 +76,7 @@ async def list_messages(
     async with deps.database.transaction("list_messages") as tx:
         found = await repository.messages(tx, purchase_id=purchase_id, state=state, before=cursor, limit=limit + 1)
     shown = [Shown.model_validate(message) for message in found[:limit]]
-    return Page(messages=shown, next_cursor=shown[-1].id if len(found) > limit else None)
+    return Page(items=shown, next_cursor=shown[-1].id if len(found) > limit else None)
 
 
 @router.get("/{message_id}")

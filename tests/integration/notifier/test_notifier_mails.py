@@ -282,7 +282,7 @@ async def test_an_operator_lists_messages_and_has_one_tried_again(world: World) 
     await world.hear(world.opened(), world.link())
     await world.comes_to("setup", "failed", "550 5.2.1")
     listed = await world.ask("GET", "/internal/messages", "viewer", purchase_id=world.purchase, state="failed")
-    (message,) = listed["messages"]
+    (message,) = listed["items"]
     assert listed["next_cursor"] is None
     path = f"/internal/messages/{message['id']}/retry"
     with pytest.raises(Problem) as refused:
@@ -313,7 +313,7 @@ async def test_pages_of_messages_follow_one_another(world: World) -> None:
         await world.hear(world.failed().model_copy(update={"job_id": f"j{number}"}))
     first = await world.ask("GET", "/internal/messages", "viewer", limit=2)
     second = await world.ask("GET", "/internal/messages", "viewer", limit=2, cursor=first["next_cursor"])
-    assert (len(first["messages"]), len(second["messages"]), second["next_cursor"]) == (2, 1, None)
+    assert (len(first["items"]), len(second["items"]), second["next_cursor"]) == (2, 1, None)
     with pytest.raises(Problem) as unknown:
         await world.ask("GET", f"/internal/messages/{world.purchase}", "viewer")
     assert unknown.value.code == "message_unknown"
