@@ -7,7 +7,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from keyturn.events.envelope import Event
 from keyturn.events.sealed import Sealed
 
-Action = Literal["provision", "change_plan", "suspend", "resume", "delete"]
+# `extend`: what a blueprint calls optional, after InstallReady; `repair`: what was found dead is made again.
+Action = Literal["provision", "change_plan", "extend", "repair", "suspend", "resume", "delete"]
 StepStatus = Literal["pending", "processing", "waiting", "completed", "failed", "undone"]
 WaitReason = Literal["retry", "not_ready", "capacity", "needs_operator", "needs_customer", "unknown_result"]
 

@@ -1,0 +1,147 @@
+"""What the gateway asks of the provisioner: names, setup links, and installs for operators."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import AwareDatetime, BaseModel, Field, SecretStr
+
+from keyturn.errors import Problem
+from keyturn.events import OperatorActed
+from keyturn.internal import Admin, Caller, Operator, Public, Viewer, caller
+from provisioner import names, operators, setup
+from provisioner.deps import ProvisionerDeps, get_deps
+from provisioner.errors import NameConflictError
+from provisioner.repository import installs, views
+
+router = APIRouter(prefix="/internal")
+Deps = Annotated[ProvisionerDeps, Depends(get_deps)]
+Customer = Annotated[Caller, Depends(caller("customer"))]
+Limit = Annotated[int, Query(ge=1, le=200)]
+
+
+class NameAsked(BaseModel):
+    kind: names.Kind = "subdomain"
+    name: str = Field(max_length=300)
+
+
+class NamesReserved(BaseModel):
+    owner: UUID
+    names: dict[names.Kind, str | None]
+    until: AwareDatetime
+
+
+class Token(BaseModel):
+    token: str = Field(min_length=1, max_length=200, repr=False)
+
+
+class Password(Token):
+    password: SecretStr = Field(min_length=1, max_length=1000)
+
+
+class Reason(BaseModel):
+    reason: str = Field(min_length=1, max_length=500)
+    own_reason: operators.OwnReason = "operator"
+
+
+@router.post("/names/check")
+async def check_name(asked: NameAsked, deps: Deps, _: Public) -> dict[str, str | None]:
+    async with deps.database.transaction("name_checked") as tx:
+        status, suggestion, detail = await names.check(tx, asked.kind, asked.name)
+    return {"name": names.normal(asked.name), "status": status, "suggestion": suggestion, "detail": detail}
+
+
+@router.post("/names/reserve")
+async def reserve_names(asked: NamesReserved, deps: Deps, _: Public) -> dict[str, Any]:
+    """All of them or none."""
+    wanted = [(kind, names.normal(name)) for kind, name in sorted(asked.names.items()) if name]
+    for kind, name in wanted:
+        if wrong := names.objection(kind, name):
+            raise Problem(422, "name_not_allowed", wrong, field=kind)
+    try:
+        async with deps.database.transaction("names_reserved") as tx:
+            for kind, name in wanted:
+                await names.reserve(tx, kind, name, asked.owner, asked.until)
+    except NameConflictError as conflict:
+        raise Problem(409, "name_taken", str(conflict), field=conflict.kind) from None
+    return {"owner": str(asked.owner), "names": dict(wanted), "until": asked.until.isoformat()}
+
+
+@router.post("/setup/lookup")
+async def look_up(asked: Token, deps: Deps, _: Public) -> dict[str, Any]:
+    return (await setup.look_up(deps, asked.token)).document()
+
+
+@router.post("/setup/complete")
+async def complete(asked: Password, deps: Deps, _: Public) -> dict[str, Any]:
+    return await setup.complete(deps, asked.token, asked.password.get_secret_value())
+
+
+@router.post("/installs/{install_id}/reissue")
+async def reissue(install_id: UUID, deps: Deps, by: Customer) -> dict[str, Any]:
+    async with deps.database.transaction("setup_reissued") as tx:
+        link = await setup.reissue(tx, deps, install_id)
+        await installs.note(tx, install_id, "setup_link_reissued", actor=by.actor, reason=by.reason)
+        if by.may("operator"):
+            tx.publish(_acted(by, install_id, tx.now))
+    return {"link_id": str(link.id), "number": link.number, "expires_at": link.expires_at.isoformat()}
+
+
+def _acted(by: Caller, install_id: UUID, now: datetime) -> OperatorActed:
+    return OperatorActed(
+        subject=str(install_id),
+        time=now,
+        actor=by.actor,
+        role=by.role,
+        action="install.reissue",
+        target=f"install {install_id}",
+        reason=by.reason,
+    )
+
+
+@router.get("/installs")
+async def list_installs(
+    deps: Deps, _: Viewer, status: str | None = None, cursor: str | None = None, limit: Limit = 50
+) -> dict[str, Any]:
+    try:
+        async with deps.database.transaction("installs_listed") as tx:
+            items, following = await views.page(tx, status, cursor, limit)
+    except ValueError:
+        raise Problem(422, "invalid_cursor", "this cursor is not one of ours") from None
+    return {"items": items, "cursor": following}
+
+
+@router.get("/installs/{install_id}")
+async def show_install(install_id: UUID, deps: Deps, _: Viewer) -> dict[str, Any]:
+    async with deps.database.transaction("install_shown") as tx:
+        found = await views.details(tx, install_id)
+    if found is None:
+        raise Problem(404, "install_unknown", "there is no such install")
+    return found
+
+
+@router.post("/installs/{install_id}/delete")
+async def delete_install(install_id: UUID, asked: Reason, deps: Deps, by: Admin) -> dict[str, Any]:
+    return await _act(deps, install_id, "delete", asked, by)
+
+
+@router.post("/installs/{install_id}/{act}")
+async def act_on_install(
+    install_id: UUID, act: Literal["retry", "suspend", "resume"], asked: Reason, deps: Deps, by: Operator
+) -> dict[str, Any]:
+    return await _act(deps, install_id, act, asked, by)
+
+
+async def _act(
+    deps: ProvisionerDeps, install_id: UUID, act: operators.Act, asked: Reason, by: Caller
+) -> dict[str, Any]:
+    async with deps.database.transaction(f"operator_{act}") as tx:
+        install = await operators.act(tx, install_id, act, by, asked.reason, asked.own_reason)
+        return views.summary(install)
+
+
+@router.get("/orphans")
+async def list_orphans(deps: Deps, _: Viewer, limit: Limit = 100) -> dict[str, Any]:
+    async with deps.database.transaction("orphans_listed") as tx:
+        return {"items": await views.orphans(tx, limit)}

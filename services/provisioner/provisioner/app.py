@@ -1,0 +1,53 @@
+"""The provisioner, wired: the only place that knows every part."""
+
+from dataclasses import replace
+
+from keyturn.bus import Bus, connect_bus
+from keyturn.clock import Clock
+from keyturn.database import Database
+from keyturn.http import new_client
+from keyturn.sealing import KeyRing
+from keyturn.service import Service
+from provisioner import blueprints
+from provisioner.api import router
+from provisioner.deps import ProvisionerDeps
+from provisioner.engine.jobs import JOB
+from provisioner.handlers import HANDLERS, WORK
+from provisioner.resources import kinds
+from provisioner.resources.local import Local
+from provisioner.settings import ProvisionerSettings
+
+NAME = "provisioner"
+
+
+def build(
+    settings: ProvisionerSettings, *, clock: Clock | None = None, bus: Bus | None = None
+) -> Service[ProvisionerDeps]:
+    """Raises `BlueprintError` where a recipe cannot be used: better than finding out when somebody has paid."""
+    clock = clock or settings.make_clock()
+    database = Database(settings.database_url, service=NAME, clock=clock)
+    client = new_client()
+    known = kinds(client, Local(settings.local_data, settings.port_range))
+    deps = ProvisionerDeps(
+        database=database,
+        clock=clock,
+        settings=settings,
+        keys=KeyRing.from_text(settings.sealing_keys.get_secret_value()),
+        mail_keys=KeyRing.from_text(settings.mail_keys.get_secret_value()),
+        kinds=known,
+        blueprints=blueprints.load(settings.blueprints, known),
+    )
+    return Service(
+        name=NAME,
+        settings=settings,
+        clock=clock,
+        database=database,
+        bus=bus or connect_bus(settings.bus_url, service=NAME, replica=NAME),
+        deps=deps,
+        handlers=HANDLERS,
+        work={**WORK, JOB: replace(WORK[JOB], slots=settings.installs_at_once)},
+        package=NAME,
+        port=settings.port,
+        routers=[router],
+        closing=[client.aclose],
+    )

@@ -1,0 +1,90 @@
+"""Work beside the jobs: programs that died, links whose mail never went out, passwords that take minutes, tidying."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from keyturn.errors import Problem, Wait
+from keyturn.log import get_logger
+from keyturn.work import Work
+from provisioner import setup
+from provisioner.deps import ProvisionerDeps
+from provisioner.domain import Record
+from provisioner.engine.calls import Caller, prepare
+from provisioner.engine.jobs import JOB
+from provisioner.repository import installs, links, names
+from provisioner.resources.port import DriverError
+
+REISSUE = "reissue"
+BATCH = 200
+APPLYING_EVERY = timedelta(seconds=10)
+
+log = get_logger()
+
+
+async def watch(work: Work, deps: ProvisionerDeps) -> None:
+    """Probe the programs on this machine; an install with a dead one gets a repair job."""
+    watched = [name for name, kind in deps.kinds.resources.items() if kind.watched]
+    after: tuple[UUID, str] | None = None
+    while True:
+        async with work.transaction("looked") as tx:
+            batch = await installs.standing(tx, watched, after, BATCH)
+            prepared = [await prepare(tx, deps, record) for record in batch]
+        for one in prepared:
+            try:
+                await Caller(work, deps).call("probe", one)
+            except DriverError as error:
+                log.warning("resource_down", install=str(one.record.install_id), resource=one.record.name)
+                await _repair(work, one.record, str(error))
+        if len(batch) < BATCH:
+            return
+        after = (batch[-1].install_id, batch[-1].name)
+
+
+async def _repair(work: Work, record: Record, detail: str) -> None:
+    async with work.transaction("repair") as tx:
+        install = await installs.locked(tx, record.install_id)
+        if install and install.state in {"active", "setup_pending"} and install.level == "on" and not install.repair:
+            install.repair = True
+            install.revision += 1
+            await installs.note(tx, install.id, "found_dead", resource=record.name, detail=detail[:300])
+            tx.schedule(JOB, str(install.id), subject=str(install.id))
+
+
+async def reissue_unsent(work: Work, deps: ProvisionerDeps) -> None:
+    """Only where the link that was not sent is still the newest, and somebody waits for it."""
+    install_id = UUID(work.key)
+    async with work.transaction("reissued", finish=True) as tx:
+        newest = await links.of_install(tx, install_id)
+        if newest and str(newest[0].id) == work.payload["link_id"]:
+            try:
+                await setup.reissue(tx, deps, install_id)
+            except Problem as problem:
+                log.info("setup_link_not_reissued", install=str(install_id), code=problem.code)
+
+
+async def setup_applying(work: Work, deps: ProvisionerDeps) -> None:
+    """Ask the target about a password that it said it would set."""
+    async with work.transaction("asked") as tx:
+        link = await links.locked(tx, UUID(work.key))
+        if link is None or link.state != "completing" or link.operation is None:
+            return
+        install = await installs.get(tx, link.install_id)
+        call = await setup.call_of(tx, deps, install, int(link.operation["call"]))
+        operation = link.operation["operation"]
+    try:
+        applied = await call.applied(operation)
+    except DriverError:
+        applied = False
+    if not applied:
+        raise Wait("not_ready", "the target is still setting the password", until=deps.clock.now() + APPLYING_EVERY)
+    async with work.transaction("applied", finish=True) as tx:
+        owner = await installs.locked(tx, install.id)
+        found = await links.locked(tx, link.id)
+        if owner and found and found.state == "completing":
+            setup.settle(tx, found, owner)
+
+
+async def tidy(work: Work, deps: ProvisionerDeps) -> None:  # noqa: ARG001 - every kind of work is given them
+    async with work.transaction("tidied", finish=True) as tx:
+        await names.forget_lapsed(tx, tx.now)
+        await links.expire(tx)

@@ -1,0 +1,46 @@
+"""What the provisioner's work and routes are given: made once in `app.py`, another set in tests."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from fastapi import Request
+
+from keyturn.clock import Clock
+from keyturn.database import Database
+from keyturn.retry import RetryPolicy
+from keyturn.sealing import KeyRing
+from provisioner.blueprints import Blueprint
+from provisioner.engine.pace import Paces
+from provisioner.resources import Kinds
+from provisioner.settings import ProvisionerSettings
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How long and how often the engine tries."""
+
+    retry: RetryPolicy = RetryPolicy(attempts=8, first=timedelta(seconds=1), cap=timedelta(minutes=5))
+    removal: RetryPolicy = RetryPolicy(attempts=5, first=timedelta(seconds=1), cap=timedelta(minutes=1))
+    capacity_every: timedelta = timedelta(seconds=30)
+    side_by_side: int = 4
+    link_lifetime: timedelta = timedelta(hours=24)
+    claim: timedelta = timedelta(seconds=90)
+
+
+@dataclass(frozen=True)
+class ProvisionerDeps:
+    database: Database
+    clock: Clock
+    settings: ProvisionerSettings
+    keys: KeyRing
+    mail_keys: KeyRing
+    kinds: Kinds
+    blueprints: Mapping[str, Blueprint]
+    policy: Policy = Policy()
+    paces: Paces = field(default_factory=Paces)
+
+
+def get_deps(request: Request) -> ProvisionerDeps:
+    deps: ProvisionerDeps = request.app.state.deps
+    return deps

@@ -1,0 +1,85 @@
+"""What the provisioner hears and what it does. The tables at the end are its contents."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from keyturn.database import Transaction
+from keyturn.events import EntitlementChanged, SetupLinkUnsent
+from keyturn.handling import Handler
+from keyturn.work import RetryPolicy, WorkKind
+from provisioner.care import REISSUE, reissue_unsent, setup_applying, tidy, watch
+from provisioner.deps import ProvisionerDeps
+from provisioner.domain import Install
+from provisioner.engine.jobs import JOB
+from provisioner.engine.run import run_job
+from provisioner.repository import installs
+
+
+async def on_entitlement_changed(event: EntitlementChanged, tx: Transaction) -> None:
+    """A level: an older version changes nothing, a newer one is obeyed at the next step boundary of any job."""
+    wanted = _from(event, tx)
+    install = await installs.claim_id(tx, wanted)
+    if install.version < event.version:
+        for name in ENTITLED:
+            setattr(install, name, getattr(wanted, name))
+        install.version = event.version
+        install.revision += 1
+        tx.schedule(JOB, str(install.id), subject=str(install.id))
+
+
+ENTITLED = (
+    "wanted",
+    "reasons",
+    "product",
+    "plan",
+    "blueprint",
+    "parameters",
+    "limits",
+    "contact",
+    "delete_after",
+)
+
+
+def _from(event: EntitlementChanged, tx: Transaction) -> Install:
+    return Install(
+        id=UUID(event.subject),
+        state="pending",
+        state_since=tx.now,
+        version=0,
+        revision=0,
+        wanted=event.wanted,
+        reasons=event.reasons,
+        own_reasons=[],
+        product=event.product,
+        plan=event.plan,
+        blueprint=event.blueprint,
+        parameters=event.parameters,
+        limits=dict(event.limits),
+        contact=event.contact.model_dump(mode="json"),
+        delete_after=event.delete_after,
+        created_at=tx.now,
+    )
+
+
+async def on_setup_link_unsent(event: SetupLinkUnsent, tx: Transaction) -> None:
+    """A link that never reached its customer is worth nothing: a new one is made, and its mail sent."""
+    tx.schedule(REISSUE, event.subject, {"link_id": event.link_id}, subject=event.subject)
+
+
+HANDLERS: Mapping[type[Any], Handler[Any]] = {
+    EntitlementChanged: on_entitlement_changed,
+    SetupLinkUnsent: on_setup_link_unsent,
+}
+
+# A job counts its attempts by step and says itself when it gives up; what fails here is a bug or an outage of ours.
+_PATIENT = RetryPolicy(attempts=30, first=timedelta(seconds=1), cap=timedelta(minutes=10))
+
+WORK: Mapping[str, WorkKind[ProvisionerDeps]] = {
+    JOB: WorkKind(run_job, retry=_PATIENT),  # bring one install to what is wanted
+    REISSUE: WorkKind(reissue_unsent),  # a new setup link for one whose mail never went out
+    "setup_applying": WorkKind(setup_applying, retry=_PATIENT),  # has a password that takes minutes been set?
+    "watch": WorkKind(watch, every=timedelta(seconds=10)),  # which programs of ours have died?
+    "tidy": WorkKind(tidy, every=timedelta(hours=1)),  # lapsed reservations and links
+}

@@ -1,0 +1,4 @@
+from keyturn.database import run_env
+from provisioner.tables import metadata
+
+run_env(metadata)

@@ -1,0 +1,80 @@
+"""Jobs, their steps, and the places at targets that steps hold."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from keyturn.database import Transaction
+from provisioner.domain import Job, Step
+from provisioner.tables import allocations, jobs, slots, steps
+
+OPEN = ("pending", "processing")
+
+
+async def open_job(tx: Transaction, install_id: UUID) -> Job | None:
+    query = select(Job).where(jobs.c.install_id == install_id, jobs.c.state.in_(OPEN))
+    return (await tx.session.execute(query)).scalar_one_or_none()
+
+
+async def get(tx: Transaction, job_id: UUID) -> Job:
+    return await tx.session.get_one(Job, job_id)
+
+
+async def steps_of(tx: Transaction, job_id: UUID) -> list[Step]:
+    query = select(Step).where(steps.c.job_id == job_id).order_by(steps.c.position)
+    return list((await tx.session.execute(query)).scalars())
+
+
+async def step(tx: Transaction, step_id: UUID) -> Step:
+    return await tx.session.get_one(Step, step_id)
+
+
+async def latest(tx: Transaction, install_id: UUID, limit: int = 20) -> list[Job]:
+    """The newest first."""
+    query = select(Job).where(jobs.c.install_id == install_id).order_by(jobs.c.created_at.desc()).limit(limit)
+    return list((await tx.session.execute(query)).scalars())
+
+
+async def allocate(
+    tx: Transaction, pool: str, owner: tuple[UUID, str], candidates: Collection[int], refuse: Collection[int]
+) -> int | None:
+    """The number that the owner holds in the pool, else the first of the candidates that nobody holds."""
+    install_id, resource = owner
+    mine = (
+        allocations.c.install_id == install_id,
+        allocations.c.resource == resource,
+        allocations.c.pool == pool,
+    )
+    held = (await tx.session.execute(select(allocations.c.number).where(*mine))).scalar_one_or_none()
+    if held is not None and held not in refuse:
+        return held
+    for number in candidates:
+        row = {"pool": pool, "number": number, "install_id": install_id, "resource": resource}
+        statement = upsert(allocations).values(row)
+        if held is None:
+            statement = statement.on_conflict_do_nothing()
+        else:  # exchange the one held: it stays ours until the commit, so nobody takes both
+            await tx.session.execute(allocations.delete().where(*mine))
+            held = None
+            statement = statement.on_conflict_do_nothing()
+        taken = await tx.session.execute(statement.returning(allocations.c.number))
+        if (found := taken.scalar_one_or_none()) is not None:
+            return found
+    return None
+
+
+async def enter(tx: Transaction, target: str, install_id: UUID, resource: str, most: int) -> bool:
+    """Take one of the target's places, over all replicas; False where all are taken. A place that is ours already
+    is ours still: the one who held it for us is gone."""
+    await tx.session.execute(select(func.pg_advisory_xact_lock(func.hashtext(target))))
+    held = (
+        await tx.session.execute(select(slots.c.install_id, slots.c.resource).where(slots.c.target == target))
+    ).all()
+    if (install_id, resource) in {(row.install_id, row.resource) for row in held}:
+        return True
+    if len(held) >= most:
+        return False
+    await tx.session.execute(upsert(slots).values(target=target, install_id=install_id, resource=resource))
+    return True

@@ -1,0 +1,38 @@
+"""Which kinds of resource and which setup calls there are, each with the tools that its target needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from provisioner.resources.http import HttpCall, HttpCheck, HttpSetup
+from provisioner.resources.local import Local, LocalProcess
+from provisioner.resources.port import Given, Resource, SetupCall
+
+ResourceClass = type[Resource[Any]]
+SetupClass = type[SetupCall[Any]]
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """`tools`: what a class of this target is built with: a client, a folder, credentials."""
+
+    resources: Mapping[str, ResourceClass]
+    setup: Mapping[str, SetupClass]
+    tools: Mapping[str, Any]
+
+    def resource(self, kind: str, given: Given[Any]) -> Resource[Any]:
+        return self.resources[kind](given, self.tools.get(kind.partition(".")[0]))
+
+    def call(self, kind: str, given: Given[Any]) -> SetupCall[Any]:
+        return self.setup[kind](given, self.tools.get(kind.partition(".")[0]))
+
+
+def kinds(client: httpx.AsyncClient, local: Local) -> Kinds:
+    """All kinds of this release."""
+    return Kinds(
+        resources={"local.process": LocalProcess, "http.check": HttpCheck, "http.call": HttpCall},
+        setup={"http.call": HttpSetup},
+        tools={"local": local, "http": client},
+    )

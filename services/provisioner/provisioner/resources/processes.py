@@ -1,0 +1,119 @@
+"""Programs on this machine: start one that outlives us, find it again, stop it with everything it started.
+
+A pid is used again by the system, so a process is known by its pid and the moment at which it began. The environment
+of each carries a mark, by which one that was started and not yet recorded is found after a crash. Linux alone.
+"""
+
+import asyncio
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+MARK = "KEYTURN_RESOURCE"
+STOP_WITHIN = 5.0  # seconds to end by itself after SIGTERM
+_started: list[subprocess.Popen[bytes]] = []  # our own children, so that they are reaped
+
+
+@dataclass(frozen=True)
+class Process:
+    pid: int
+    began: str
+
+    def alive(self) -> bool:
+        """Whether this very process runs: neither gone, nor a zombie, nor another with its pid."""
+        found = _stat(self.pid)
+        return found is not None and found == (self.began, False)
+
+
+def start(argv: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path, mark: str) -> Process:
+    """In its own session, so that it outlives us, with this environment and no other. Raises `OSError`."""
+    _reap()
+    with log.open("ab") as output:
+        child = subprocess.Popen(  # noqa: S603 - an argument list from the blueprint, never a shell
+            list(argv),
+            cwd=folder,
+            env={**environment, MARK: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    _started.append(child)
+    found = _stat(child.pid)
+    return Process(child.pid, found[0] if found else "ended")
+
+
+def find(mark: str) -> list[Process]:
+    """Every live process with this mark that leads its session, recorded or not."""
+    wanted = f"{MARK}={mark}".encode()
+    found: list[Process] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                pid = int(entry.name)
+                if wanted in (entry / "environ").read_bytes().split(b"\0") and os.getsid(pid) == pid:
+                    stat = _stat(pid)
+                    if stat and not stat[1]:
+                        found.append(Process(pid, stat[0]))
+    return found
+
+
+async def stop(process: Process) -> bool:
+    """Ends it and all of its group. False where it was not there."""
+    if not process.alive():
+        return False
+    _signal(process, signal.SIGTERM)
+    deadline = monotonic() + STOP_WITHIN
+    while process.alive() and monotonic() < deadline:
+        await asyncio.sleep(0.01)
+        _reap()
+    _signal(process, signal.SIGKILL)  # whatever of the group is left
+    while process.alive():
+        await asyncio.sleep(0.01)
+        _reap()
+    return True
+
+
+def free(port: int) -> bool:
+    """Whether nobody listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _stat(pid: int) -> tuple[str, bool] | None:
+    """When it began (boot and clock ticks), and whether it is dead already."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()  # the name before it may hold anything
+    return f"{_boot()}:{fields[19]}", fields[0] in "ZX"
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+
+
+def _reap() -> None:
+    _started[:] = [child for child in _started if child.poll() is None]
