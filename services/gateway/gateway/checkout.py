@@ -40,7 +40,7 @@ async def open_purchase(deps: GatewayDeps, order: CheckoutRequest, key: str | No
     purchase_id, opened = await _named(deps, order, key)
     names = order.names()
     if names:
-        await _reserve(deps, purchase_id, names, opened + HOLD_NAMES)
+        await _reserve(deps, purchase_id, names, deps.clock.now() + HOLD_NAMES)
     urls = _urls(deps, order, purchase_id)
     answer = await deps.billing.request(
         "POST", "/internal/checkouts", VISITOR, json={"purchase_id": str(purchase_id), **asked, **urls}

@@ -1,0 +1,52 @@
+"""Buckets and idempotency keys in PostgreSQL: shared by replicas, and small."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from gateway.buckets import Limit
+from gateway.repository import limits
+from keyturn.clock import MovableClock
+from keyturn.events import uuid7
+from support.gateway import Gateway
+
+pytestmark = pytest.mark.servers
+
+LIMIT = Limit(burst=5, per_minute=60)
+
+
+async def take(gateway: Gateway, key: str = "checkout:192.0.2.1") -> int:
+    async with gateway.service.database.transaction("take") as tx:
+        return await limits.take_token(tx, key, LIMIT)
+
+
+async def test_concurrent_requests_never_get_more_than_the_bucket_holds(gateway: Gateway) -> None:
+    waits = await asyncio.gather(*(take(gateway) for _ in range(20)))
+    assert waits.count(0) == 5
+    assert await take(gateway, "checkout:192.0.2.2") == 0
+
+
+async def test_tokens_come_back_with_time_up_to_the_burst(gateway: Gateway, clock: MovableClock) -> None:
+    for _ in range(5):
+        await take(gateway)
+    assert await take(gateway) == 1
+    clock.move(timedelta(seconds=2))
+    assert [await take(gateway) for _ in range(3)] == [0, 0, 1]
+    clock.move(timedelta(hours=1))
+    assert [await take(gateway) for _ in range(6)] == [0, 0, 0, 0, 0, 1]
+
+
+async def test_what_has_expired_is_deleted_and_nothing_else(gateway: Gateway, clock: MovableClock) -> None:
+    database = gateway.service.database
+    async with database.transaction("claim") as tx:
+        await limits.claim_key(tx, b"old", b"request", uuid7())
+    await take(gateway, "old")
+    clock.move(timedelta(hours=25))
+    async with database.transaction("claim") as tx:
+        await limits.claim_key(tx, b"new", b"request", uuid7())
+    await take(gateway, "new")
+    async with database.transaction("delete") as tx:
+        assert not await limits.delete_old(tx)
+    assert [row.key for row in await gateway.rows("SELECT key FROM checkout_keys")] == [b"new"]
+    assert [row.key for row in await gateway.rows("SELECT key FROM rate_buckets")] == ["new"]
