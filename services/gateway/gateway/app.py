@@ -134,7 +134,9 @@ def _deps(
         access=Access(settings.session_key),
         live=LiveJourneys(database),
         billing=asking(settings.billing_url, "billing", timeout=25),  # it waits for the provider in turn
-        provisioner=asking(settings.provisioner_url, "provisioner"),
+        provisioner=asking(
+            settings.provisioner_url, "provisioner", timeout=25
+        ),  # setting a password waits for the install
         notifier=asking(settings.notifier_url, "notifier"),
     )
 

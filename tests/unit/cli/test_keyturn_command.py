@@ -94,7 +94,7 @@ def test_login_with_a_token_that_is_not_valid_keeps_what_was(server: Server) -> 
 
 
 def test_list_is_a_table_for_people_and_json_for_programs(server: Server) -> None:
-    page = {"items": [{"id": INSTALL, "status": "active", "hostname": "ada.example"}], "nextCursor": "c2"}
+    page = {"items": [{"id": INSTALL, "status": "active", "domain": "ada.example"}], "nextCursor": "c2"}
     server.answers["GET /api/installs"] = page
     table = server.run("installs", "list", "--status", "active")
     assert table.exit_code == 0
@@ -161,6 +161,14 @@ def test_work_is_chosen_by_ids_by_cause_or_all(server: Server) -> None:
     assert server.sent == {"cause": "smtp", "service": "notifier", "reason": "r"}
     server.run("work", "retry", "--all", "--reason", "r")
     assert server.sent == {"all": True, "reason": "r"}
+
+
+def test_one_webhook_or_all_unreadable_ones_are_read_again(server: Server) -> None:
+    server.answers["POST /api/webhooks/reprocess"] = {"count": 2}
+    server.answers["POST /api/webhooks/w1/reprocess"] = {"id": "w1"}
+    assert server.run("webhooks", "reprocess", "w1", "--reason", "r").exit_code == 0
+    assert server.run("webhooks", "reprocess", "--all", "--reason", "r").exit_code == 0
+    assert server.run("webhooks", "reprocess", "--reason", "r").exit_code == 2
 
 
 def test_service_that_is_away_is_named(server: Server) -> None:

@@ -7,7 +7,7 @@ import typer
 from keyturn_cli.session import Cursor, Limit, Reason, Yes, act, confirm, session
 
 app = typer.Typer(no_args_is_help=True, help="The customers' instances.")
-COLUMNS = ("id", "status", "blueprint", "plan", "hostname", "url", "createdAt")
+COLUMNS = ("id", "status", "product", "plan", "blueprint", "subdomain", "domain", "createdAt")
 Status = Annotated[str | None, typer.Option(help="Only these: provisioning, failed, setup_pending, active, ...")]
 Id = Annotated[str, typer.Argument(metavar="INSTALL_ID")]
 

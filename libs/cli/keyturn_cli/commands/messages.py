@@ -7,7 +7,7 @@ import typer
 from keyturn_cli.session import Cursor, Limit, Reason, act, session
 
 app = typer.Typer(no_args_is_help=True, help="Mails to people, and what became of them.")
-COLUMNS = ("id", "template", "state", "to", "attempts", "purchaseId", "createdAt")
+COLUMNS = ("id", "template", "state", "recipient", "attempts", "reason", "purchaseId", "created")
 State = Annotated[str | None, typer.Option(help="Only these: pending, sent, failed.")]
 Purchase = Annotated[str | None, typer.Option(help="Only about this purchase.")]
 

@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
+from keyturn_cli.errors import UsageFailed
 from keyturn_cli.session import Cursor, Limit, Reason, act, session
 
 app = typer.Typer(no_args_is_help=True, help="What the payment providers sent, as it was stored.")
-COLUMNS = ("id", "provider", "type", "status", "eventId", "receivedAt")
+COLUMNS = ("id", "provider", "type", "status", "cause", "eventId", "receivedAt")
 State = Annotated[str | None, typer.Option(help="Only these, such as `unreadable`.")]
 Provider = Annotated[str | None, typer.Option(help="Only this provider's.")]
 
@@ -30,6 +31,15 @@ def show(ctx: typer.Context, *, webhook_id: str) -> None:
 
 
 @app.command()
-def reprocess(ctx: typer.Context, *, webhook_id: str, reason: Reason) -> None:
+def reprocess(
+    ctx: typer.Context,
+    *,
+    webhook_id: Annotated[str | None, typer.Argument(metavar="[WEBHOOK_ID]")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every webhook that could not be read.")] = False,
+    reason: Reason,
+) -> None:
     """Read a stored webhook again, as if it had just arrived."""
-    act(ctx, f"/api/webhooks/{webhook_id}/reprocess", f"{webhook_id}: read again", {"reason": reason})
+    if (webhook_id is None) != everything:
+        raise UsageFailed("name a webhook, or --all: exactly one of them")
+    path = "/api/webhooks/reprocess" if everything else f"/api/webhooks/{webhook_id}/reprocess"
+    act(ctx, path, "read again", {"reason": reason})

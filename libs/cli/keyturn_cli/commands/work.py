@@ -7,10 +7,10 @@ import typer
 from keyturn_cli.session import Cursor, Limit, Reason, Yes, act, confirm, one_of, session
 
 app = typer.Typer(no_args_is_help=True, help="What is still to be done, waits, or has died; over all services.")
-COLUMNS = ("id", "kind", "key", "state", "attempt", "due", "cause")
-CAUSES = ("service", "cause", "kind", "count", "oldest", "newest")
+COLUMNS = ("id", "kind", "key", "state", "attempts", "due", "reason", "cause")
+CAUSES = ("service", "cause", "count", "first", "last", "example")
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[SERVICE:ID]...")]
-State = Annotated[str | None, typer.Option(help="Only these: open, running, dead, done, ...")]
+State = Annotated[str | None, typer.Option(help="Only these: open, dead, done, resolved, discarded, cancelled.")]
 Kind = Annotated[str | None, typer.Option(help="Only this kind of work.")]
 Cause = Annotated[str | None, typer.Option(help="Everything that died of this.")]
 Service = Annotated[str | None, typer.Option(help="Only this service's: gateway, billing, provisioner, notifier.")]
@@ -28,7 +28,7 @@ def show_all(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> None:
-    """List work; without --state, what is not done yet."""
+    """List work; without --state what has died, then what is open."""
     here = session(ctx)
     wanted: dict[str, Any] = {"state": state, "kind": kind, "cause": cause, "service": service}
     here.out.rows(here.client.get("/api/work", limit=limit, cursor=cursor, **wanted), COLUMNS)
