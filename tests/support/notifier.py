@@ -43,28 +43,11 @@ SIGNER = Signer.from_seed(base64.b64encode(os.urandom(32)).decode())
 
 
 @dataclass
-class World:
-    """A purchase of Ada's, and everything around it."""
+class Facts:
+    """What the other services say about a purchase of Ada's."""
 
-    service: Service[NotifierDeps]
-    broker: MemoryBroker
-    mailbox: Mailbox
-    clock: MovableClock
+    clock: MovableClock = field(default_factory=MovableClock)
     purchase: str = field(default_factory=lambda: str(uuid4()))
-
-    async def hear(self, *events: Event) -> None:
-        """As if their publishers had published them just now; returns when they have been handled."""
-        for event in events:
-            bus = self.broker.bus(event.publisher)
-            await bus.connect()
-            await bus.publish(message_of(event))
-        wanted = {event.id for event in events}
-
-        async def handled() -> bool:
-            rows = await self.rows("SELECT event_id FROM inbox WHERE event_id = ANY(:ids)", ids=list(wanted))
-            return len(rows) == len(wanted)
-
-        await wait_until(handled)
 
     def opened(self, **more: Any) -> PurchaseOpened:
         contact = Contact(email=ADA, name="Ada Lovelace", locale="de-DE", timezone="Europe/Berlin")
@@ -101,6 +84,29 @@ class World:
     def failed(self) -> InstallFailed:
         values = {"step": "container", "cause": "Permanent", "message": "no such image", "attempts": 4}
         return InstallFailed(subject=self.purchase, time=self.clock.now(), job_id="j1", action="provision", **values)
+
+
+@dataclass
+class World(Facts):
+    """The notifier, and everything around it."""
+
+    service: Service[NotifierDeps] = field(kw_only=True)
+    broker: MemoryBroker = field(kw_only=True)
+    mailbox: Mailbox = field(kw_only=True)
+
+    async def hear(self, *events: Event) -> None:
+        """As if their publishers had published them just now; returns when they have been handled."""
+        for event in events:
+            bus = self.broker.bus(event.publisher)
+            await bus.connect()
+            await bus.publish(message_of(event))
+        wanted = {event.id for event in events}
+
+        async def handled() -> bool:
+            rows = await self.rows("SELECT event_id FROM inbox WHERE event_id = ANY(:ids)", ids=list(wanted))
+            return len(rows) == len(wanted)
+
+        await wait_until(handled)
 
     async def rows(self, sql: str, **values: Any) -> Sequence[Any]:
         async with self.service.database.engine.connect() as connection:
@@ -183,6 +189,6 @@ async def world(url: str, mailbox: Mailbox, **more: Any) -> AsyncIterator[World]
     service = build(settings(url, mailbox, **more), clock=clock, bus=broker.bus("notifier"))
     await service.start()
     try:
-        yield World(service, broker, mailbox, clock)
+        yield World(clock, service=service, broker=broker, mailbox=mailbox)
     finally:
         await service.stop()

@@ -17,7 +17,7 @@ import pytest
 from fastapi import APIRouter
 from pydantic import Field
 
-from keyturn.bus import Message
+from keyturn.bus import Message, connect_bus
 from keyturn.bus.memory import MemoryBroker
 from keyturn.clock import SystemClock
 from keyturn.database import Database, Transaction
@@ -70,13 +70,13 @@ def service(url: str, broker: MemoryBroker | None = None, **more: Any) -> Servic
         deps.background.set()
         await asyncio.Event().wait()
 
-    given: dict[str, Any] = {"handlers": {}, "work": {"slow": WorkKind(slow)}, "routers": [router]}
+    bus = (broker or MemoryBroker()).bus("notifier")
+    given: dict[str, Any] = {"bus": bus, "handlers": {}, "work": {"slow": WorkKind(slow)}, "routers": [router]}
     return Service(
         name="notifier",
         settings=settings,
         clock=clock,
         database=Database(settings.database_url, service="notifier", clock=clock),
-        bus=(broker or MemoryBroker()).bus("notifier"),
         deps=deps,
         package="notifier",
         port=0,
@@ -144,6 +144,18 @@ async def test_it_is_not_ready_and_says_why_when_a_dependency_is_away(
         assert answer.status_code == 503
         assert answer.json()["failed"] == {"target": "ConnectionRefusedError", "mail": "no answer in time"}
         assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_a_broker_that_is_away_stops_no_work(database_url: DatabaseUrl, wait_until: WaitUntil) -> None:
+    away = connect_bus("amqp://guest:guest@127.0.0.1:9/", service="notifier", replica="test")
+    one = service(await database_url("notifier"), bus=away)
+    one.deps.may_end.set()
+    async with serving(one) as client:
+        await wait_until(lambda: one.state == "ready")
+        assert list((await client.get("/readyz")).json()["failed"]) == ["bus"]
+        async with one.database.transaction("test") as tx:
+            tx.schedule("slow", "first")
+        await wait_until(lambda: one.deps.ended == ["first"])
 
 
 async def test_it_waits_for_its_database_and_stops_while_waiting() -> None:
