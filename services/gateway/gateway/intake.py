@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
 
 from prometheus_client import Counter, Gauge
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.buckets import Buckets
 from gateway.repository.webhooks import Stored, Webhook
 from gateway.webhooks import SOURCES, Arrival, Reading, Source, alarm, read
-from gateway.webhooks.payload import parse
+from gateway.webhooks.requests import JSON_TYPE, ClientGone, check_head, document_of, read_body
 from gateway.webhooks.signatures import SignatureError
 from keyturn.clock import Clock
 from keyturn.errors import Problem, Unavailable
@@ -29,8 +28,6 @@ from keyturn.log import get_logger
 from keyturn.outbox import event_row
 
 SERVICE = "gateway"
-MOST_BYTES = 1024 * 1024
-JSON_TYPE = b"application/json"
 
 WEBHOOKS = Counter("keyturn_webhooks", "Webhooks by what became of them", ["provider", "outcome"])
 LAST = Gauge("keyturn_webhook_last_seconds", "When the last good webhook came: silence is a fault too", ["provider"])
@@ -58,10 +55,6 @@ _START = {
 _BODY = {"type": "http.response.body", "body": _RECEIVED}
 
 
-class ClientGone(Exception):
-    """The sender hung up before its body was complete."""
-
-
 @dataclass(frozen=True)
 class Intake:
     """What turns one request into a stored webhook. Raises `Problem` for what is wrong with the request."""
@@ -76,8 +69,8 @@ class Intake:
     async def take(self, provider: Provider, scope: Scope, receive: Receive) -> Stored:
         source, headers = SOURCES[provider], dict(scope["headers"])
         secrets = self.secrets[provider]
-        _check_head(scope["method"], headers, secrets)
-        body = await _body(receive)
+        check_head(scope["method"], headers, secrets)
+        body = await read_body(receive)
         try:
             source.verify(body, headers.get(source.signature_header), secrets, self.seconds())
         except SignatureError as error:
@@ -91,7 +84,7 @@ class Intake:
     def understand(self, source: Source, body: bytes, headers: Headers) -> tuple[Webhook, Reading]:
         now, digest = self.clock.now(), sha256(body)
         kept = {name.decode(): headers[name].decode("latin-1")[:200] for name in source.kept_headers if name in headers}
-        reading = read(source, Arrival(_document(source, body), kept, now, f"sha256:{digest.hexdigest()}"))
+        reading = read(source, Arrival(document_of(source, body), kept, now, f"sha256:{digest.hexdigest()}"))
         return webhook_of(reading, body, kept, digest.digest(), now), reading
 
     def _forgery(self, error: SignatureError, scope: Scope) -> Problem:
@@ -155,54 +148,3 @@ class WebhookEndpoints:
             await send(_START)
             await send(_BODY)
         WEBHOOKS.labels(provider, outcome).inc()
-
-
-def _check_head(method: str, headers: Headers, secrets: Sequence[bytes]) -> None:
-    if method != "POST":
-        raise Problem(405, "method_not_allowed", "webhooks are sent with POST")
-    if not secrets:
-        raise Problem(404, "endpoint_off", "no webhook secret is set for this provider")
-    if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != JSON_TYPE:
-        raise Problem(415, "unsupported_media_type", "webhooks are sent as application/json")
-    stated = headers.get(b"content-length", b"")
-    if stated.isdigit() and int(stated[:20]) > MOST_BYTES:
-        raise _too_large()
-
-
-async def _body(receive: Receive) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > MOST_BYTES:
-            raise _too_large()
-        more = message.get("more_body", False)
-    if not size:
-        raise Problem(400, "empty_body", "the body is empty")
-    return b"".join(parts)
-
-
-def _too_large() -> Problem:
-    return Problem(413, "content_too_large", f"the body is larger than {MOST_BYTES} bytes")
-
-
-def _document(source: Source, body: bytes) -> dict[str, Any]:
-    """The signed body as JSON. Only an object can be an event."""
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        raise Problem(400, "invalid_utf8", "the body is not UTF-8") from None
-    try:
-        document = parse(body)
-    except ValueError:
-        raise Problem(400, "invalid_json", "the body is not valid JSON") from None
-    if not isinstance(document, dict):
-        raise Problem(400, "not_an_event", "the body is not a JSON object")
-    if refusal := source.refuse(document):
-        raise Problem(400, *refusal)
-    return document

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse
 
 from gateway.buckets import Buckets, Limit
-from gateway.intake import MOST_BYTES, Intake, WebhookEndpoints
+from gateway.intake import Intake, WebhookEndpoints
 from gateway.repository.webhooks import Stored, Webhook
+from gateway.webhooks.requests import MOST_BYTES
 from keyturn.clock import SystemClock
 from support import provider_webhooks as sent
 
