@@ -56,7 +56,8 @@ class Relay:
                     raise
                 log.warning("relay_cancelled_by_a_library")  # nobody asked us to stop: the client library does this
             except Exception as error:  # noqa: BLE001 - a relay that ends publishes nothing any more
-                log.warning("relay_lost_its_lead", error=type(error).__name__)
+                inner = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+                log.warning("relay_lost_its_lead", error=type(inner).__name__)
             if not self._stopping:
                 await asyncio.sleep(POLL)
 
