@@ -15,7 +15,7 @@ from gateway.journeys import uuid
 from gateway.repository import journeys
 from keyturn.service import get_deps
 
-router = APIRouter(tags=["installs"], dependencies=[limits.STATUS])
+router = APIRouter(tags=["installs"], dependencies=[Depends(proofs.private), limits.STATUS])
 Deps = Annotated[GatewayDeps, Depends(get_deps)]
 
 

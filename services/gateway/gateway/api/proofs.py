@@ -40,6 +40,12 @@ async def must_see(request: Request, deps: GatewayDeps, purchase_id: str) -> tup
     return known, found
 
 
+def private(response: Response) -> None:
+    """A dependency: no cache keeps the answer, and no link in it tells where it was clicked."""
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Referrer-Policy"] = "no-referrer"
+
+
 def unknown() -> Problem:
     return Problem(404, "install_not_found", "there is no such install, or this does not prove that it is yours")
 

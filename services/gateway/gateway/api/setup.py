@@ -10,13 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
 from gateway import limits
+from gateway.api import proofs
 from gateway.api.camel import camel
 from gateway.deps import GatewayDeps
 from keyturn.errors import Problem
 from keyturn.internal import Caller
 from keyturn.service import get_deps
 
-router = APIRouter(tags=["setup"], dependencies=[limits.SETUP])
+router = APIRouter(tags=["setup"], dependencies=[Depends(proofs.private), limits.SETUP])
 Deps = Annotated[GatewayDeps, Depends(get_deps)]
 CUSTOMER = Caller(actor="customer", role="public")
 LONGEST = 1024  # of a password; what a good one is, the install says
@@ -30,15 +31,13 @@ class Password(BaseModel):
 
 
 @router.get("/api/setup/{token}")
-async def look(token: str, response: Response, deps: Deps) -> dict[str, Any]:
-    _private(response)
+async def look(token: str, deps: Deps) -> dict[str, Any]:
     found = await lookup(deps, token)
     return {"valid": found["state"] == "open", **camel(found)}
 
 
 @router.post("/api/setup/{token}")
 async def finish(token: str, password: Password, response: Response, deps: Deps) -> dict[str, Any]:
-    _private(response)
     done = await complete(deps, token, password)
     response.status_code = 202 if done.get("state") == "completing" else 200
     return {"success": True, **camel(done)}
@@ -60,8 +59,3 @@ async def complete(deps: GatewayDeps, token: str, password: Password) -> dict[st
     body = {"token": token, "password": chosen}
     done: dict[str, Any] = await deps.provisioner.request("POST", "/internal/setup/complete", CUSTOMER, json=body)
     return done
-
-
-def _private(response: Response) -> None:
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Referrer-Policy"] = "no-referrer"
