@@ -8,7 +8,7 @@ from keyturn.bus.memory import MemoryBroker
 from keyturn.clock import SystemClock
 from keyturn.database import Database, Transaction
 from keyturn.events import PurchaseExpired, read
-from keyturn.handling import Consumer
+from keyturn.handling import Consumer, Handlers
 from keyturn.relay import Relay
 from keyturn.work import Work, WorkKind
 from keyturn.worker import Worker
@@ -29,7 +29,7 @@ async def main(url: str) -> None:
     database = Database(url, service="billing", clock=SystemClock())
     bus = MemoryBroker().bus("billing")
     await bus.connect()
-    handlers = {PurchaseExpired: on_purchase_expired}
+    handlers: Handlers = {PurchaseExpired: on_purchase_expired}
     body = sys.stdin.buffer.read()
     event = read(body)
     assert isinstance(event, PurchaseExpired)
