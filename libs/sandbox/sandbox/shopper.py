@@ -87,7 +87,7 @@ class Shopper:
     async def logs_in(self, url: str, email: str, password: str) -> bool:
         """Whether the instance itself takes the password."""
         try:
-            answer = await self._client.post(f"{url}/login", json={"email": email, "password": password})
+            answer = await self._client.post(f"{url.rstrip('/')}/login", json={"email": email, "password": password})
         except httpx.TransportError:
             return False
         return answer.status_code == 200
