@@ -27,32 +27,13 @@ CODES = {404: "not_found", 405: "method_not_allowed", 413: "content_too_large", 
 
 # Reasons whose text is pydantic's own and quotes at most what we expect; of others only the kind is told.
 PLAIN_REASONS = frozenset(
-    (
-        "missing",
-        "string_type",
-        "string_too_short",
-        "string_too_long",
-        "int_type",
-        "int_parsing",
-        "float_type",
-        "float_parsing",
-        "bool_type",
-        "bool_parsing",
-        "literal_error",
-        "enum",
-        "list_type",
-        "dict_type",
-        "greater_than",
-        "greater_than_equal",
-        "less_than",
-        "less_than_equal",
-        "too_long",
-        "too_short",
-        "uuid_parsing",
-        "model_attributes_type",
-        "extra_forbidden",
-    )
-)
+    {
+        "missing", "string_type", "string_too_short", "string_too_long", "int_type", "int_parsing", "float_type",
+        "float_parsing", "bool_type", "bool_parsing", "literal_error", "enum", "list_type", "dict_type", "greater_than",
+        "greater_than_equal", "less_than", "less_than_equal", "too_long", "too_short", "uuid_parsing",
+        "model_attributes_type", "extra_forbidden",
+    }
+)  # fmt: skip
 
 REQUESTS = Histogram(
     "keyturn_http_request_seconds",

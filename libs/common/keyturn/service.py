@@ -1,10 +1,9 @@
 """The skeleton of every service: start, answer probes, hear events, do work, and stop without dropping anything."""
 
 import asyncio
-import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -15,11 +14,11 @@ from pydantic import ValidationError
 from keyturn import log, probes
 from keyturn.bus import Bus
 from keyturn.clock import Clock
-from keyturn.database import Database, away, migrate
-from keyturn.errors import Unavailable
+from keyturn.database import Database, migrate
 from keyturn.handling import Consumer, Handler
 from keyturn.http import BodyLimit, Boundary, install_problems
 from keyturn.internal import Verifier
+from keyturn.lifecycle import Step, closed, supervised, until_there
 from keyturn.operations_api import work_router
 from keyturn.relay import Relay
 from keyturn.server import Server, listen
@@ -28,11 +27,6 @@ from keyturn.work import WorkKind
 from keyturn.worker import Worker
 
 D = TypeVar("D")
-Step = Callable[[], Awaitable[None]]
-
-STOP_WITHIN = 25.0  # seconds for running work to finish; orchestrators kill after 30
-LONGEST_PAUSE = 5.0  # seconds between two tries to reach the database, the bus, or to run a background task again
-
 
 logger = log.get_logger()
 
@@ -80,14 +74,14 @@ class Service(Generic[D]):
         """Migrate, hear events, do work. Waits for the database, and not for the bus: that goes on trying by itself,
         and HTTP and work can do without. Raises what no waiting mends: a failed migration."""
         with log.correlated(service=self.name):
-            await _until_there(self._migrate)
+            await until_there(self._migrate)
             self.database.wakeups.start()
             await self.bus.connect()
             await self._relay.start()
             await self._consumer.start()
             await self._worker.start()
             for step in self.background:
-                self._spawn(_supervised(step))
+                self._spawn(supervised(step))
             self.state = "ready"
             logger.info("service_ready", port=self.port)
 
@@ -98,11 +92,11 @@ class Service(Generic[D]):
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await asyncio.gather(_closed(self._consumer.stop), _closed(self._worker.stop))
+            await asyncio.gather(closed(self._consumer.stop), closed(self._worker.stop))
             await self._stop_http()
-            await _closed(self._relay.stop)  # after the others, so that what they committed last still goes out
+            await closed(self._relay.stop)  # after the others, so that what they committed last still goes out
             for step in (*self.closing, self.bus.close, self.database.close):
-                await _closed(step)
+                await closed(step)
             logger.info("service_stopped")
 
     async def serve(self) -> None:
@@ -199,36 +193,3 @@ async def _run(build: Callable[[], Service[Any]]) -> int:
         logger.exception("service_failed")
         return 1
     return 0
-
-
-async def _until_there(step: Step) -> None:
-    """Tries again, with growing jittered pauses, while the database is away."""
-    pause = 0.1
-    while True:
-        try:
-            return await step()
-        except Exception as error:
-            if not isinstance(error, Unavailable | OSError) and not away(error):
-                raise
-            logger.warning("database_away", error=type(error).__name__)
-        await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads replicas, protects nothing
-        pause = min(pause * 2, LONGEST_PAUSE)
-
-
-async def _supervised(step: Step) -> None:
-    """A background task that breaks is a bug: recorded, and run again."""
-    while True:
-        try:
-            return await step()
-        except Exception:
-            logger.exception("background_task_failed", task=getattr(step, "__name__", type(step).__name__))
-        await asyncio.sleep(LONGEST_PAUSE)
-
-
-async def _closed(step: Step) -> None:
-    """One part that cannot stop in time must not keep the others from closing."""
-    try:
-        async with asyncio.timeout(STOP_WITHIN):
-            await step()
-    except Exception:
-        logger.exception("part_did_not_stop", part=getattr(step, "__qualname__", type(step).__name__))

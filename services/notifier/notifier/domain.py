@@ -30,6 +30,9 @@ AUDIENCE: dict[Template, Audience] = {
     "orphan_found": "operator",
 }
 
+# "It is back" must not be followed by an older "it is suspended".
+IN_ORDER: frozenset[Template] = frozenset({"suspended", "resumed"})
+
 NEXT: dict[State, frozenset[State]] = {
     "pending": frozenset({"sent", "failed"}),
     "failed": frozenset({"pending"}),  # an operator had it tried again

@@ -1,6 +1,6 @@
 """Every query of the notifier."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -85,6 +85,17 @@ async def newest_link(tx: Transaction, purchase_id: UUID | None) -> int | None:
     """The number of the newest setup link that we heard of."""
     wanted = select(func.max(Message.link_number))
     return (await tx.session.execute(wanted.where(Message.purchase_id == purchase_id))).scalar_one()
+
+
+async def earlier_pending(tx: Transaction, of: Message, templates: Collection[Template]) -> bool:
+    """Whether a message of these kinds that came before this one is still to be sent."""
+    earlier = select(Message.id).where(
+        Message.purchase_id == of.purchase_id,
+        Message.state == "pending",
+        Message.template.in_(templates),
+        Message.id < of.id,
+    )
+    return (await tx.session.scalars(earlier.limit(1))).first() is not None
 
 
 async def start_attempt(tx: Transaction, of: Message, recipient: str) -> int:

@@ -17,13 +17,14 @@ from keyturn.work import RetryPolicy, Work
 from notifier import repository
 from notifier.channels.smtp import Bounced, Deferred, Unsettled
 from notifier.deps import NotifierDeps
-from notifier.domain import AUDIENCE, GAVE_UP, LINK_EXPIRED, SUPERSEDED, Outcome, State, moved, next_look
+from notifier.domain import AUDIENCE, GAVE_UP, IN_ORDER, LINK_EXPIRED, SUPERSEDED, Outcome, State, moved, next_look
 from notifier.letters import Order, Reader
 from notifier.repository import Message
 
 MAIL = "mail"
 # With full jitter about two days: as long as mail servers themselves keep trying, in order of magnitude.
 RETRY = RetryPolicy(attempts=600, first=timedelta(seconds=1), cap=timedelta(minutes=10))
+LOOK_AGAIN = timedelta(seconds=2)
 
 log = get_logger()
 
@@ -71,6 +72,8 @@ async def _begin(work: Work, deps: NotifierDeps) -> Begun | None:
         await repository.end_attempt(tx, message.id, "unknown", None, "interrupted")
         if await _overtaken(tx, message):
             return None
+        if message.template in IN_ORDER and await repository.earlier_pending(tx, message, IN_ORDER):
+            raise Wait("earlier_message", "an earlier mail about this is still to be sent", until=tx.now + LOOK_AGAIN)
         order = await _order(tx, message, deps)
         number = await repository.start_attempt(tx, message, order.reader.email)
     return Begun(message, order, number)

@@ -79,6 +79,20 @@ async def test_every_fact_has_its_mail(world: World) -> None:
     assert "because a payment is missing" in suspended.text
 
 
+async def test_mails_about_suspension_come_in_the_order_in_which_it_happened(world: World) -> None:
+    await world.mailbox.down()
+    await world.hear(world.opened(), world.suspended())
+    now = world.clock.now()
+    await world.hear(InstallResumed(subject=world.purchase, time=now, job_id="j2", action="resume"))
+    await wait_until(lambda: world.rows("SELECT 1 FROM attempts WHERE outcome = 'deferred'"))
+    await world.mailbox.up()
+    await world.skip_waits()
+    await world.comes_to("suspended", "sent")
+    await world.skip_waits()
+    mails = await world.mailbox.wait_for(ADA, count=2)
+    assert [mail.subject for mail in mails] == ["Ada's shop is suspended", "Ada's shop is back"]
+
+
 async def test_rule_3_a_redelivered_or_repeated_event_sends_no_second_mail(world: World) -> None:
     link = world.link()
     await world.hear(world.opened(), link)
