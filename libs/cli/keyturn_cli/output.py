@@ -2,6 +2,7 @@
 a terminal command here."""
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from rich.text import Text
 
 from keyturn_cli.errors import CommandFailed, ServerProblem
 
+# The API gives all times in UTC; what is smaller than a second is in the JSON.
+_MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)$")
 _GOOD = {"active", "paid", "sent", "completed", "done", "matched", "on", "handled"}
 _BAD = {"failed", "dead", "expired", "refunded", "disputed", "unreadable", "revoked", "deleted"}
 _WAITING = {"pending", "provisioning", "setup_pending", "waiting", "processing", "suspended", "deleting", "review"}
@@ -37,7 +40,7 @@ def cell(value: object) -> Text:
     if isinstance(value, list | tuple | dict):
         return Text(safe(json.dumps(value, ensure_ascii=False)))
     text = safe(value)
-    return Text(text, style=_style(text))
+    return Text(_MOMENT.sub(r"\1 \2 UTC", text), style=_style(text))
 
 
 def _style(text: str) -> str:
@@ -85,13 +88,15 @@ class Output:
         plain.add_column(overflow="fold")
         lists: list[tuple[str, list[Mapping[str, Any]]]] = []
         for name, value in document.items():
-            if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
-                lists.append((name, value))
+            items = [value] if isinstance(value, Mapping) and value else value
+            if isinstance(items, list) and items and all(isinstance(item, Mapping) for item in items):
+                lists.append((name, items))
             else:
                 plain.add_row(_title(name), cell(value))
         self.console.print(plain)
         for name, items in lists:
-            self.console.print(Text(f"\n{_title(name)}", style="bold"))
+            self.line(("", ""))
+            self.line((_title(name), "bold"))
             self.rows({"items": items}, _columns(items))
         return None
 

@@ -19,12 +19,12 @@ def journey(ctx: typer.Context, *, purchase_id: PurchaseId, follow: Follow = Fal
     here = session(ctx)
     if not follow:
         return _show(here.out, here.client.get(f"/api/journeys/{purchase_id}"))
-    previous: str | None = None
+    first: str | None = None
     for event in here.client.stream(f"/api/journeys/{purchase_id}/events"):
         if event.event == "journey":
             told = json.loads(event.data)
-            _line(here.out, told, previous)
-            previous = told.get("time")
+            first = first or told["time"]
+            _line(here.out, told, first)
     return None
 
 
@@ -32,22 +32,22 @@ def _show(out: Output, document: Mapping[str, Any]) -> None:
     if out.as_json:
         return out.json(document)
     out.one({name: value for name, value in document.items() if name not in ("events", "truncated")})
-    out.line(("\nEvents", "bold"))
-    previous: str | None = None
-    for told in document.get("events", ()):
-        _line(out, told, previous)
-        previous = told.get("time")
+    out.line(("", ""))
+    out.line(("Events", "bold"))
+    events: list[Mapping[str, Any]] = list(document.get("events") or ())
+    for told in events:
+        _line(out, told, events[0]["time"])
     if document.get("truncated"):
         out.note("only the first events are shown")
     return None
 
 
-def _line(out: Output, told: Mapping[str, Any], previous: str | None) -> None:
+def _line(out: Output, told: Mapping[str, Any], first: str) -> None:
     if out.as_json:
         out.console.file.write(json.dumps(told) + "\n")
         return
     time = datetime.fromisoformat(told["time"])
-    passed = (time - datetime.fromisoformat(previous)).total_seconds() if previous else 0.0
+    passed = (time - datetime.fromisoformat(first)).total_seconds()
     out.line(
         (f"{time:%H:%M:%S}.{time.microsecond // 1000:03}", "dim"),
         (f"{passed:+9.3f}s", "dim"),

@@ -7,7 +7,7 @@ import typer
 from keyturn_cli.session import Cursor, Limit, session
 
 app = typer.Typer(no_args_is_help=True, help="What customers bought.")
-COLUMNS = ("id", "status", "product", "plan", "amount", "currency", "email", "openedAt")
+COLUMNS = ("id", "status", "product", "plan", "amount", "currency", "email", "createdAt")
 Status = Annotated[str | None, typer.Option(help="Only these: pending, paid, failed, expired, disputed, refunded.")]
 Email = Annotated[str | None, typer.Option(help="Only this customer's.")]
 
