@@ -16,6 +16,7 @@ from prometheus_client import Histogram
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from keyturn import probes
 from keyturn.errors import JSON, Problem, Unavailable
 from keyturn.log import correlated, get_logger
 from keyturn.tracing import trace, trace_id
@@ -169,7 +170,7 @@ class Boundary:
         finally:
             took = time.perf_counter() - began
             REQUESTS.labels(self._service, scope["method"], _route(scope), str(status)).observe(took)
-            if status >= 400:
+            if status >= 400 and scope["path"] not in probes.PATHS:
                 log.info("request_refused", method=scope["method"], route=_route(scope), status=status)
 
 
