@@ -40,8 +40,8 @@ CYCLES = {
 
 
 @router.get("/", dependencies=[limits.STATUS])
-async def shop(deps: Deps) -> Response:
-    return await _shop(deps, {})
+async def shop(deps: Deps, currency: str = "") -> Response:
+    return await _shop(deps, {"currency": currency})
 
 
 @router.post("/", dependencies=[limits.CHECKOUT])
@@ -70,14 +70,23 @@ async def _shop(
     deps: GatewayDeps, given: Mapping[str, str], *, wrong: str = "", problem: str | None = None
 ) -> Response:
     listed = await deps.billing.request("GET", "/internal/products", checkout.VISITOR)
-    products = [_product(product) for product in listed["items"]]
-    default = next((one["offers"][0]["value"] for one in products if one["default"] and one["offers"]), None)
-    first = next((offer["value"] for one in products for offer in one["offers"]), "")
+    products = sorted((_product(product) for product in listed["items"]), key=lambda one: not one["default"])
+    offers = [offer for product in products for offer in product["offers"]]
+    currencies = list(dict.fromkeys(offer["currency"] for offer in offers))
+    chosen = next((offer for offer in offers if offer["value"] == given.get("offer")), None)
+    currency = chosen["currency"] if chosen else given.get("currency")
+    if currency not in currencies:
+        currency = currencies[0] if currencies else None
+    for product in products:
+        product["offers"] = [offer for offer in product["offers"] if offer["currency"] == currency]
+    shown = [offer for product in products for offer in product["offers"]]
     return page(
         "shop.html",
         status=422 if problem else 200,
-        products=sorted(products, key=lambda one: not one["default"]),
-        chosen=given.get("offer") or default or first,
+        products=[product for product in products if product["offers"]],
+        currencies=currencies,
+        currency=currency,
+        chosen=(chosen or (shown[0] if shown else {"value": ""}))["value"],
         given=given,
         wrong=wrong,
         problem=problem,
@@ -95,7 +104,13 @@ def _product(product: dict[str, Any]) -> dict[str, Any]:
 def _offer(product: str, plan: dict[str, Any], price: dict[str, Any]) -> dict[str, Any]:
     chosen = "|".join((product, plan["id"], price["cycle"] or "", price["currency"]))
     cycle = CYCLES.get(price["cycle"] or "once", price["cycle"])
-    shown = {"plan": plan["name"], "price": money(price["amount"], price["currency"]), "cycle": cycle}
+    cost = money(price["amount"], price["currency"]) if price["amount"] else "Free"
+    shown = {
+        "plan": plan["name"],
+        "price": cost,
+        "cycle": cycle if price["amount"] else "",
+        "currency": price["currency"],
+    }
     return shown | {"value": chosen, "limits": [(n.replace("_", " "), v) for n, v in (plan["limits"] or {}).items()]}
 
 
