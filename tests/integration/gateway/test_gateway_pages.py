@@ -100,6 +100,27 @@ async def test_status_page_asks_whoever_it_does_not_know_and_remembers_them(gate
     assert "ada.example" in (await gateway.client.get(f"{path}/progress")).text
 
 
+async def test_who_came_back_without_paying_can_go_on(gateway: Gateway) -> None:
+    story = Story()
+    await hear(gateway.service.database, story.opened)
+    await gateway.client.post(f"/purchases/{story.id}", data={"email": EMAIL})
+    assert "Go to the payment page" in (await gateway.client.get(f"/purchases/{story.id}")).text
+    again = {"amount": 4900, "currency": "USD", "plan": "small", "url": "https://checkout.example/2"}
+    gateway.services.answers[f"/internal/purchases/{story.id}/checkout"] = answering(again)
+    page = await gateway.client.post(f"/purchases/{story.id}/pay")
+    assert page.headers["refresh"] == "1; url=https://checkout.example/2"
+
+
+async def test_start_page_shows_the_prices_of_one_currency(shop: Gateway) -> None:
+    prices = [PRICE, PRICE | {"currency": "INR", "amount": 449900}]
+    shop.services.answers["/internal/products"] = answering(
+        {"items": [PRODUCT | {"plans": [PLAN | {"prices": prices}]}]}
+    )
+    page = await shop.client.get("/?currency=INR")
+    assert "₹4,499.00" in page.text
+    assert "$49.00" not in page.text
+
+
 async def test_form_from_another_site_is_refused(gateway: Gateway) -> None:
     for headers in ({"Origin": "https://evil.example"}, {"Origin": "null", "Sec-Fetch-Site": "cross-site"}):
         answer = await gateway.client.post(f"/setup/{TOKEN}", data={"password": "x"}, headers=headers)

@@ -33,6 +33,7 @@ class Progress:
     open_url: str | None = None
     admin_url: str | None = None
     may_ask_for_link: bool = False
+    may_pay: bool = False
     plan: str | None = None
     price: str | None = None
     refunded: str | None = None
@@ -76,8 +77,8 @@ _UNPAID: dict[str, tuple[str, str, Literal["busy", "good", "bad", "quiet"]]] = {
         "As soon as it arrives we start to build. This page shows it at once.",
         "busy",
     ),
-    "failed": ("The payment did not work", "You have not been charged. You can order again.", "bad"),
-    "expired": ("The payment page has closed", "Nobody paid in time. You can order again.", "bad"),
+    "failed": ("The payment did not work", "You have not been charged. You can try again.", "bad"),
+    "expired": ("The payment page has closed", "Nobody paid in time. You can open it again.", "bad"),
 }
 _BUILDING = ("provisioning", "failed")
 
@@ -103,6 +104,7 @@ def progress_of(journey: Journey) -> Progress:
         open_url=_safe(journey.url) if running and journey.status == "active" else None,
         admin_url=_safe(journey.admin_url) if journey.status == "active" else None,
         may_ask_for_link=journey.status == "setup_pending",
+        may_pay=not paid and unpaid is not None and journey.created_at is not None,
         plan=journey.plan,
         price=money(journey.amount, journey.currency) if journey.amount is not None and journey.currency else None,
         refunded=money(journey.refunded, journey.currency) if journey.refunded and journey.currency else None,

@@ -7,9 +7,11 @@ from fastapi.responses import RedirectResponse
 
 from gateway import limits
 from gateway.api import installs, proofs
+from gateway.checkout import VISITOR
 from gateway.deps import GatewayDeps
 from gateway.domain import Journey
 from gateway.journeys import uuid
+from gateway.pages.paying import pay_page
 from gateway.pages.progress import progress_of
 from gateway.pages.rendering import PageRoute, page
 from keyturn.errors import Problem
@@ -49,6 +51,14 @@ async def progress(number: str, request: Request, deps: Deps) -> Response:
     """The part of the page that changes."""
     await proofs.must_see(request, deps, number)
     return page("progress.html", **await _shown(deps, number), notice=None)
+
+
+@router.post("/purchases/{number}/pay", dependencies=[limits.CHECKOUT])
+async def pay(number: str, request: Request, deps: Deps) -> Response:
+    """For who came back from the provider's page without paying."""
+    known, _ = await proofs.must_see(request, deps, number)
+    answer = await deps.billing.request("POST", f"/internal/purchases/{known}/checkout", VISITOR)
+    return pay_page(deps, known, answer)
 
 
 @router.post("/purchases/{number}/link", dependencies=[limits.SIGN_IN])

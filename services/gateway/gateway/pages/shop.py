@@ -3,20 +3,17 @@
 import secrets
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
 from gateway import checkout, limits
 from gateway.api import proofs
 from gateway.api.camel import camel_name
 from gateway.api.shapes import CheckoutRequest
-from gateway.checkout import Opened
 from gateway.deps import GatewayDeps
+from gateway.pages.paying import pay_page
 from gateway.pages.rendering import PageRoute, money, page
-from gateway.settings import origin
 from keyturn.errors import Problem
 from keyturn.service import get_deps
 
@@ -61,7 +58,7 @@ async def order(request: Request, deps: Deps) -> Response:
             raise
         wrong = "subdomain" if problem.code.startswith("name_") else ""
         return await _shop(deps, given, wrong=wrong, problem=problem.detail)
-    answer = _pay(deps, opened)
+    answer = pay_page(deps, opened.purchase_id, opened.answer)
     proofs.give_cookie(answer, deps, opened.purchase_id)
     return answer
 
@@ -112,42 +109,3 @@ def _offer(product: str, plan: dict[str, Any], price: dict[str, Any]) -> dict[st
         "currency": price["currency"],
     }
     return shown | {"value": chosen, "limits": [(n.replace("_", " "), v) for n, v in (plan["limits"] or {}).items()]}
-
-
-def _pay(deps: GatewayDeps, opened: Opened) -> Response:
-    """To the provider's page: by a page of ours, since a policy that allows only our own forms also holds for where
-    the answer to a form redirects to."""
-    answer, number = opened.answer, str(opened.purchase_id)
-    status = f"/purchases/{number}"
-    if not answer.get("url") and not answer.get("order_id"):
-        return RedirectResponse(status, 303)  # paid already, or free
-    shown = {"price": money(answer["amount"], answer["currency"]), "plan": answer["plan"], "number": number[:8]}
-    script = str(deps.settings.razorpay_checkout_js)
-    confirm = f"/api/checkout/razorpay/confirm?{urlencode({'purchaseId': number})}"
-    values = shown | {
-        "order_url": status,
-        "script": script,
-        "back": confirm,
-        "url": answer.get("url"),
-        "razorpay": None,
-    }
-    if answer.get("url"):
-        made = page("pay.html", **values)
-        made.headers["Refresh"] = f"1; url={answer['url']}"
-        return made
-    options = {"key": answer["key_id"], "order_id": answer["order_id"], "prefill": answer.get("prefill") or {}}
-    options |= {"name": answer["plan"], "amount": answer["amount"], "currency": answer["currency"]}
-    return page("pay.html", policy=_razorpay_policy(script), **values | {"razorpay": options})
-
-
-def _razorpay_policy(script: str) -> dict[str, str]:
-    """What checkout.js needs: its own origin, Razorpay's API in a frame, and styles that it writes itself."""
-    own = origin(script)
-    family = own if urlsplit(script).hostname in ("127.0.0.1", "localhost") else "https://*.razorpay.com"
-    return {
-        "script-src": f"'self' {own}",
-        "frame-src": f"{own} {family}",
-        "connect-src": f"'self' {family}",
-        "img-src": f"'self' data: {family}",
-        "style-src": "'self' 'unsafe-inline'",
-    }
