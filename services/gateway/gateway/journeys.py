@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from gateway import domain
+from gateway.facts import Occurrence, merge
 from gateway.repository import journeys
 from gateway.repository.journeys import StoredEvent
 from keyturn.database import Transaction
@@ -54,10 +54,10 @@ async def _record_named(envelope: Envelope, purchase: UUID, tx: Transaction) -> 
     belongs = purchase if facts is not None else None
     place = await journeys.add_event(tx, stored(envelope), purchase_id=belongs, cause=cause)
     if facts is not None and place:
-        await journeys.save(tx, purchase, domain.merge(facts, _occurrence(envelope)), place)
+        await journeys.save(tx, purchase, merge(facts, _occurrence(envelope)), place)
 
 
-def _occurrence(envelope: Envelope) -> domain.Occurrence:
+def _occurrence(envelope: Envelope) -> Occurrence:
     """The event for the fold, which trusts the fields of types it knows: without any where they do not fit."""
     data = envelope.data
     try:
@@ -65,7 +65,7 @@ def _occurrence(envelope: Envelope) -> domain.Occurrence:
             envelope.open(kind)
     except Unreadable:
         data = {}
-    return domain.Occurrence(envelope.id, envelope.type, envelope.time, _storable(data))
+    return Occurrence(envelope.id, envelope.type, envelope.time, _storable(data))
 
 
 def stored(envelope: Envelope) -> StoredEvent:

@@ -41,7 +41,7 @@ class JourneyEventRow(Base):
 
 
 class JourneyRow(Base):
-    """One purchase as its events add up. `facts` is what `domain.merge` keeps; the rest is read from it."""
+    """One purchase as its events add up. `facts` is what `facts.merge` keeps; the rest is read from it."""
 
     __tablename__ = "journeys"
     __table_args__ = (Index("ix_journeys_created", "created"),)

@@ -9,7 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from gateway.domain import Facts, Journey, Occurrence, merge, read
+from gateway.domain import Journey, read
+from gateway.facts import Facts, Occurrence, merge
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 JOB: dict[str, Any] = {"job_id": "j1", "action": "provision"}

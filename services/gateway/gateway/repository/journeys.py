@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from gateway import domain
+from gateway.facts import Facts, Occurrence
 from gateway.tables import JourneyEventRow, JourneyRefRow, JourneyRow
 from keyturn.database import Transaction
 
@@ -33,8 +34,8 @@ class StoredEvent:
     time: datetime
     data: Mapping[str, Any]
 
-    def occurrence(self) -> domain.Occurrence:
-        return domain.Occurrence(self.event_id, self.type, self.time, self.data)
+    def occurrence(self) -> Occurrence:
+        return Occurrence(self.event_id, self.type, self.time, self.data)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ async def one_at_a_time(tx: Transaction, event_id: UUID) -> None:
     await tx.session.execute(select(func.pg_advisory_xact_lock(event_id.int & (1 << 63) - 1)))
 
 
-async def lock(tx: Transaction, purchase_id: UUID, *, create: bool = True) -> domain.Facts | None:
+async def lock(tx: Transaction, purchase_id: UUID, *, create: bool = True) -> Facts | None:
     """The journey's facts, its row locked; a new journey where there is none and `create` says so."""
     if create:
         empty = {"status": "pending", "purchase_status": "pending", "facts": {}, "created": tx.now, "updated": tx.now}
@@ -61,7 +62,7 @@ async def lock(tx: Transaction, purchase_id: UUID, *, create: bool = True) -> do
     return None if found is None else {name: (tuple(stamp), value) for name, (stamp, value) in found.items()}
 
 
-async def save(tx: Transaction, purchase_id: UUID, facts: domain.Facts, last_event: int) -> None:
+async def save(tx: Transaction, purchase_id: UUID, facts: Facts, last_event: int) -> None:
     """Writes a locked journey."""
     journey = domain.read(str(purchase_id), facts)
     values = {"status": journey.status, "purchase_status": journey.purchase_status, "domain": journey.domain}
