@@ -157,4 +157,4 @@ def _plan(row: Any) -> JSON:
 
 
 def page(items: Sequence[JSON], cursor: str | None) -> JSON:
-    return {"items": items, "next": cursor}
+    return {"items": items, "cursor": cursor}
