@@ -29,6 +29,14 @@ def _may_need_servers(config: pytest.Config) -> bool:
     return not all(path.is_relative_to(UNIT) for path in selected)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where CI is set, a skipped test has not been run, and that is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def _address(variable: str) -> str:
     address = os.environ.get(variable)
     if address is None:
