@@ -137,7 +137,8 @@ async def _act(
     deps: ProvisionerDeps, install_id: UUID, act: operators.Act, asked: Reason, by: Caller
 ) -> dict[str, Any]:
     async with deps.database.transaction(f"operator_{act}") as tx:
-        install = await operators.act(tx, install_id, act, by, asked.reason, asked.own_reason)
+        order = operators.Order(act, asked.reason, asked.own_reason)
+        install = await operators.obey(tx, install_id, order, by)
         return views.summary(install)
 
 

@@ -15,13 +15,16 @@ from provisioner.engine.pace import Paces
 from provisioner.resources import Kinds
 from provisioner.settings import ProvisionerSettings
 
+_RETRY = RetryPolicy(attempts=8, first=timedelta(seconds=1), cap=timedelta(minutes=5))
+_REMOVAL = RetryPolicy(attempts=5, first=timedelta(seconds=1), cap=timedelta(minutes=1))
+
 
 @dataclass(frozen=True)
 class Policy:
     """How long and how often the engine tries."""
 
-    retry: RetryPolicy = RetryPolicy(attempts=8, first=timedelta(seconds=1), cap=timedelta(minutes=5))
-    removal: RetryPolicy = RetryPolicy(attempts=5, first=timedelta(seconds=1), cap=timedelta(minutes=1))
+    retry: RetryPolicy = _RETRY
+    removal: RetryPolicy = _REMOVAL
     capacity_every: timedelta = timedelta(seconds=30)
     side_by_side: int = 4
     link_lifetime: timedelta = timedelta(hours=24)

@@ -28,7 +28,7 @@ INSTALL: Mapping[InstallState, frozenset[InstallState]] = {
     "setup_pending": frozenset({"active", "suspended", "deleting"}),
     "active": frozenset({"suspended", "deleting"}),
     "suspended": frozenset({"active", "setup_pending", "provisioning", "deleting"}),
-    "failed": frozenset({"provisioning", "deleting"}),
+    "failed": frozenset({"provisioning", "suspended", "deleting"}),
     "deleting": frozenset({"provisioning", "suspended", "deleted"}),
     "deleted": frozenset(),
 }
@@ -128,9 +128,9 @@ def next_action(install: Install) -> Action | None:
 
 
 def _to_suspended(install: Install) -> Action | None:
-    """What has not been begun is not begun."""
-    done = install.state in {"pending", "failed"} or (install.state == "suspended" and install.settled)
-    return None if done else "suspend"
+    """What has not been begun is not begun; what failed and was undone has nothing to suspend."""
+    nothing = install.state == "pending" or (install.state == "failed" and install.ready_at is None)
+    return None if nothing or (install.state == "suspended" and install.settled) else "suspend"
 
 
 def _to_on(install: Install) -> Action | None:

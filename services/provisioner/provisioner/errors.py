@@ -1,7 +1,7 @@
 """What can go wrong in the provisioner, apart from what a driver says (`provisioner.resources.port`).
 
 KeyturnError
-├── BlueprintError              a recipe that cannot be used; found when it is loaded
+├── BlueprintError              (Misconfigured) a recipe that cannot be used; found when it is loaded
 ├── TemplateError               a text with braces that cannot be read or filled in
 ├── NameConflictError           a name is somebody else's
 ├── ImpossibleTransitionError   refused, and recorded
@@ -10,10 +10,10 @@ KeyturnError
 
 from pathlib import Path
 
-from keyturn.errors import KeyturnError
+from keyturn.errors import KeyturnError, Misconfigured
 
 
-class BlueprintError(KeyturnError):
+class BlueprintError(Misconfigured):
     """Reads `file:line: what is wrong`."""
 
     def __init__(self, file: Path, line: int, message: str) -> None:

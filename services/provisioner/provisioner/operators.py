@@ -1,5 +1,6 @@
 """What operators do to an install. The action, its line in the history and OperatorActed commit together."""
 
+from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
@@ -15,7 +16,16 @@ Act = Literal["retry", "suspend", "resume", "delete"]
 OwnReason = Literal["operator", "abuse"]
 
 
-async def act(tx: Transaction, install_id: UUID, act: Act, caller: Caller, reason: str, own: OwnReason) -> Install:
+@dataclass(frozen=True)
+class Order:
+    """What is to be done, and why. `own`: for which of our reasons an install is held down or let go."""
+
+    act: Act
+    reason: str
+    own: OwnReason = "operator"
+
+
+async def obey(tx: Transaction, install_id: UUID, order: Order, caller: Caller) -> Install:
     """Raises `Problem`. Suspend and resume touch our own reasons alone: billing's stay billing's."""
     install = await installs.locked(tx, install_id)
     if install is None:
@@ -23,20 +33,20 @@ async def act(tx: Transaction, install_id: UUID, act: Act, caller: Caller, reaso
     if install.state == "deleted":
         raise Problem(409, "install_deleted", "this install has been deleted")
     before = _level(install)
-    changed = await _apply(tx, install, act, own)
+    changed = await _apply(tx, install, order.act, order.own)
     if changed:
         install.revision += 1
         tx.schedule(JOB, str(install.id), subject=str(install.id))
-        await installs.note(tx, install.id, f"operator_{act}", actor=caller.actor, reason=reason)
+        await installs.note(tx, install.id, f"operator_{order.act}", actor=caller.actor, reason=order.reason)
         tx.publish(
             OperatorActed(
                 subject=str(install.id),
                 time=tx.now,
                 actor=caller.actor,
                 role=caller.role,
-                action=f"install.{act}",
+                action=f"install.{order.act}",
                 target=f"install {install.id}",
-                reason=reason,
+                reason=order.reason,
                 before=before,
                 after=_level(install),
             )

@@ -194,7 +194,7 @@ def _call(
     try:
         model = deps.kinds.setup[kind].Parameters.model_validate(parameters)
     except ValidationError:
-        log.error("setup_parameters_wrong", install=str(install.id), kind=kind)
+        log.warning("setup_parameters_wrong", install=str(install.id), kind=kind)
         raise Problem(503, "instance_unreachable", "the install cannot be set up now") from None
     return deps.kinds.call(kind, Given(install.id, name, model))
 

@@ -60,7 +60,8 @@ class Caller:
             notes = CommittedNotes(self._work, self._deps.keys, record)
             target = await driver.target(notes)
             async with self._deps.paces.call(target, driver.pace):
-                await self._enter(target, driver.pace, record)
+                if operation != "probe":  # asking disturbs nobody
+                    await self._enter(target, driver.pace, record)
                 await failpoints.hit(f"provisioner.driver.{operation}.before")
                 match operation:
                     case "ensure":

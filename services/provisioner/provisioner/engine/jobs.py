@@ -11,7 +11,7 @@ from keyturn.events import uuid7
 from keyturn.work import Work
 from provisioner.blueprints import Plan
 from provisioner.deps import ProvisionerDeps
-from provisioner.domain import Action, Install, Job, Record, Step, WaitReason, next_action
+from provisioner.domain import Action, Install, InstallState, Job, Record, Step, WaitReason, next_action
 from provisioner.engine import ending, planning, telling, values
 from provisioner.errors import NameConflictError
 from provisioner.names import claim
@@ -19,6 +19,10 @@ from provisioner.repository import installs, jobs
 
 JOB = "job"  # the kind of work; its key is the install's id
 RETENTION = "retention"
+
+# What an install is called while the job is under way; the others leave it as it is until they end.
+WHILE: Mapping[Action, InstallState] = {"provision": "provisioning", "delete": "deleting", "suspend": "suspended"}
+MAKING: frozenset[Action] = frozenset({"provision", "change_plan", "extend", "repair"})
 
 
 @dataclass
@@ -81,15 +85,14 @@ def _new_job(tx: Transaction, install: Install, action: Action) -> Job:
     job = Job(id=uuid7(), install_id=install.id, action=action, revision=install.revision, created_at=tx.now)
     installs.add(tx, job)
     install.settled = False
-    state = {"provision": "provisioning", "delete": "deleting", "suspend": "suspended"}.get(action)
-    if state:
-        install.move_to(state, tx.now)  # type: ignore[arg-type] - the literals above
+    if action in WHILE:
+        install.move_to(WHILE[action], tx.now)
     return job
 
 
 async def _resume(tx: Transaction, deps: ProvisionerDeps, install: Install, job: Job, *, fresh: bool) -> Begun:
     steps = await jobs.steps_of(tx, job.id) if not fresh else []
-    makes = job.action in {"provision", "change_plan", "extend", "repair"} and not job.undoing
+    makes = job.action in MAKING and not job.undoing
     if makes and install.subdomain is None:
         await _take_names(tx, install)
     plans = _plans(deps, install) if makes else {}
@@ -155,8 +158,8 @@ def _park(tx: Transaction, job: Job, block: Blocked) -> None:
 async def wait(work: Work, begun: Begun, steps: list[Step]) -> Wait:
     """Nothing can go on now: the job is pending until the first of its steps is due, or somebody acts."""
     waits = [step for step in steps if step.state == "waiting"]
-    timed = [step for step in waits if step.due]
-    first = min(timed, key=lambda step: step.due) if timed else waits[0]  # type: ignore[arg-type,return-value] - filtered above
+    timed = [(step.due, step.position, step) for step in waits if step.due]
+    first = min(timed)[2] if timed else waits[0]
     async with work.transaction("waiting") as tx:
         job = await jobs.get(tx, begun.job.id)
         job.move_to("pending", tx.now)
@@ -171,7 +174,7 @@ async def supersede(work: Work, begun: Begun) -> None:
         tx.schedule(JOB, str(job.install_id), subject=str(job.install_id))
 
 
-async def fail(work: Work, deps: ProvisionerDeps, begun: Begun, step: Step) -> list[Step]:
+async def fail(work: Work, begun: Begun, step: Step) -> list[Step]:
     """Told once. Where the install was never ready, what it has is then undone: the steps for that come back."""
     async with work.transaction("failed") as tx:
         install = await installs.locked(tx, begun.install.id)
@@ -194,7 +197,7 @@ async def fail(work: Work, deps: ProvisionerDeps, begun: Begun, step: Step) -> l
     return undo
 
 
-async def undone(work: Work, deps: ProvisionerDeps, begun: Begun) -> None:
+async def undone(work: Work, begun: Begun) -> None:
     async with work.transaction("undone", finish=True) as tx:
         install = await installs.locked(tx, begun.install.id)
         job = await jobs.get(tx, begun.job.id)

@@ -55,4 +55,5 @@ async def _retry(work: Work, deps: ProvisionerDeps, prepared: Prepared) -> Recor
 
 
 def _next(record: Record, now: datetime) -> datetime:
-    return now + min(FIRST * 2 ** min(record.attempts, 20), LONGEST)
+    doubled: timedelta = FIRST * 2 ** min(record.attempts, 20)
+    return now + min(doubled, LONGEST)

@@ -30,7 +30,7 @@ class Outcome:
     counts: bool = True
 
 
-def judge(
+def judge(  # noqa: PLR0911 - one for each thing that a driver may say
     error: DriverError, step: Step, *, now: datetime, retry: RetryPolicy, patience: timedelta, capacity: timedelta
 ) -> Outcome:
     detail = safe(error)

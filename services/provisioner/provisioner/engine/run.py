@@ -38,10 +38,10 @@ async def _run(work: Work, deps: ProvisionerDeps, begun: Begun) -> None:
         steps = await _Steps(work, deps, begun).until_nothing_can()
         if begun.job.undoing:
             if not any(step.state == "waiting" for step in steps):
-                await jobs.undone(work, deps, begun)
+                await jobs.undone(work, begun)
                 return
         elif failed := next((step for step in steps if step.state == "failed"), None):
-            undo = await jobs.fail(work, deps, begun, failed)
+            undo = await jobs.fail(work, begun, failed)
             if not undo:
                 return
             begun.steps = undo

@@ -18,7 +18,7 @@ from provisioner.engine.notes import sealed
 from provisioner.engine.outcomes import Outcome, judge
 from provisioner.errors import SupersededError, TemplateError
 from provisioner.repository import installs, jobs
-from provisioner.resources.port import DriverError, NeedsOperator, Permanent
+from provisioner.resources.port import DriverError, NeedsOperator
 
 # Jobs that end in failure. In the others a step that fails for good is parked for an operator: nobody is helped by a
 # suspension or removal that was given up.
@@ -38,10 +38,8 @@ class StepRun:
 
     async def run(self) -> Step:
         """The step as it was committed last. Raises `SupersededError` before anything is begun."""
-        prepared: list[Prepared] = []
         try:
-            prepared = await self._begin()
-            result = await self._call(prepared)
+            result = await self._call(await self._begin())
         except DriverError as error:
             return await self._end(None, error)
         return await self._end(result, None)
@@ -57,12 +55,12 @@ class StepRun:
             step.waiting_since = step.waiting_since or tx.now
             step.attempts += 1
             self.step = step
+            prepared: list[Prepared] = []
+            problem: NeedsOperator | None = None
             try:
                 prepared = await self._prepare(tx, install)
             except TemplateError as error:
                 problem = NeedsOperator(str(error))
-            else:
-                problem = None
             if not quiet:
                 telling.step_changed(tx, self.job, step, "processing")
         if problem:
@@ -219,6 +217,3 @@ def _strand(tx: Transaction, record: Record, outcome: Outcome) -> None:
     record.attempts += 1
     if found:
         telling.orphan(tx, record)
-
-
-__all__ = ["MAY_FAIL", "Permanent", "StepRun"]

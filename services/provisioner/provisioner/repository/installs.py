@@ -24,10 +24,6 @@ async def get(tx: Transaction, install_id: UUID) -> Install:
     return await tx.session.get_one(Install, install_id)
 
 
-async def version_of(tx: Transaction, install_id: UUID) -> int:
-    return (await tx.session.execute(select(installs.c.version).where(installs.c.id == install_id))).scalar_one()
-
-
 async def claim_id(tx: Transaction, install: Install) -> Install:
     """Write the install unless there is one with its id; whichever it is comes back held until the commit."""
     values = {column.name: getattr(install, column.name) for column in installs.columns}

@@ -47,21 +47,16 @@ async def allocate(
         allocations.c.resource == resource,
         allocations.c.pool == pool,
     )
-    held = (await tx.session.execute(select(allocations.c.number).where(*mine))).scalar_one_or_none()
+    held: int | None = (await tx.session.execute(select(allocations.c.number).where(*mine))).scalar_one_or_none()
     if held is not None and held not in refuse:
         return held
+    await tx.session.execute(allocations.delete().where(*mine))  # until the commit nobody else gets it
     for number in candidates:
         row = {"pool": pool, "number": number, "install_id": install_id, "resource": resource}
-        statement = upsert(allocations).values(row)
-        if held is None:
-            statement = statement.on_conflict_do_nothing()
-        else:  # exchange the one held: it stays ours until the commit, so nobody takes both
-            await tx.session.execute(allocations.delete().where(*mine))
-            held = None
-            statement = statement.on_conflict_do_nothing()
-        taken = await tx.session.execute(statement.returning(allocations.c.number))
-        if (found := taken.scalar_one_or_none()) is not None:
-            return found
+        statement = upsert(allocations).values(row).on_conflict_do_nothing().returning(allocations.c.number)
+        taken: int | None = (await tx.session.execute(statement)).scalar_one_or_none()
+        if taken is not None:
+            return taken
     return None
 
 

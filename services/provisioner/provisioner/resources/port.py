@@ -134,7 +134,7 @@ class Resource(ABC, Generic[P]):
     patience: ClassVar[timedelta] = timedelta(minutes=20)  # how long `NotReady` may go on
     watched: ClassVar[bool] = False  # probed every few seconds, and ensured again where it died
 
-    def __init__(self, given: Given[P], tools: Any) -> None:
+    def __init__(self, given: Given[P], tools: Any) -> None:  # noqa: ARG002 - for kinds that have some
         self.given = given
         self.parameters = given.parameters
 
@@ -179,7 +179,7 @@ class SetupCall(ABC, Generic[P]):
 
     Parameters: ClassVar[type[BaseModel]]
 
-    def __init__(self, given: Given[P], tools: Any) -> None:
+    def __init__(self, given: Given[P], tools: Any) -> None:  # noqa: ARG002 - for kinds that have some
         self.given = given
         self.parameters = given.parameters
 

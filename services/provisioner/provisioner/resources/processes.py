@@ -18,7 +18,7 @@ from time import monotonic
 
 MARK = "KEYTURN_RESOURCE"
 STOP_WITHIN = 5.0  # seconds to end by itself after SIGTERM
-_started: list[subprocess.Popen[bytes]] = []  # our own children, so that they are reaped
+_started: set[int] = set()  # our own children, so that they are reaped
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def start(argv: Sequence[str], environment: Mapping[str, str], folder: Path, log
             stderr=output,
             start_new_session=True,
         )
-    _started.append(child)
+    child.returncode = 0  # it is meant to outlive us: nobody waits for it, or warns that it still runs
+    _started.add(child.pid)
     found = _stat(child.pid)
     return Process(child.pid, found[0] if found else "ended")
 
@@ -116,4 +117,10 @@ def _boot() -> str:
 
 
 def _reap() -> None:
-    _started[:] = [child for child in _started if child.poll() is None]
+    for pid in list(_started):
+        try:
+            ended = os.waitpid(pid, os.WNOHANG)[0] == pid
+        except ChildProcessError:
+            ended = True
+        if ended:
+            _started.discard(pid)

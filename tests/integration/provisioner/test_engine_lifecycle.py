@@ -1,0 +1,336 @@
+"""The engine against a fake target: what is wanted becomes what is there."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from keyturn.events import (
+    InstallDeleted,
+    InstallFailed,
+    InstallPlanChanged,
+    InstallReady,
+    InstallRequested,
+    InstallStepChanged,
+    InstallSuspended,
+    InstallWaiting,
+    OrphanFound,
+)
+from provisioner.resources.port import (
+    Capacity,
+    NeedsCustomer,
+    NeedsOperator,
+    NotReady,
+    Permanent,
+    Transient,
+    UnknownResult,
+)
+from support.fake_target import World
+from support.provisioning import Rig
+
+pytestmark = pytest.mark.servers
+SIZE = {"limits": {"size": "small"}}
+
+
+async def bought(rig: Rig, blueprint: str = "shop", **said: Any) -> UUID:
+    return await rig.bought(blueprint=blueprint, **SIZE | said)
+
+
+async def ready(rig: Rig, blueprint: str = "shop", **said: Any) -> UUID:
+    install = await bought(rig, blueprint, **said)
+    await rig.until_state(install, "setup_pending", "active")
+    return install
+
+
+async def test_rule_9_an_install_is_ready_only_after_a_probe_answered(make_rig: Any, world: World) -> None:
+    world.unwell.add("shop")
+    rig = await make_rig()
+    install = await bought(rig)
+    waiting = await rig.until_told(install, InstallWaiting)
+    assert (waiting.reason, waiting.step) == ("not_ready", "probe")
+    assert await rig.state(install) == "provisioning"
+    world.unwell.clear()
+    rig.clock.move(timedelta(minutes=1))
+    await rig.until_state(install, "setup_pending")
+    assert len(await rig.events(install, InstallReady)) == 1
+
+
+async def test_independent_steps_run_side_by_side_and_dependent_ones_in_order(make_rig: Any, world: World) -> None:
+    hold = asyncio.Event()
+    network = world.next("network", "ensure", hold=hold)
+    database = world.next("database", "ensure", hold=hold)
+    rig = await make_rig()
+    install = await bought(rig)
+    await asyncio.wait_for(asyncio.gather(network.entered.wait(), database.entered.wait()), 10)
+    assert ("shop", "ensure") not in world.calls
+    hold.set()
+    await rig.until_state(install, "setup_pending")
+    assert world.calls.index(("shop", "ensure")) == 2
+
+
+async def test_an_older_entitlement_changes_nothing(make_rig: Any, world: World) -> None:
+    rig = await make_rig()
+    install = uuid4()
+    await rig.entitle(install, 5, blueprint="open", **SIZE)
+    await rig.until_state(install, "active")
+    before = len(await rig.events(install))
+    await rig.entitle(install, 4, wanted="ended")
+    await rig.entitle(install, 5, wanted="ended")
+    await rig.quiet(install)
+    assert (await rig.state(install), len(await rig.events(install))) == ("active", before)
+
+
+async def test_a_newer_entitlement_supersedes_the_job_at_the_next_step_boundary(make_rig: Any, world: World) -> None:
+    hold = asyncio.Event()
+    network = world.next("network", "ensure", hold=hold)
+    rig = await make_rig()
+    install = await bought(rig)
+    await asyncio.wait_for(network.entered.wait(), 10)
+    await rig.entitle(install, 2, wanted="ended", blueprint="shop", **SIZE)
+    hold.set()
+    await rig.until_state(install, "deleted")
+    assert ("shop", "ensure") not in world.calls
+    assert world.of(install) == {}
+    assert not await rig.events(install, InstallReady)
+    states = [row.state for row in await rig.rows("SELECT state FROM jobs ORDER BY created_at")]
+    assert states == ["cancelled", "completed"]
+
+
+async def test_a_changed_plan_is_ensured_with_its_new_parameters(make_rig: Any, world: World) -> None:
+    rig = await make_rig()
+    install = await ready(rig, "open")
+    await rig.entitle(install, 2, blueprint="open", plan="big", limits={"size": "big"})
+    await rig.until_told(install, InstallPlanChanged)
+    assert world.of(install)["thing"].size == "big"
+    assert world.creations[f"{install}/thing"] == 1
+
+
+async def test_suspending_goes_in_reverse_and_resuming_forward(make_rig: Any, world: World) -> None:
+    rig = await make_rig()
+    install = await ready(rig)
+    world.calls.clear()
+    await rig.entitle(install, 2, wanted="suspended", reasons=["nonpayment"], blueprint="shop", **SIZE)
+    suspended = await rig.until_told(install, InstallSuspended)
+    assert (await rig.state(install), suspended.reasons) == ("suspended", ["nonpayment"])
+    assert world.calls[0] == ("shop", "suspend")
+    assert not any(thing.up for thing in world.of(install).values())
+    world.calls.clear()
+    await rig.entitle(install, 3, blueprint="shop", **SIZE)
+    await rig.until_state(install, "setup_pending")
+    assert [c for c in world.calls if c[1] == "resume"][-1] == ("shop", "resume")
+    assert all(thing.up for thing in world.of(install).values())
+    assert "install.resumed" in await rig.told(install)
+
+
+async def test_neither_side_lifts_the_others_suspension(make_rig: Any, world: World) -> None:
+    rig = await make_rig()
+    install = await ready(rig, "open")
+    path = f"/internal/installs/{install}"
+    await rig.ask("POST", f"{path}/suspend", {"reason": "spam", "own_reason": "abuse"})
+    await rig.until_state(install, "suspended")
+    await rig.entitle(install, 2, blueprint="open", **SIZE)
+    await rig.quiet(install)
+    assert await rig.state(install) == "suspended"
+    await rig.entitle(install, 3, wanted="suspended", reasons=["dispute"], blueprint="open", **SIZE)
+    await rig.ask("POST", f"{path}/resume", {"reason": "cleaned", "own_reason": "abuse"})
+    await rig.quiet(install)
+    assert await rig.state(install) == "suspended"
+    await rig.entitle(install, 4, blueprint="open", **SIZE)
+    await rig.until_state(install, "active")
+
+
+async def test_an_install_suspended_before_it_was_ready_is_held_and_then_goes_on(make_rig: Any, world: World) -> None:
+    hold = asyncio.Event()
+    network = world.next("network", "ensure", hold=hold)
+    rig = await make_rig()
+    install = await bought(rig)
+    await asyncio.wait_for(network.entered.wait(), 10)
+    await rig.entitle(install, 2, wanted="suspended", reasons=["dispute"], blueprint="shop", **SIZE)
+    hold.set()
+    await rig.until_state(install, "suspended")
+    assert not await rig.events(install, InstallReady)
+    await rig.entitle(install, 3, blueprint="shop", **SIZE)
+    await rig.until_state(install, "setup_pending")
+    assert all(thing.up for thing in world.of(install).values())
+    assert set(world.creations.values()) == {1}
+
+
+async def test_rule_14_deleting_keeps_the_data_for_its_time_and_ends_with_proof(make_rig: Any, world: World) -> None:
+    rig = await make_rig()
+    install = await ready(rig)
+    until = rig.clock.now() + timedelta(days=30)
+    await rig.entitle(install, 2, wanted="ended", delete_after=until, blueprint="shop", **SIZE)
+    await rig.until_state(install, "deleting")
+    assert {thing.data for thing in world.of(install).values()} == {1}
+    assert not any(thing.up for thing in world.of(install).values())
+    del world.things[f"{install}/database"]  # somebody removed it by hand: that is done, too
+    rig.clock.move(timedelta(days=31))
+    await rig.until_state(install, "deleted")
+    proof = (await rig.until_told(install, InstallDeleted)).proof
+    assert {(gone.resource, gone.outcome) for gone in proof} == {
+        ("network", "deleted"),
+        ("database", "not_found"),
+        ("shop", "deleted"),
+    }
+    assert world.of(install) == {}
+    assert not await rig.rows("SELECT 1 FROM secrets WHERE install_id = $1", install)
+    assert not await rig.rows("SELECT 1 FROM names WHERE owner = $1", install)
+
+
+async def test_an_ended_install_comes_back_with_its_data_while_that_is_kept(make_rig: Any, world: World) -> None:
+    rig = await make_rig()
+    install = await ready(rig, "open")
+    until = rig.clock.now() + timedelta(days=30)
+    await rig.entitle(install, 2, wanted="ended", delete_after=until, blueprint="open", **SIZE)
+    await rig.until_state(install, "deleting")
+    await rig.entitle(install, 3, blueprint="open", **SIZE)
+    await rig.until_state(install, "active")
+    assert world.of(install)["thing"].up
+    assert world.creations[f"{install}/thing"] == 1
+
+
+@pytest.mark.parametrize("name", ["network", "database", "shop"])
+async def test_rule_10_a_permanent_failure_at_any_step_leaves_nothing_behind(
+    make_rig: Any, world: World, name: str
+) -> None:
+    world.always(name, "ensure", before=Permanent("no such image"))
+    rig = await make_rig()
+    install = await bought(rig)
+    await rig.until_state(install, "failed")
+    failures = await rig.events(install, InstallFailed)
+    assert [(f.step, f.message) for f in failures] == [(name, "no such image")]
+    assert world.of(install) == {}
+    told = [e.wire if not isinstance(e, InstallStepChanged) else e.status for e in await rig.events(install)]
+    assert told.index("install.failed.v1") < told.index("undone")
+    assert not await rig.rows("SELECT 1 FROM resources WHERE install_id = $1 AND state <> 'gone'", install)
+
+
+async def test_rule_10_what_cannot_be_undone_is_listed_and_tried_again(make_rig: Any, world: World) -> None:
+    world.always("shop", "ensure", before=Permanent("no"))
+    world.always("network", "destroy", before=Permanent("in use"))
+    rig = await make_rig()
+    install = await bought(rig)
+    orphan = await rig.until_told(install, OrphanFound)
+    await rig.until_state(install, "failed")
+    assert (orphan.resource, orphan.message) == ("network", "in use")
+    listed = (await rig.ask("GET", "/internal/orphans", role="viewer")).json()["items"]
+    assert [item["name"] for item in listed] == ["network"]
+    world.relent()
+    rig.clock.move(timedelta(hours=1))
+    await rig.quiet(install)
+    assert world.of(install) == {}
+    assert (await rig.ask("GET", "/internal/orphans", role="viewer")).json()["items"] == []
+
+
+async def test_a_failed_install_is_retried_by_an_operator_and_by_nobody_else(make_rig: Any, world: World) -> None:
+    world.next("shop", "ensure", before=Permanent("quota"))
+    rig = await make_rig()
+    install = await bought(rig)
+    await rig.until_state(install, "failed")
+    rig.clock.move(timedelta(days=1))
+    await rig.quiet(install)
+    assert await rig.state(install) == "failed"
+    answer = await rig.ask("POST", f"/internal/installs/{install}/retry", {"reason": "quota raised"})
+    assert answer.status_code == 200
+    await rig.until_state(install, "setup_pending")
+
+
+async def test_transient_failures_are_retried_up_to_the_policy_then_fail_once(make_rig: Any, world: World) -> None:
+    world.always("network", "ensure", before=Transient("away"))
+    rig = await make_rig()
+    install = await bought(rig)
+    await rig.until_state(install, "failed")
+    assert world.calls.count(("network", "ensure")) == 3
+    failed = await rig.events(install, InstallFailed)
+    assert [f.attempts for f in failed] == [3]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "returns_by_itself"),
+    [
+        (Capacity("full"), "capacity", True),
+        (NotReady("starting"), "not_ready", True),
+        (NeedsOperator("bad token"), "needs_operator", False),
+        (NeedsCustomer("no CNAME"), "needs_customer", False),
+        (UnknownResult("no answer"), "unknown_result", False),
+    ],
+)
+async def test_a_wait_has_its_reason_and_holds_no_worker(
+    make_rig: Any, world: World, error: Exception, reason: str, returns_by_itself: bool
+) -> None:
+    world.always("thing", "ensure", before=error)
+    rig = await make_rig()
+    install = await bought(rig, "open")
+    waiting = await rig.until_told(install, InstallWaiting)
+    assert (waiting.reason, waiting.until is not None) == (reason, returns_by_itself)
+    await rig.quiet(install)
+    world.relent()
+    rig.clock.move(timedelta(minutes=2))
+    if not returns_by_itself:
+        await rig.quiet(install)
+        assert await rig.state(install) == "provisioning"
+        await rig.ask("POST", f"/internal/installs/{install}/retry", {"reason": "mended"})
+    await rig.until_state(install, "active")
+    job = await rig.one("SELECT due, reason FROM jobs WHERE state = 'completed'")
+    assert (job.due, job.reason) == (None, None)
+
+
+async def test_waiting_for_capacity_is_told_once_however_long_it_lasts(make_rig: Any, world: World) -> None:
+    world.always("thing", "ensure", before=Capacity("full"))
+    rig = await make_rig()
+    install = await bought(rig, "open")
+    for _ in range(3):
+        await rig.quiet(install)
+        rig.clock.move(timedelta(minutes=1))
+    await rig.quiet(install)
+    assert len(await rig.events(install, InstallWaiting)) == 1
+
+
+OPTIONAL = """
+name: domains
+resources:
+  thing: {type: fake.thing}
+  certificate: {type: fake.thing, optional: true, after: "{thing.address}"}
+  extra: {type: fake.thing, when: "{purchase.domain}"}
+"""
+
+
+async def test_what_is_optional_goes_on_after_the_install_is_ready(make_rig: Any, world: World) -> None:
+    world.always("certificate", "ensure", before=NotReady("validating", after=timedelta(hours=1)))
+    rig = await make_rig(OPTIONAL)
+    install = await bought(rig, "domains")
+    await rig.until_state(install, "active")
+    assert (await rig.until_told(install, InstallWaiting)).action == "extend"
+    world.relent()
+    rig.clock.move(timedelta(hours=2))
+
+    async def there() -> bool:
+        return "certificate" in world.of(install)
+
+    await rig.wait_until(there)
+    await rig.quiet(install)
+    assert len(await rig.events(install, InstallReady)) == 1
+    assert [e.action for e in await rig.events(install, InstallRequested)] == ["provision", "extend"]
+
+
+async def test_when_leaves_a_resource_out(make_rig: Any, world: World) -> None:
+    rig = await make_rig(OPTIONAL)
+    without = await ready(rig, "domains")
+    with_domain = await ready(rig, "domains", parameters={"domain": "jane.example.com"})
+    assert "extra" not in world.of(without)
+    assert "extra" in world.of(with_domain)
+
+
+async def test_a_target_that_takes_one_at_a_time_gets_one_at_a_time(make_rig: Any, world: World) -> None:
+    rig = await make_rig("name: narrow\nresources:\n  only: {type: fake.narrow}\n")
+    installs = [await bought(rig, "narrow") for _ in range(4)]
+
+    async def all_active() -> bool:
+        rig.clock.move(timedelta(seconds=1))
+        return {await rig.state(install) for install in installs} == {"active"}
+
+    await rig.wait_until(all_active, 20)
+    assert world.most_running == 1
+    assert not await rig.rows("SELECT 1 FROM slots")
