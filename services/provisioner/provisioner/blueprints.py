@@ -36,6 +36,12 @@ _KEYS = frozenset({"name", "description", "parameters", "resources", "outputs", 
 _OUTPUTS = frozenset({"url", "admin_url"})
 
 
+def customer_named(parameters: Mapping[str, Any]) -> list[str]:
+    """The parameters in which a customer's own words will stand."""
+    found = {name: {ref.root for ref in rendering.references(value)} for name, value in parameters.items()}
+    return sorted(name for name, roots in found.items() if roots & CUSTOMER_NAMED)
+
+
 @dataclass(frozen=True)
 class Plan:
     """One resource of a blueprint, unrendered. `needs`: the resources that its parameters refer to."""
@@ -49,11 +55,7 @@ class Plan:
 
     @property
     def customer_named(self) -> list[str]:
-        return sorted(
-            key
-            for key, value in self.parameters.items()
-            if any(ref.root in CUSTOMER_NAMED for ref in rendering.references(value))
-        )
+        return customer_named(self.parameters)
 
 
 @dataclass(frozen=True)

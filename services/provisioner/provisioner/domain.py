@@ -46,7 +46,8 @@ class Install:
     """`version` is the entitlement's; `revision` grows with every change of what is wanted, by billing or by us.
 
     `reasons` are billing's, `own_reasons` ours (operator, abuse): it is suspended while either holds one.
-    `applied`: the terms that its resources have now. `failed_revision`: where a job gave up, so that only a later
+    `applied`: the terms that its resources have
+    now; None where some of them are gone. `failed_revision`: where a job gave up, so that only a later
     wish, or an operator, starts another. `settled`: no job has left things half done.
     """
 
@@ -134,7 +135,7 @@ def _to_suspended(install: Install) -> Action | None:
 
 
 def _to_on(install: Install) -> Action | None:
-    if install.state == "suspended" and install.ready_at and install.applied:
+    if install.state == "suspended" and install.ready_at and install.applied is not None:
         return "resume"
     if install.state not in {"active", "setup_pending"}:
         return "provision"

@@ -22,6 +22,8 @@ async def on_entitlement_changed(event: EntitlementChanged, tx: Transaction) -> 
     wanted = _from(event, tx)
     install = await installs.claim_id(tx, wanted)
     if install.version < event.version:
+        if install.state == "deleted":
+            await installs.note(tx, install.id, "entitled_after_deletion", wanted=event.wanted, version=event.version)
         for name in ENTITLED:
             setattr(install, name, getattr(wanted, name))
         install.version = event.version

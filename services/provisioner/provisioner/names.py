@@ -93,7 +93,7 @@ async def claim(tx: Transaction, install: Install) -> str:
     if subdomain := ordered["subdomain"]:
         await _claim_ordered(tx, "subdomain", subdomain, install.id)
         return subdomain
-    return await _derived(tx, install)
+    return install.subdomain or await _derived(tx, install)
 
 
 async def _claim_ordered(tx: Transaction, kind: Kind, name: str, owner: UUID) -> None:

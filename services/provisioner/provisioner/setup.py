@@ -7,17 +7,19 @@ A link is claimed in one transaction, the install is asked outside of any, and w
 import hashlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pydantic import ValidationError
 
+from keyturn import failpoints
 from keyturn.database import Transaction
 from keyturn.errors import Problem
 from keyturn.events import InstallActivated, SetupLinkIssued, uuid7
 from keyturn.log import get_logger, hidden
 from provisioner import rendering
+from provisioner.blueprints import customer_named
 from provisioner.domain import Install, LinkState, SetupLink
 from provisioner.engine import values
 from provisioner.repository import installs, links
@@ -143,7 +145,10 @@ async def _run(calls: list[SetupCall[Any]]) -> Mapping[str, Any] | None:
     """The blueprint's calls in order; the last that needs minutes says what to ask about."""
     operation: Mapping[str, Any] | None = None
     for index, call in enumerate(calls):
-        if isinstance(applying := await call.run(), Applying):
+        await failpoints.hit("provisioner.setup_call.before")
+        applying = await call.run()
+        await failpoints.hit("provisioner.setup_call.after")
+        if isinstance(applying, Applying):
             operation = {"call": index, "operation": dict(applying.operation)}
     return operation
 
@@ -184,19 +189,28 @@ async def _calls(
         opened = await values.opened(tx, deps.keys, install.id, rendering.secrets_in(rendered))
         used |= set(opened.values())
         revealed = rendering.reveal(rendered, {**opened, "password": password})
-        calls.append(_call(deps, install, setup.kind, f"setup{index}", revealed))
+        named = frozenset(customer_named(setup.parameters))
+        calls.append(_call(deps, setup.kind, Unchecked(install.id, f"setup{index}", revealed, named)))
     return calls, tuple(used)
 
 
-def _call(
-    deps: "ProvisionerDeps", install: Install, kind: str, name: str, parameters: Mapping[str, Any]
-) -> SetupCall[Any]:
+@dataclass(frozen=True)
+class Unchecked:
+    """A call before its kind has looked at the parameters."""
+
+    install: UUID
+    name: str
+    parameters: Mapping[str, Any] = field(repr=False)
+    named: frozenset[str]
+
+
+def _call(deps: "ProvisionerDeps", kind: str, call: Unchecked) -> SetupCall[Any]:
     try:
-        model = deps.kinds.setup[kind].Parameters.model_validate(parameters)
+        model = deps.kinds.setup[kind].Parameters.model_validate(call.parameters)
     except ValidationError:
-        log.warning("setup_parameters_wrong", install=str(install.id), kind=kind)
+        log.warning("setup_parameters_wrong", install=str(call.install), kind=kind)
         raise Problem(503, "instance_unreachable", "the install cannot be set up now") from None
-    return deps.kinds.call(kind, Given(install.id, name, model))
+    return deps.kinds.call(kind, Given(call.install, call.name, model, call.named))
 
 
 async def _reopen(deps: "ProvisionerDeps", claimed: Claimed, detail: str) -> None:

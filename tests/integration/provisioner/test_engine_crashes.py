@@ -92,7 +92,8 @@ async def test_rule_17_recorded_parameters_notes_and_events_hold_no_secret(make_
     install = await rig.bought(blueprint="shop", limits={"size": "small"})
     await rig.until_state(install, "setup_pending")
     secret = world.of(install)["database"].secret
-    assert secret and len(secret) >= 43
+    assert secret is not None
+    assert len(secret) >= 43
     rows = await rig.rows("SELECT r::text AS line FROM resources r UNION ALL SELECT s::text FROM secrets s")
     bodies = await rig.rows("SELECT convert_from(body, 'UTF8') AS line FROM outbox")
     told = "".join(row.line for row in [*rows, *bodies])

@@ -16,8 +16,11 @@ from keyturn.events import (
     InstallStepChanged,
     InstallSuspended,
     InstallWaiting,
+    OperatorActed,
     OrphanFound,
+    SetupLinkIssued,
 )
+from keyturn.sealing import KeyRing
 from provisioner.resources.port import (
     Capacity,
     NeedsCustomer,
@@ -28,7 +31,7 @@ from provisioner.resources.port import (
     UnknownResult,
 )
 from support.fake_target import World
-from support.provisioning import Rig
+from support.provisioning import MAIL_KEYS, Rig
 
 pytestmark = pytest.mark.servers
 SIZE = {"limits": {"size": "small"}}
@@ -334,3 +337,92 @@ async def test_a_target_that_takes_one_at_a_time_gets_one_at_a_time(make_rig: An
     await rig.wait_until(all_active, 20)
     assert world.most_running == 1
     assert not await rig.rows("SELECT 1 FROM slots")
+
+
+PANEL = """
+name: panel
+resources:
+  account: {type: fake.thing, secret: "{random.password}"}
+outputs: {admin_url: "https://{install.hostname}:2083/"}
+credentials: generated
+"""
+
+
+async def test_generated_credentials_travel_sealed_in_the_setup_mails_event(make_rig: Any, world: World) -> None:
+    rig = await make_rig(PANEL)
+    install = await bought(rig, "panel")
+    await rig.until_state(install, "active")
+    issued = await rig.until_told(install, SetupLinkIssued)
+    assert issued.credentials is not None
+    ring = KeyRing.from_text(MAIL_KEYS)
+    password = ring.open(issued.credentials, place=(SetupLinkIssued.wire, str(install), "credentials"))
+    assert password == world.of(install)["account"].secret
+    assert (await rig.told(install))[-2:] == ["setup_link.issued", "install.activated"]
+
+
+async def test_a_plan_change_that_fails_keeps_the_install_and_is_told_once(make_rig: Any, world: World) -> None:
+    rig = await make_rig()
+    install = await ready(rig, "open")
+    world.always("thing", "ensure", before=Permanent("no such size"))
+    await rig.entitle(install, 2, blueprint="open", plan="big", limits={"size": "big"})
+    failed = await rig.until_told(install, InstallFailed)
+    await rig.quiet(install)
+    assert (failed.action, await rig.state(install)) == ("change_plan", "active")
+    assert world.of(install)["thing"].up
+    world.relent()
+    await rig.ask("POST", f"/internal/installs/{install}/retry", {"reason": "size exists now"})
+    await rig.until_told(install, InstallPlanChanged)
+
+
+async def test_a_plan_change_that_is_taken_back_halfway_is_taken_back(make_rig: Any, world: World) -> None:
+    rig = await make_rig()
+    install = await ready(rig)
+    hold = asyncio.Event()
+    held = world.next("shop", "ensure", hold=hold)
+    await rig.entitle(install, 2, blueprint="shop", plan="big", limits={"size": "big"})
+    await asyncio.wait_for(held.entered.wait(), 10)
+    await rig.entitle(install, 3, blueprint="shop", **SIZE)
+    hold.set()
+    await rig.until_told(install, InstallPlanChanged)
+    await rig.quiet(install)
+    assert {thing.size for name, thing in world.of(install).items() if name != "database"} == {"small"}
+
+
+async def test_what_cannot_be_deleted_is_parked_and_never_called_deleted(make_rig: Any, world: World) -> None:
+    rig = await make_rig()
+    install = await ready(rig)
+    world.always("network", "destroy", before=Permanent("in use"))
+    await rig.entitle(install, 2, wanted="ended", blueprint="shop", **SIZE)
+    await rig.until_told(install, OrphanFound)
+    await rig.quiet(install)
+    assert set(world.of(install)) == {"network"}
+    assert await rig.state(install) == "deleting"
+    world.relent()
+    await rig.ask("POST", f"/internal/installs/{install}/retry", {"reason": "freed"})
+    await rig.until_state(install, "deleted")
+    assert world.of(install) == {}
+
+
+async def test_an_install_tells_operators_its_job_steps_and_history(make_rig: Any, world: World) -> None:
+    rig = await make_rig()
+    install = await ready(rig)
+    shown = (await rig.ask("GET", f"/internal/installs/{install}", role="viewer")).json()
+    assert [(s["name"], s["status"]) for s in shown["steps"]][-1] == ("probe", "completed")
+    assert {r["name"] for r in shown["resources"]} == {"network", "database", "shop"}
+    assert shown["history"][0]["what"] == "job_completed"
+    listed = (await rig.ask("GET", "/internal/installs?limit=1&status=setup_pending", role="viewer")).json()
+    assert [item["id"] for item in listed["items"]] == [str(install)]
+    assert (
+        await rig.ask("POST", f"/internal/installs/{install}/delete", {"reason": "x"}, role="operator")
+    ).status_code == 403
+    assert (await rig.ask("GET", "/internal/installs", role="customer")).status_code == 403
+
+
+async def test_an_operators_act_is_told_with_what_it_changed(make_rig: Any, world: World) -> None:
+    rig = await make_rig()
+    install = await ready(rig, "open")
+    for _ in range(2):
+        await rig.ask("POST", f"/internal/installs/{install}/suspend", {"reason": "spam"})
+    await rig.until_state(install, "suspended")
+    acted = await rig.events(install, OperatorActed)
+    assert [(a.action, a.reason, a.after["reasons"]) for a in acted] == [("install.suspend", "spam", ["operator"])]

@@ -150,10 +150,11 @@ async def test_a_program_gets_no_environment_but_its_own_and_outlives_the_provis
     install, url = await taken_over(rig)
     running = program(install)
     assert running is not None
-    environment = Path(f"/proc/{running.pid}/environ").read_text()
+    environment = Path(f"/proc/{running.pid}/environ").read_text()  # noqa: ASYNC240 - in memory
     names = {entry.partition("=")[0] for entry in environment.split("\0") if entry}
     assert names == {
         "PATH", "HOME", "LANG", "PORT", "DATA_DIR", "SITE_NAME", "ADMIN_EMAIL", "ADMIN_TOKEN", "KEYTURN_RESOURCE",
+        "KEYTURN_MADE_FROM",
     }  # fmt: skip
     await rig.service.stop()
     assert await login(url) == 200

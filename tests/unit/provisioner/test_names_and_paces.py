@@ -32,7 +32,7 @@ def test_an_ordinary_subdomain_may_be_chosen(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "ab", "-abc", "abc-", "x" * 64, "a_b", "a.b.c", "xn--80ak6aa92e", "jаne", "a b", "a/b", "a;b", "www", "admin",
+    ["", "ab", "-abc", "abc-", "x" * 64, "a_b", "a.b.c", "xn--80ak6aa92e", "j\u0430ne", "a b", "a/b", "a;b", "www", "admin",
      "api", "jane\n", "{x}"],
 )  # fmt: skip
 def test_a_hostile_or_reserved_subdomain_may_not(name: str) -> None:

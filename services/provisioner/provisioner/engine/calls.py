@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -116,7 +117,7 @@ class Busy(NotReady):
 async def _well(name: str, driver: Any, notes: CommittedNotes) -> None:
     health = await driver.probe(notes)
     if not health.ok:
-        raise NotReady(f"{name}: {health.detail or 'does not answer the probe'}")
+        raise NotReady(f"{name}: {health.detail or 'does not answer the probe'}", after=timedelta(seconds=2))
 
 
 async def leave(tx: Transaction, install_id: UUID, name: str) -> None:

@@ -87,13 +87,15 @@ def _new_job(tx: Transaction, install: Install, action: Action) -> Job:
     install.settled = False
     if action in WHILE:
         install.move_to(WHILE[action], tx.now)
+    if action == "change_plan":
+        install.applied = {}  # between two plans: superseded now, it has neither
     return job
 
 
 async def _resume(tx: Transaction, deps: ProvisionerDeps, install: Install, job: Job, *, fresh: bool) -> Begun:
     steps = await jobs.steps_of(tx, job.id) if not fresh else []
     makes = job.action in MAKING and not job.undoing
-    if makes and install.subdomain is None:
+    if makes:
         await _take_names(tx, install)
     plans = _plans(deps, install) if makes else {}
     if job.state == "pending" and job.reason == RETENTION and job.due and job.due > tx.now:

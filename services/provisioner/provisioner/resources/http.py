@@ -128,6 +128,9 @@ class HttpCheck(Resource[CheckParameters]):
         missed = await self._missed()
         return Health(ok=missed is None, detail=missed or "")
 
+    async def resume(self, notes: Notes) -> None:
+        await self.ensure(notes)  # what it asks has just been started
+
     async def destroy(self, notes: Notes) -> Gone:  # noqa: ARG002 - a question leaves nothing behind
         return "not_found"
 

@@ -5,6 +5,7 @@ data says which process it is; one that was started and not yet recorded is foun
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import re
@@ -73,10 +74,11 @@ class LocalProcess(Resource[ProcessParameters]):
         if notes.get("suspended"):
             return self._outputs(port)
         running = await asyncio.to_thread(self._running)
-        if running and self._recorded().get("made_from") == self._made_from(port):
-            return self._outputs(port)
-        if running:
+        if running and running.made_from != self._made_from(port):
             await processes.stop(running)
+            running = None
+        if running:
+            return self._outputs(port)
         while not processes.free(port):  # somebody else's, outside our table
             refused = [*notes.get("refused", []), port][-20:]
             await notes.save(refused=refused)
@@ -88,7 +90,7 @@ class LocalProcess(Resource[ProcessParameters]):
         if notes.get("suspended"):
             return Health(ok=False, detail="suspended")
         alive = await asyncio.to_thread(self._running)
-        return Health(ok=alive is not None, detail="" if alive else f"not running; its log: {self._folder / 'log'}")
+        return Health(ok=alive is not None, detail="" if alive else "the program is not running")
 
     async def suspend(self, notes: Notes) -> None:
         await notes.save(suspended=True)  # first, so that nothing starts it again behind our back
@@ -110,17 +112,28 @@ class LocalProcess(Resource[ProcessParameters]):
     def _start(self, port: int) -> None:
         data = self._folder / "data"
         try:
+            self._folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             data.mkdir(parents=True, exist_ok=True, mode=0o700)
-            process = processes.start(
-                self.parameters.argv, self._environment(port, data), data, self._folder / "log", self.given.mark
-            )
-            self._write({**asdict(process), "made_from": self._made_from(port)})
+            with (self._folder / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # a worker that has lost its lease may be at it, too
+                if self._running() is None:
+                    self._write(self._launch(port, data))
         except (FileNotFoundError, PermissionError) as error:
             raise NeedsOperator(f"cannot start {Path(self.parameters.argv[0]).name}: {error.strerror}") from None
         except ValueError:
             raise Permanent("an argument or variable holds a character that programs cannot be given") from None
         except OSError as error:
             raise Transient(f"cannot start the program: {error.strerror}") from None
+
+    def _launch(self, port: int, data: Path) -> Process:
+        return processes.start(
+            self.parameters.argv,
+            self._environment(port, data),
+            data,
+            log=self._folder / "log",
+            mark=self.given.mark,
+            made_from=self._made_from(port),
+        )
 
     def _environment(self, port: int, data: Path) -> Mapping[str, str]:
         if wrong := [name for name in self.parameters.env if _FORBIDDEN.match(name)]:
@@ -139,10 +152,13 @@ class LocalProcess(Resource[ProcessParameters]):
         """The one live process of this resource. Adopts one that a crash kept from being recorded."""
         recorded = self._recorded()
         if recorded:
-            process = Process(recorded["pid"], recorded["began"])
+            process = Process(**recorded)
             if process.alive():
                 return process
-        return next(iter(processes.find(self.given.mark)), None)
+        found = next(iter(processes.find(self.given.mark)), None)
+        if found:
+            self._write(found)
+        return found
 
     async def _stop(self) -> bool:
         found = await asyncio.to_thread(processes.find, self.given.mark)
@@ -157,9 +173,9 @@ class LocalProcess(Resource[ProcessParameters]):
             return {}
         return found
 
-    def _write(self, record: Mapping[str, Any]) -> None:
+    def _write(self, process: Process) -> None:
         fresh = self._record.with_suffix(".new")
-        fresh.write_text(json.dumps(record))
+        fresh.write_text(json.dumps(asdict(process)))
         fresh.replace(self._record)
 
     def _remove(self) -> bool:

@@ -17,14 +17,18 @@ from pathlib import Path
 from time import monotonic
 
 MARK = "KEYTURN_RESOURCE"
+MADE_FROM = "KEYTURN_MADE_FROM"
 STOP_WITHIN = 5.0  # seconds to end by itself after SIGTERM
 _started: set[int] = set()  # our own children, so that they are reaped
 
 
 @dataclass(frozen=True)
 class Process:
+    """`made_from`: a digest of what it was started with."""
+
     pid: int
     began: str
+    made_from: str
 
     def alive(self) -> bool:
         """Whether this very process runs: neither gone, nor a zombie, nor another with its pid."""
@@ -32,14 +36,16 @@ class Process:
         return found is not None and found == (self.began, False)
 
 
-def start(argv: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path, mark: str) -> Process:
+def start(
+    argv: Sequence[str], environment: Mapping[str, str], folder: Path, *, log: Path, mark: str, made_from: str
+) -> Process:
     """In its own session, so that it outlives us, with this environment and no other. Raises `OSError`."""
     _reap()
     with log.open("ab") as output:
         child = subprocess.Popen(  # noqa: S603 - an argument list from the blueprint, never a shell
             list(argv),
             cwd=folder,
-            env={**environment, MARK: mark},
+            env={**environment, MARK: mark, MADE_FROM: made_from},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -48,22 +54,27 @@ def start(argv: Sequence[str], environment: Mapping[str, str], folder: Path, log
     child.returncode = 0  # it is meant to outlive us: nobody waits for it, or warns that it still runs
     _started.add(child.pid)
     found = _stat(child.pid)
-    return Process(child.pid, found[0] if found else "ended")
+    return Process(child.pid, found[0] if found else "ended", made_from)
 
 
 def find(mark: str) -> list[Process]:
     """Every live process with this mark that leads its session, recorded or not."""
-    wanted = f"{MARK}={mark}".encode()
     found: list[Process] = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
                 pid = int(entry.name)
-                if wanted in (entry / "environ").read_bytes().split(b"\0") and os.getsid(pid) == pid:
+                environment = _environment(entry)
+                if environment.get(MARK) == mark and os.getsid(pid) == pid:
                     stat = _stat(pid)
                     if stat and not stat[1]:
-                        found.append(Process(pid, stat[0]))
+                        found.append(Process(pid, stat[0], environment.get(MADE_FROM, "")))
     return found
+
+
+def _environment(entry: Path) -> dict[str, str]:
+    pairs = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 async def stop(process: Process) -> bool:

@@ -6,6 +6,8 @@ import socket
 
 import httpx
 
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
 
 class PrivateAddress(Exception):
     """At least one address of the host is not a public one, or it has none."""
@@ -32,5 +34,7 @@ async def pinned(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Req
 
 
 def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if address in NAT64:
+        return False  # stands for an IPv4 address, which may be private
     mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
     return address.is_global and not address.is_multicast and (mapped is None or _public(mapped))
