@@ -47,6 +47,6 @@ def resume(ctx: typer.Context, *, install_id: Id, reason: Reason) -> None:
 
 @app.command()
 def delete(ctx: typer.Context, *, install_id: Id, reason: Reason, yes: Yes = False) -> None:
-    """Remove an install and, after the retention time, its data."""
-    confirm(f"Delete {install_id}? This cannot be taken back.", yes=yes)
+    """Remove an install and its data, now: an operator's word does not wait for the retention time."""
+    confirm(f"Delete {install_id} and its data, now? This cannot be taken back.", yes=yes)
     act(ctx, f"/api/installs/{install_id}/delete", f"{install_id}: being deleted", {"reason": reason})
