@@ -1,11 +1,16 @@
 """Named places at which a test can kill, break or slow down a process: before and after each commit, and in the
-relay, the consumer and the worker. Without `FAILPOINTS` in the environment a hit costs one comparison."""
+relay, the consumer and the worker. Without `FAILPOINTS` in the environment a hit costs one comparison.
+
+`FAILPOINTS_SEEN=file` has every process append each name at its first hit, before it acts on it: so a test knows that
+the place it killed a process at was really passed.
+"""
 
 import asyncio
 import os
 import signal
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class FailpointError(Exception):
@@ -35,20 +40,33 @@ def _action(text: str) -> Action:
 
 
 class Failpoints:
-    """The armed failpoints of one process, and the names that were hit (for the generated table)."""
+    """The armed failpoints of one process, and the names that were hit, in the order of their first hits."""
 
-    def __init__(self, actions: dict[str, Action]) -> None:
+    def __init__(self, actions: dict[str, Action], seen_in: Path | None = None) -> None:
         self._actions = actions
+        self._seen_in = seen_in
         self._hits: Counter[str] = Counter()
-        self.seen: set[str] = set()
+        self.seen: dict[str, None] = {}
 
     async def hit(self, name: str) -> None:
-        self.seen.add(name)
+        if name not in self.seen:
+            self._first(name)
         if not self._actions or (action := self._actions.get(name)) is None:
             return
         self._hits[name] += 1
         if action.on in {None, self._hits[name]}:
             await _act(name, action)
+
+    def _first(self, name: str) -> None:
+        self.seen[name] = None
+        if self._seen_in:  # at once, and in one write: the process may be killed here, and others write there too
+            with self._seen_in.open("a") as file:
+                file.write(f"{name}\n")
+
+
+def seen_by_processes(file: Path) -> set[str]:
+    """What all processes with this `FAILPOINTS_SEEN` have passed so far."""
+    return set(file.read_text().split()) if file.exists() else set()
 
 
 async def _act(name: str, action: Action) -> None:
@@ -59,6 +77,7 @@ async def _act(name: str, action: Action) -> None:
     await asyncio.sleep(action.seconds)
 
 
-_process = Failpoints(parse(os.environ.get("FAILPOINTS", "")))
+_file = os.environ.get("FAILPOINTS_SEEN")
+_process = Failpoints(parse(os.environ.get("FAILPOINTS", "")), Path(_file) if _file else None)
 hit = _process.hit
 seen = _process.seen

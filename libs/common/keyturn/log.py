@@ -15,6 +15,8 @@ from urllib.parse import quote
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from keyturn.tracebacks import formatted, text_of
+
 MASK = "***"
 SHORTEST_SECRET = 6  # shorter values are part of ordinary words
 DEEPEST = 6
@@ -33,6 +35,7 @@ _SECRET_TEXT = (
     (re.compile(r"(?i)(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\g<1> {MASK}"),
     (re.compile(r"(/setup/)[A-Za-z0-9_-]{16,}"), rf"\g<1>{MASK}"),
     (re.compile(r"\b((?:sk|rk)_(?:live|test)_|whsec_)[A-Za-z0-9]{8,}"), rf"\g<1>{MASK}"),
+    (re.compile(r"(?s)(\bDETAIL: |\binvalid input [a-z0-9 $]+: ).*"), rf"\g<1>{MASK}"),  # PostgreSQL quotes values
 )
 
 _known: set[str] = set()
@@ -94,7 +97,7 @@ def _redacted(key: str, value: Any, deep: int) -> Any:
         return {masked(str(k)): _redacted(str(k), v, deep - 1) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(key, v, deep - 1) for v in value]
-    return masked(f"{type(value).__name__}: {value}" if isinstance(value, BaseException) else str(value))
+    return masked(text_of(value) if isinstance(value, BaseException) else str(value))
 
 
 def configure(
@@ -140,7 +143,7 @@ def _formatter(shared: list[Processor], log_format: Literal["console", "json"]) 
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(formatted),
             redact,
             renderer,
         ],

@@ -39,7 +39,20 @@ async def test_failpoints_raise_at_the_hit_they_were_told() -> None:
     with pytest.raises(failpoints.FailpointError):
         await points.hit("a")
     await points.hit("a")
-    assert points.seen == {"a", "b"}
+    assert list(points.seen) == ["a", "b"]
+
+
+async def test_several_processes_note_each_name_that_they_pass_once(tmp_path: Path) -> None:
+    file = tmp_path / "seen"
+    assert failpoints.seen_by_processes(file) == set()
+    for _ in range(2):
+        points = failpoints.Failpoints(failpoints.parse("b=raise"), file)
+        await points.hit("a")
+        await points.hit("a")
+        with pytest.raises(failpoints.FailpointError):
+            await points.hit("b")
+    assert file.read_text().split() == ["a", "b"] * 2
+    assert failpoints.seen_by_processes(file) == {"a", "b"}
 
 
 def test_a_failpoint_that_means_nothing_is_refused() -> None:
