@@ -1,13 +1,17 @@
-"""The database of one service, and its transactions: state, events and work commit together or not at all."""
+"""The database of one service, and its transactions: state, events and work commit together or not at all.
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+A transaction is the driver's own, and statements in SQL go straight to it: that costs a quarter of the way through
+SQLAlchemy. Its session joins the same transaction where a handler works with objects.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import asyncpg
 from sqlalchemy import exc
-from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
 from keyturn import failpoints, schedule, tracing
@@ -30,21 +34,27 @@ class Transaction:
     """One unit of work. What is published and scheduled is written by one statement each, just before the commit."""
 
     def __init__(
-        self, session: AsyncSession, *, name: str, service: str, now: datetime, cause: Event | Envelope | None
+        self, connection: AsyncConnection, *, name: str, service: str, now: datetime, cause: Event | Envelope | None
     ) -> None:
-        self.session = session
         self.name = name
         self.now = now
         self.cause = cause
         self.causationid = str(cause.id) if cause else None
         self.waiting_since = now
         self.before_commit: list[Callable[[], Any]] = []
+        self._connection = connection
+        self._driver = _driver(connection)
         self._service = service
         self._traceparent = tracing.current() or (cause and cause.traceparent) or tracing.traceparent()
         self._outgoing: list[OutboxRow] = []
         self._plan = schedule.Plan()
         self._wakes: dict[str, datetime] = {}
         self._callbacks: list[Callable[[], None]] = []
+
+    @cached_property
+    def session(self) -> AsyncSession:
+        """For handlers that work with objects. Flushed before the commit."""
+        return AsyncSession(self._connection, expire_on_commit=False)
 
     def publish(self, event: Event) -> None:
         """Publish with the commit. Serialises at once: raises ValueError where the event is too large."""
@@ -86,13 +96,15 @@ class Transaction:
         """Call this once the commit has succeeded."""
         self._callbacks.append(callback)
 
-    async def run(self, sql: str, *parameters: object) -> Sequence[Row[Any]]:
-        """The rows of a statement with asyncpg's own `$1` parameters."""
-        result = await (await self.session.connection()).exec_driver_sql(sql, parameters)
-        return result.all() if result.returns_rows else []
+    async def run(self, sql: str, *parameters: object) -> Sequence[Any]:
+        """The rows of a statement with asyncpg's own `$1` parameters; their columns are attributes."""
+        rows: Sequence[Any] = await self._driver.fetch(sql, *parameters)
+        return rows
 
-    async def commit(self) -> None:
-        await self.session.flush()
+    async def finish(self) -> None:
+        """Write what is left to be written."""
+        if self._has_session():
+            await self.session.flush()
         if self._outgoing:
             await self.run(INSERT, *columns(self._outgoing))
         if self._plan.cancelled:
@@ -103,8 +115,14 @@ class Transaction:
         for step in self.before_commit:
             await step()
         await failpoints.hit(f"{self._service}.{self.name}.before_commit")
-        await self.session.commit()
-        COMMITS.labels(self._service, self.name).inc()
+
+    async def close(self) -> None:
+        """What the session gave away stays readable."""
+        if self._has_session():
+            await self.session.close()
+
+    def _has_session(self) -> bool:
+        return "session" in self.__dict__
 
     def committed(self, wakeups: Wakeups) -> None:
         """Wake whoever waits for what was written."""
@@ -130,46 +148,88 @@ class Database:
         self.wakeups = Wakeups(self.dsn)
         # Parameters stay out of errors: they hold what customers told us. No overflow: connections beyond the pool are
         # opened and closed again all the time under load. So never open a transaction within another.
+        # AUTOCOMMIT: SQLAlchemy begins and ends no transaction, `transaction` does.
         self.engine = create_async_engine(
-            self.url, pool_size=pool_size, max_overflow=0, hide_parameters=True, connect_args={"timeout": 10}
+            self.url,
+            pool_size=pool_size,
+            max_overflow=0,
+            hide_parameters=True,
+            isolation_level="AUTOCOMMIT",
+            connect_args={"timeout": 10, "record_class": _Record},
         )
 
     @asynccontextmanager
     async def transaction(self, name: str, *, cause: Event | Envelope | None = None) -> AsyncIterator[Transaction]:
         """Commits at the end, rolls back on any error. `name` labels the commit: failpoints, metrics, logs.
         Raises `Unavailable` where the database is away."""
-        async with AsyncSession(self.engine, expire_on_commit=False) as session:
-            await _connect(session)
-            tx = Transaction(session, name=name, service=self.service, now=self.clock.now(), cause=cause)
+        async with self._connected() as connection:
+            tx = Transaction(connection, name=name, service=self.service, now=self.clock.now(), cause=cause)
+            driver = _driver(connection)
             try:
-                yield tx
-                await tx.commit()
+                async with driver.transaction():
+                    yield tx
+                    await tx.finish()
             except (exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                if away(error):
+                if driver.is_closed() or away(error):
                     raise Unavailable(f"database of {self.service}: {name}") from error
                 raise
+            finally:
+                await tx.close()
+        COMMITS.labels(self.service, name).inc()
         tx.committed(self.wakeups)
         await failpoints.hit(f"{self.service}.{name}.after_commit")
 
     async def ping(self) -> None:
         """Raises `Unavailable` where the database does not answer."""
-        async with AsyncSession(self.engine) as session:
-            connection = await _connect(session)
+        async with self._connected() as connection:
             try:
-                await connection.exec_driver_sql("SELECT 1")
-            except exc.DBAPIError as error:
+                await _driver(connection).execute("SELECT 1")
+            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 raise Unavailable(f"database of {self.service}") from error
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of the pool; one that is of no use any more does not go back there."""
+        connection = self.engine.connect()
+        await self._available(connection.start())
+        try:
+            if _driver(connection).is_closed():  # the server went and came back since it was last used
+                await connection.invalidate()
+                await self._available(connection.get_raw_connection())
+            yield connection
+        finally:
+            if not connection.invalidated and _useless(_driver(connection)):
+                await connection.invalidate()
+            await connection.close()
+
+    async def _available(self, connecting: Awaitable[object]) -> None:
+        try:
+            await connecting
+        except (OSError, exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise Unavailable(f"database of {self.service}: {type(error).__name__}") from error
 
     async def close(self) -> None:
         await self.wakeups.stop()
         await self.engine.dispose()
 
 
-async def _connect(session: AsyncSession) -> AsyncConnection:
-    try:
-        return await session.connection()
-    except (OSError, exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unavailable(f"database: {type(error).__name__}") from error
+class _Record(asyncpg.Record):  # type: ignore[misc]
+    """A row whose columns are attributes."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def _driver(connection: AsyncConnection) -> Any:
+    """The driver's connection under SQLAlchemy's."""
+    return connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]
+
+
+def _useless(driver: Any) -> bool:
+    return bool(driver.is_closed() or driver.is_in_transaction())
 
 
 def away(error: BaseException) -> bool:

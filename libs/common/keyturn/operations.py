@@ -91,7 +91,7 @@ async def list_work(
     before, last = _read_cursor(cursor)
     async with database.transaction("list_work") as tx:
         sql, first = (LIST_OF_CAUSE, cause) if cause else (LIST, state)
-        rows = [dict(row._mapping) for row in await tx.run(sql, first, kind, before, last, limit)]  # noqa: SLF001
+        rows = [dict(row) for row in await tx.run(sql, first, kind, before, last, limit)]
     full = len(rows) == limit
     return Page(rows, _cursor(rows[-1]) if full else None)
 
@@ -113,7 +113,7 @@ def _cursor(row: dict[str, Any]) -> str:
 async def causes(database: Database) -> list[dict[str, Any]]:
     """What died, by cause, the latest first; counted among the newest 10,000."""
     async with database.transaction("work_causes") as tx:
-        return [dict(row._mapping) for row in await tx.run(CAUSES)]  # noqa: SLF001
+        return [dict(row) for row in await tx.run(CAUSES)]
 
 
 async def show(database: Database, id_: UUID) -> dict[str, Any]:
@@ -122,7 +122,7 @@ async def show(database: Database, id_: UUID) -> dict[str, Any]:
         rows = await tx.run(SHOW, id_)
     if not rows:
         raise Problem(404, "work_not_found", "There is no such work.")
-    return dict(rows[0]._mapping)  # noqa: SLF001
+    return dict(rows[0])
 
 
 @dataclass(frozen=True)
