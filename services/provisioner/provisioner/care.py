@@ -8,9 +8,9 @@ from keyturn.log import get_logger
 from keyturn.work import Work
 from provisioner import setup
 from provisioner.deps import ProvisionerDeps
-from provisioner.domain import Record
 from provisioner.engine.calls import Caller, prepare
 from provisioner.engine.jobs import JOB
+from provisioner.records import Record
 from provisioner.repository import installs, links, names
 from provisioner.resources.port import DriverError
 

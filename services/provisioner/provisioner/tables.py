@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
 
 from keyturn.database import new_metadata
-from provisioner import domain
+from provisioner import domain, records
 
 metadata = new_metadata()
 
@@ -231,9 +231,9 @@ history = Table(
 _mapper = registry(metadata=metadata)
 for _class, _table in (
     (domain.Install, installs),
-    (domain.Job, jobs),
-    (domain.Step, steps),
-    (domain.Record, resources),
+    (records.Job, jobs),
+    (records.Step, steps),
+    (records.Record, resources),
     (domain.SetupLink, setup_links),
 ):
     _mapper.map_imperatively(_class, _table)

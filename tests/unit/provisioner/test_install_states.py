@@ -6,8 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from provisioner.domain import INSTALL, JOB, LINK, Install, Job, SetupLink, next_action
+from provisioner.domain import INSTALL, LINK, Install, SetupLink, next_action
 from provisioner.errors import ImpossibleTransitionError
+from provisioner.records import JOB, Job
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ import pytest
 
 from keyturn.retry import RetryPolicy
 from provisioner import names
-from provisioner.domain import Step
 from provisioner.engine.outcomes import judge
 from provisioner.engine.pace import LeftAlone, Paces
+from provisioner.records import Step
 from provisioner.resources.port import (
     Capacity,
     DriverError,

@@ -14,9 +14,9 @@ from keyturn.log import hidden
 from keyturn.work import Work
 from provisioner import rendering
 from provisioner.deps import ProvisionerDeps
-from provisioner.domain import Operation, Record
 from provisioner.engine import values
 from provisioner.engine.notes import CommittedNotes
+from provisioner.records import Operation, Record
 from provisioner.repository import installs, jobs
 from provisioner.resources.port import Given, Gone, NotReady, Outputs, Pace, Permanent, Transient
 

@@ -15,8 +15,9 @@ from keyturn.events import (
 )
 from provisioner import rendering
 from provisioner.deps import ProvisionerDeps
-from provisioner.domain import Install, Job, Record
+from provisioner.domain import Install
 from provisioner.engine import values
+from provisioner.records import Job, Record
 from provisioner.repository import installs, names
 from provisioner.setup import issue, replace_links
 

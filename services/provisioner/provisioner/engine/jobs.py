@@ -11,10 +11,11 @@ from keyturn.events import uuid7
 from keyturn.work import Work
 from provisioner.blueprints import Plan
 from provisioner.deps import ProvisionerDeps
-from provisioner.domain import Action, Install, InstallState, Job, Record, Step, WaitReason, next_action
+from provisioner.domain import Action, Install, InstallState, next_action
 from provisioner.engine import ending, planning, telling, values
 from provisioner.errors import NameConflictError
 from provisioner.names import claim
+from provisioner.records import Job, Record, Step, WaitReason
 from provisioner.repository import installs, jobs
 
 JOB = "job"  # the kind of work; its key is the install's id

@@ -10,8 +10,8 @@ from keyturn import failpoints
 from keyturn.events.sealed import Sealed
 from keyturn.sealing import KeyRing
 from keyturn.work import Work
-from provisioner.domain import Record
 from provisioner.engine import values
+from provisioner.records import Record
 from provisioner.repository import installs, jobs
 from provisioner.resources.port import Capacity, Notes
 

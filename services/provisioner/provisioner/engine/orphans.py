@@ -7,9 +7,9 @@ from uuid import UUID
 from keyturn.errors import KeyturnError, Wait
 from keyturn.work import Work
 from provisioner.deps import ProvisionerDeps
-from provisioner.domain import Record
 from provisioner.engine.calls import Caller, Prepared, Result, prepare, unexpected
 from provisioner.engine.telling import safe
+from provisioner.records import Record
 from provisioner.repository import installs
 from provisioner.resources.port import DriverError
 

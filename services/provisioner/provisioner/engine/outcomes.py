@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from keyturn.retry import RetryPolicy
-from provisioner.domain import Step, WaitReason
 from provisioner.engine.pace import LeftAlone
 from provisioner.engine.telling import safe
+from provisioner.records import Step, WaitReason
 from provisioner.resources.port import (
     Capacity,
     DriverError,

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from keyturn.events import uuid7
 from provisioner.blueprints import Plan
-from provisioner.domain import Action, Operation, Record, Step
+from provisioner.domain import Action
+from provisioner.records import Operation, Record, Step
 
 PROBE = "probe"  # the last step of what makes or resumes an install: rule 9
 

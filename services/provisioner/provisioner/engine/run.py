@@ -6,12 +6,13 @@ from datetime import datetime
 from keyturn.errors import Wait
 from keyturn.work import Work
 from provisioner.deps import ProvisionerDeps
-from provisioner.domain import Step, next_action
+from provisioner.domain import next_action
 from provisioner.engine import ending, jobs
 from provisioner.engine.jobs import JOB, RETENTION, Begun
 from provisioner.engine.orphans import retry_orphans
 from provisioner.engine.steps import StepRun
 from provisioner.errors import SupersededError
+from provisioner.records import Step
 from provisioner.repository import installs
 from provisioner.repository import jobs as rows
 

@@ -11,12 +11,13 @@ from keyturn.work import Work
 from provisioner import rendering
 from provisioner.blueprints import Plan
 from provisioner.deps import ProvisionerDeps
-from provisioner.domain import Install, Job, Record, Step
+from provisioner.domain import Install
 from provisioner.engine import telling, values
 from provisioner.engine.calls import Caller, Prepared, Result, leave, prepare, unexpected
 from provisioner.engine.notes import sealed
 from provisioner.engine.outcomes import Outcome, judge
 from provisioner.errors import SupersededError, TemplateError
+from provisioner.records import Job, Record, Step
 from provisioner.repository import installs, jobs
 from provisioner.resources.port import DriverError, NeedsOperator
 

@@ -5,7 +5,8 @@ from datetime import datetime
 from keyturn.database import Transaction
 from keyturn.events import InstallFailed, InstallRequested, InstallStepChanged, InstallWaiting, OrphanFound
 from keyturn.log import masked
-from provisioner.domain import Install, Job, Record, Step, StepState, WaitReason
+from provisioner.domain import Install
+from provisioner.records import Job, Record, Step, StepState, WaitReason
 
 LONGEST = 500
 

@@ -10,8 +10,9 @@ from keyturn.database import Transaction
 from keyturn.events.sealed import Sealed
 from keyturn.sealing import KeyRing
 from provisioner import rendering
-from provisioner.domain import Install, Record
+from provisioner.domain import Install
 from provisioner.errors import TemplateError
+from provisioner.records import Record
 from provisioner.rendering import SECRET, Lookup, Ref
 from provisioner.repository import installs
 from provisioner.settings import ProvisionerSettings

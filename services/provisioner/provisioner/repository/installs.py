@@ -10,7 +10,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from keyturn.database import Transaction
 from keyturn.events.sealed import Sealed
 from keyturn.sealing import KeyRing
-from provisioner.domain import Install, Record
+from provisioner.domain import Install
+from provisioner.records import Record
 from provisioner.tables import allocations, history, installs, resources, secrets, slots
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from keyturn.database import Transaction
-from provisioner.domain import Job, Step
+from provisioner.records import Job, Step
 from provisioner.tables import allocations, jobs, slots, steps
 
 OPEN = ("pending", "processing")

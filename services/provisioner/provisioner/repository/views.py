@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import select, tuple_
 
 from keyturn.database import Transaction
-from provisioner.domain import Install, Job, Record, Step
+from provisioner.domain import Install
+from provisioner.records import Job, Record, Step
 from provisioner.repository import installs as rows
 from provisioner.repository import jobs as job_rows
 from provisioner.tables import installs, resources
