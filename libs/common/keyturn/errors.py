@@ -6,6 +6,7 @@ KeyturnError
 │   ├── Wait         not yet; counts no attempt
 │   ├── GiveUp       dead at once
 │   └── Unavailable  broker or database away; counts against nothing
+├── Misconfigured    settings or a file of the operator's that no start can do with
 ├── LeaseLost        another worker has the work now
 ├── SealError        a sealed value that cannot be opened
 └── Problem          an answer to an HTTP caller
@@ -52,6 +53,10 @@ class GiveUp(Failure):
 
 class Unavailable(Failure):
     """The broker or the database is away: counts against nothing."""
+
+
+class Misconfigured(KeyturnError):
+    """What an operator wrote cannot be used: told as it is, without a traceback, and the process ends with code 2."""
 
 
 class LeaseLost(KeyturnError):

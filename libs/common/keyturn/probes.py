@@ -43,6 +43,7 @@ async def _asked(ping: Ping, within: float) -> str | None:
 def router(pings: Mapping[str, Ping], state: Callable[[], str]) -> APIRouter:
     """`state` says `ready`, or why the service takes no traffic whatever its dependencies say."""
     found = APIRouter(include_in_schema=False)
+    told: dict[str, str] | None = None  # what failed at the last probe; None: it was never ready, and is starting
 
     @found.get("/healthz")
     async def alive() -> dict[str, str]:
@@ -52,9 +53,11 @@ def router(pings: Mapping[str, Ping], state: Callable[[], str]) -> APIRouter:
     async def ready() -> JSONResponse:
         if (status := state()) != "ready":
             return JSONResponse({"status": status}, 503)
+        nonlocal told
         failed = await failures(pings)
-        if failed:
+        if failed and told is not None and failed != told:
             log.warning("not_ready", failed=failed)
+        told = failed if told is not None or not failed else None
         return JSONResponse({"status": "not ready" if failed else "ready", "failed": failed}, 503 if failed else 200)
 
     @found.get("/metrics")

@@ -7,13 +7,18 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from keyturn.errors import Misconfigured
+
 HTTP_WITHIN = 3  # seconds for open requests at the stop; event streams never end by themselves
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, so that a taken port is an ordinary `OSError` and port 0 tells its number."""
+    """A listening socket, so that a taken port is an ordinary error and port 0 tells its number."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise Misconfigured(f"cannot listen on {host}, port {port}: {error.strerror}") from error
 
 
 class Server(uvicorn.Server):

@@ -9,12 +9,12 @@ from typing import Any, Generic, TypeVar
 
 import uvloop
 from fastapi import APIRouter, FastAPI, Request
-from pydantic import ValidationError
 
 from keyturn import log, probes
 from keyturn.bus import Bus
 from keyturn.clock import Clock
 from keyturn.database import Database, migrate
+from keyturn.errors import Misconfigured
 from keyturn.handling import Consumer, Handler
 from keyturn.http import BodyLimit, Boundary, install_problems
 from keyturn.internal import Verifier
@@ -22,7 +22,7 @@ from keyturn.lifecycle import Step, closed, supervised, until_there
 from keyturn.operations_api import work_router
 from keyturn.relay import Relay
 from keyturn.server import Server, listen
-from keyturn.settings import ServiceSettings
+from keyturn.settings import WRONG, ServiceSettings, told
 from keyturn.work import WorkKind
 from keyturn.worker import Worker
 
@@ -177,9 +177,8 @@ def run(build: Callable[[], Service[Any]]) -> None:
 async def _run(build: Callable[[], Service[Any]]) -> int:
     try:
         service = build()
-    except ValidationError as error:
-        for one in error.errors(include_input=False, include_url=False, include_context=False):
-            print(f"setting {'.'.join(map(str, one['loc'])) or '(all)'}: {one['msg']}", file=sys.stderr)  # noqa: T201 - logs come later
+    except WRONG as error:
+        print(told(error), file=sys.stderr)  # noqa: T201 - logs come later
         return 2
     log.configure(service.name, service.settings.log_format, service.settings.log_level)
     if service.settings.bus_url.startswith("memory:"):
@@ -189,6 +188,9 @@ async def _run(build: Callable[[], Service[Any]]) -> int:
         loop.add_signal_handler(number, service.request_stop)
     try:
         await service.serve()
+    except Misconfigured as error:
+        logger.error("service_not_started", reason=str(error))  # noqa: TRY400 - the operator's to mend
+        return 2
     except Exception:
         logger.exception("service_failed")
         return 1

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from keyturn.clock import Clock, MovableClock, SystemClock
+from keyturn.errors import Misconfigured, SealError
 
 PLACEHOLDER = "change-me"
+WRONG = (ValidationError, Misconfigured, SealError)  # what a start raises for what an operator wrote
 WIDTH = 110
 
 
@@ -113,6 +115,14 @@ class ServiceSettings(BaseSettings):
                 yield from filter(None, [_password(value)])
             elif isinstance(value, SecretStr) or (isinstance(value, tuple) and value):
                 yield from (part for text in _secret_texts(value) for part in _parts(text))
+
+
+def told(error: Exception) -> str:
+    """What is wrong with the settings or a file they name, a line each; never a value, which may be a secret."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    return "\n".join(f"setting {'.'.join(map(str, one['loc'])) or '(all)'}: {one['msg']}" for one in found)
 
 
 def fields(settings: type[BaseSettings]) -> Iterator[tuple[str, FieldInfo]]:

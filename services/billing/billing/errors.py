@@ -2,13 +2,13 @@
 
 KeyturnError
 ├── ImpossibleTransition   a state that cannot follow: refused, and recorded by whoever tried
-├── CatalogError           a catalogue that is not taken, with file and line
+├── CatalogError           (Misconfigured) a catalogue that is not taken, with file and line
 └── Problem                an answer to a caller; the functions below make them
 """
 
 from uuid import UUID
 
-from keyturn.errors import KeyturnError, Problem
+from keyturn.errors import KeyturnError, Misconfigured, Problem
 
 
 class ImpossibleTransition(KeyturnError):
@@ -17,7 +17,7 @@ class ImpossibleTransition(KeyturnError):
         self.thing, self.current, self.wanted = thing, current, wanted
 
 
-class CatalogError(KeyturnError):
+class CatalogError(Misconfigured):
     """Every fault of the file at once, a line each: `catalog.yaml:12: ...`."""
 
 

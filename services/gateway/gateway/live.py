@@ -5,8 +5,9 @@ One query a wake-up asks how far all watched journeys have come; only the stream
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, TypeVar
 from uuid import UUID
 
 from gateway.journeys import WAKEUP
@@ -22,6 +23,9 @@ LONGEST = 30 * 60.0  # seconds of one stream; the browser comes back by itself w
 BATCH = 100
 MOST = 1000  # streams in one replica
 MOST_OF_ONE = 20  # streams of one purchase in one replica
+
+T = TypeVar("T")
+_reads: set[asyncio.Task[Any]] = set()  # held, since nobody else may hold them
 
 
 class Watcher:
@@ -59,9 +63,13 @@ class LiveJourneys:
     async def _look(self) -> None:
         if not self._watchers:
             return
-        try:
+
+        async def read() -> Mapping[UUID, int]:
             async with self._database.transaction("watch") as tx:
-                known = await journeys.last_events(tx, self._watchers)
+                return await journeys.last_events(tx, self._watchers)
+
+        try:
+            known = await uncut(read())
         except Unavailable:
             return  # the next look is soon
         for purchase, last in known.items():
@@ -85,6 +93,10 @@ class LiveJourneys:
             if not self._watchers[purchase]:
                 del self._watchers[purchase]
 
+    def watched(self, purchase: UUID) -> bool:
+        """Whether a stream of this purchase is open here."""
+        return purchase in self._watchers
+
     async def events(self, purchase: UUID, watcher: Watcher) -> AsyncIterator[list[StoredEvent]]:
         """The journey's events after the watcher's, as they come. An empty list: all is told for now, or is silent
         for `KEEP_ALIVE`. Ends at the stop, and after `LONGEST`."""
@@ -102,11 +114,23 @@ class LiveJourneys:
             await _quiet(watcher.moved, KEEP_ALIVE)
 
     async def _read(self, purchase: UUID, after: int) -> list[StoredEvent]:
-        try:
+        async def read() -> list[StoredEvent]:
             async with self._database.transaction("read_journey") as tx:
                 return list(await journeys.events_after(tx, purchase, after, BATCH))
+
+        try:
+            return await uncut(read())
         except Unavailable:
             return []
+
+
+async def uncut(read: Coroutine[Any, Any, T]) -> T:
+    """A stream whose browser is gone is cancelled at once and everywhere. A query under way ends by itself instead: cut
+    off half-way it would cost the pool its connection."""
+    task = asyncio.create_task(read)
+    _reads.add(task)
+    task.add_done_callback(_reads.discard)
+    return await asyncio.shield(task)
 
 
 async def _quiet(moved: asyncio.Event, seconds: float) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy.event import listen as listen_for
 
 from gateway.live import LiveJourneys
 from keyturn.errors import Problem
 from keyturn.server import Server, listen
 from support.gateway import Gateway, Start
 from support.journeys import Story, hear
+from support.waiting import WaitUntil
 
 pytestmark = pytest.mark.servers
 
@@ -127,6 +129,27 @@ async def test_customer_sees_no_technical_detail_and_operator_does(gateway: Gate
     assert all("data" not in event["data"] for event in mine)
     assert theirs[2]["data"]["data"]["found_by"] == "webhook"
     assert "contact" not in json.dumps(theirs)
+
+
+async def test_browser_that_leaves_in_the_middle_of_a_query_costs_no_connection(
+    gateway: Gateway, wait_until: WaitUntil
+) -> None:
+    story, database = Story(), gateway.service.database
+    lost: list[object] = []
+    listen_for(database.engine.sync_engine.pool, "close", lambda *_: lost.append(_))
+    async with serving(gateway) as client:
+        async with database.transaction("hold") as tx:
+            await tx.run("LOCK TABLE journey_events")
+            async with watching(client, gateway, story):
+                await wait_until(lambda: waiting_for_a_lock(gateway))
+            await wait_until(lambda: not gateway.service.deps.live.watched(story.id))
+        await wait_until(lambda: database.engine.sync_engine.pool.checkedout() == 0)  # type: ignore[attr-defined]
+        assert lost == []
+
+
+async def waiting_for_a_lock(gateway: Gateway) -> bool:
+    seen = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    return bool((await gateway.rows(seen))[0][0])
 
 
 async def test_streams_of_one_purchase_and_of_a_replica_are_bounded(gateway: Gateway) -> None:

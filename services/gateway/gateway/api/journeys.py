@@ -16,8 +16,10 @@ from gateway.access import LIFETIME
 from gateway.api import proofs, views
 from gateway.deps import GatewayDeps
 from gateway.domain import Journey
+from gateway.live import uncut
 from gateway.operators import Viewer
 from gateway.repository import journeys
+from gateway.repository.journeys import StoredJourney
 from keyturn.errors import Unavailable
 from keyturn.service import get_deps
 
@@ -77,9 +79,13 @@ async def _stream(deps: GatewayDeps, purchase: UUID, after: int, *, whole: bool)
 
 async def _view(deps: GatewayDeps, purchase: UUID, told: int, shown: JSON | None) -> JSON | None:
     """The install as it stands. Where it is already ahead of the events told so far it is told after those."""
-    try:
+
+    async def read() -> StoredJourney | None:
         async with deps.database.transaction("read_install") as tx:
-            found = await journeys.find(tx, purchase)
+            return await journeys.find(tx, purchase)
+
+    try:
+        found = await uncut(read())
     except Unavailable:
         return shown
     if found and found.last_event > told:

@@ -53,6 +53,7 @@ def event(told: StoredEvent, *, whole: bool) -> JSON:
     seen: JSON = {"id": told.id, "type": told.type, "publisher": told.publisher, "time": _iso(told.time)}
     if whole:
         seen |= {"eventId": str(told.event_id), "subject": told.subject, "text": text(told)}
+        seen["received"] = _iso(told.received)
         seen["data"] = {name: value for name, value in told.data.items() if name != "contact"}
     elif told.type == "install.step_changed.v1":
         seen |= {"step": told.data.get("step"), "status": told.data.get("status")}

@@ -19,7 +19,10 @@ EVENTS = JourneyEventRow
 JOURNEYS = JourneyRow
 REFS = JourneyRefRow
 STATS_MOST = 100_000
-_SEEN = (EVENTS.id, EVENTS.event_id, EVENTS.type, EVENTS.publisher, EVENTS.subject, EVENTS.time, EVENTS.data)
+_SEEN = (
+    EVENTS.id, EVENTS.event_id, EVENTS.type, EVENTS.publisher, EVENTS.subject, EVENTS.time, EVENTS.data,
+    EVENTS.received,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,9 @@ class StoredEvent:
     type: str
     publisher: str
     subject: str
-    time: datetime
+    time: datetime  # when it happened, as its publisher says
     data: Mapping[str, Any]
+    received: datetime | None = None  # when it arrived here; None: it is arriving
 
     def occurrence(self) -> Occurrence:
         return Occurrence(self.event_id, self.type, self.time, self.data)
