@@ -1,14 +1,14 @@
 """Journeys in the database. Whoever writes to a journey locks its row first, so within one journey the ids of events
 grow in the order of commits, and a reader that goes on after the last id it saw misses nothing."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import bindparam, func, select, text
 
 from gateway import domain
 from gateway.facts import Facts, Occurrence
@@ -50,59 +50,77 @@ class StoredJourney:
     last_event: int
 
 
+# Writing is plain SQL: every event of the whole system passes here.
+LOCK = "SELECT facts FROM journeys WHERE purchase_id = $1 FOR UPDATE"
+CREATE = """
+INSERT INTO journeys (purchase_id, status, purchase_status, facts, created, updated)
+VALUES ($1, 'pending', 'pending', '{}', $2, $2) ON CONFLICT DO NOTHING
+"""
+SAVE = """
+UPDATE journeys SET status = $2, purchase_status = $3, domain = $4, facts = $5, last_event = $6, updated = $7
+WHERE purchase_id = $1
+"""
+ADD_EVENT = """
+INSERT INTO journey_events (event_id, purchase_id, type, publisher, subject, time, cause, data, received)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING id
+"""
+ADOPT = """
+UPDATE journey_events SET id = nextval(pg_get_serial_sequence('journey_events', 'id')), purchase_id = $2
+WHERE event_id = $1 AND purchase_id IS NULL
+RETURNING id, event_id, type, publisher, subject, time, data, received
+"""
+EFFECT = "SELECT purchase_id FROM journey_events WHERE cause = $1 AND purchase_id IS NOT NULL LIMIT 1"
+ADD_REFS = (
+    "INSERT INTO journey_refs (ref, purchase_id) SELECT ref, $2 FROM unnest($1::text[]) AS ref ON CONFLICT DO NOTHING"
+)
+
+
 async def one_at_a_time(tx: Transaction, event_id: UUID) -> None:
     """Until the commit, nobody else stores this event or one that names it as its cause."""
-    await tx.session.execute(select(func.pg_advisory_xact_lock(event_id.int & (1 << 63) - 1)))
+    await tx.run("SELECT pg_advisory_xact_lock($1)", event_id.int & (1 << 63) - 1)
 
 
 async def lock(tx: Transaction, purchase_id: UUID, *, create: bool = True) -> Facts | None:
     """The journey's facts, its row locked; a new journey where there is none and `create` says so."""
-    if create:
-        empty = {"status": "pending", "purchase_status": "pending", "facts": {}, "created": tx.now, "updated": tx.now}
-        new = insert(JOURNEYS).values(purchase_id=purchase_id, **empty)
-        await tx.session.execute(new.on_conflict_do_nothing())
-    row = await tx.session.execute(select(JOURNEYS.facts).where(JOURNEYS.purchase_id == purchase_id).with_for_update())
-    found = row.scalar_one_or_none()
-    return None if found is None else {name: (tuple(stamp), value) for name, (stamp, value) in found.items()}
+    found = await tx.run(LOCK, purchase_id)
+    if create and not found:
+        await tx.run(CREATE, purchase_id, tx.now)
+        found = await tx.run(LOCK, purchase_id)
+    return {name: (tuple(stamp), value) for name, (stamp, value) in found[0].facts.items()} if found else None
 
 
 async def save(tx: Transaction, purchase_id: UUID, facts: Facts, last_event: int) -> None:
     """Writes a locked journey."""
     journey = domain.read(str(purchase_id), facts)
-    values = {"status": journey.status, "purchase_status": journey.purchase_status, "domain": journey.domain}
-    changed = update(JOURNEYS).where(JOURNEYS.purchase_id == purchase_id)
-    await tx.session.execute(changed.values(facts=facts, last_event=last_event, updated=tx.now, **values))
+    reading = journey.status, journey.purchase_status, journey.domain
+    await tx.run(SAVE, purchase_id, *reading, json.dumps(facts), last_event, tx.now)
 
 
 async def add_event(tx: Transaction, event: StoredEvent, *, purchase_id: UUID | None, cause: UUID | None) -> int:
     """Stores one event and gives its place in the order; `event.id` is not used."""
-    values = {"event_id": event.event_id, "type": event.type, "publisher": event.publisher, "subject": event.subject}
-    values |= {"time": event.time, "data": event.data, "cause": cause, "purchase_id": purchase_id, "received": tx.now}
-    added = insert(EVENTS).values(**values).on_conflict_do_nothing().returning(EVENTS.id)
-    return int((await tx.session.execute(added)).scalar() or 0)
+    said = event.type, event.publisher, event.subject, event.time
+    data = json.dumps(event.data)
+    added = await tx.run(ADD_EVENT, event.event_id, purchase_id, *said, cause, data, tx.now)
+    return int(added[0].id) if added else 0
 
 
 async def adopt(tx: Transaction, event_id: UUID, purchase_id: UUID) -> StoredEvent | None:
     """Joins a stored event that named no purchase to this one, as if it arrived now: a reader of the journey that has
     gone past its old place would never see it there."""
-    place = func.nextval(func.pg_get_serial_sequence("journey_events", "id"))
-    waiting = update(EVENTS).where(EVENTS.event_id == event_id, EVENTS.purchase_id.is_(None))
-    found = await tx.session.execute(waiting.values(id=place, purchase_id=purchase_id).returning(*_SEEN))
-    row = found.one_or_none()
-    return StoredEvent(*row) if row else None
+    found = await tx.run(ADOPT, event_id, purchase_id)
+    return StoredEvent(*found[0]) if found else None
 
 
 async def purchase_of_effect(tx: Transaction, cause: UUID) -> UUID | None:
     """The purchase of an event that names this one as its cause."""
-    effect = select(EVENTS.purchase_id).where(EVENTS.cause == cause, EVENTS.purchase_id.is_not(None))
-    return (await tx.session.execute(effect.limit(1))).scalar_one_or_none()
+    found = await tx.run(EFFECT, cause)
+    return found[0].purchase_id if found else None
 
 
 async def add_refs(tx: Transaction, purchase_id: UUID, refs: Iterable[str]) -> None:
     """From now on these ids of a provider lead to the purchase. The first purchase keeps an id."""
-    rows = [{"ref": ref, "purchase_id": purchase_id} for ref in sorted(set(refs))]
-    if rows:
-        await tx.session.execute(insert(REFS).on_conflict_do_nothing(), rows)
+    if found := sorted(set(refs)):
+        await tx.run(ADD_REFS, found, purchase_id)
 
 
 async def find(tx: Transaction, purchase_id: UUID) -> StoredJourney | None:
