@@ -47,8 +47,7 @@ async def test_rule_8_a_provisioner_killed_anywhere_leaves_one_install_and_one_p
         assert len(processes.find(f"{install}/app")) == 1
         assert len(await rig.events(install, InstallReady)) == 1
         assert len(await rig.events(install, SetupLinkIssued)) == 1
-        await rig.ask("POST", f"/internal/installs/{install}/delete", {"reason": "test ends"})
-        await rig.until_state(install, "deleted")
+    assert await processes.stop_under(settings.local_data) == 1
     assert processes.find(f"{install}/app") == []
 
 

@@ -26,14 +26,8 @@ async def rig(database_url: Any, tmp_path: Path, clock: MovableClock, wait_until
     settings = settings_for(await database_url("provisioner"), tmp_path)
     async with running(settings, clock, wait_until) as found:
         yield found
-        await _remove_everything(found)
-
-
-async def _remove_everything(rig: Rig) -> None:
-    """Programs outlive the service on purpose; the tests' must not outlive the tests."""
-    for row in await rig.rows("SELECT id FROM installs WHERE state <> 'deleted'"):
-        await rig.ask("POST", f"/internal/installs/{row.id}/delete", {"reason": "test ends"})
-        await rig.until_state(row.id, "deleted")
+    # Programs outlive the service on purpose; the tests' must not outlive the tests.
+    await processes.stop_under(settings.local_data)
 
 
 async def test_a_purchase_becomes_an_install_that_its_customer_takes_over(rig: Rig) -> None:

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,13 +59,26 @@ def start(
 
 def find(mark: str) -> list[Process]:
     """Every live process with this mark that leads its session, recorded or not."""
+    return _leaders(lambda environment, _: environment.get(MARK) == mark)
+
+
+async def stop_under(folder: Path) -> int:
+    """Ends every program whose data lies under this folder: what a sandbox or a test leaves behind otherwise."""
+    root = folder.resolve()  # noqa: ASYNC240 - one stat, at the end of everything
+    found = _leaders(lambda environment, cwd: MARK in environment and cwd.is_relative_to(root))
+    for process in found:
+        await stop(process)
+    return len(found)
+
+
+def _leaders(wanted: Callable[[Mapping[str, str], Path], bool]) -> list[Process]:
     found: list[Process] = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
                 pid = int(entry.name)
                 environment = _environment(entry)
-                if environment.get(MARK) == mark and os.getsid(pid) == pid:
+                if os.getsid(pid) == pid and wanted(environment, (entry / "cwd").readlink()):
                     stat = _stat(pid)
                     if stat and not stat[1]:
                         found.append(Process(pid, stat[0], environment.get(MADE_FROM, "")))
