@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +20,8 @@ from keyturn.log import get_logger
 
 VISITOR = Caller(actor="visitor", role="public")
 LONGEST_KEY = 255
+# Read in one way here and in another by browsers, which drop blanks and take `\\` for `/`; and a name before an @.
+AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]|^[^/]*//[^/?#]*@")
 HOLD_NAMES = timedelta(minutes=15)  # until billing has said how long the checkout stays open
 
 log = get_logger()
@@ -119,7 +122,7 @@ def status_url(deps: GatewayDeps, purchase_id: UUID) -> str:
 def check_return_url(deps: GatewayDeps, url: str) -> None:
     """Raises `Problem` where customers must not be sent there."""
     try:
-        allowed = origin(url) in deps.settings.origins
+        allowed = not AMBIGUOUS.search(url) and origin(url) in deps.settings.origins
     except ValueError:
         allowed = False
     if not allowed:

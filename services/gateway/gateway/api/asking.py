@@ -18,7 +18,7 @@ Cursor = Annotated[str | None, Query(max_length=200)]
 class Reason(BaseModel):
     """Every change says why."""
 
-    reason: str = Field(min_length=1, max_length=500)
+    reason: str = Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")
 
 
 async def ask(client: InternalClient, path: str, caller: Caller, **params: str | int | None) -> Any:

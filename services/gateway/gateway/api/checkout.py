@@ -97,7 +97,7 @@ async def _open(order: CheckoutRequest, response: Response, deps: GatewayDeps, k
 async def _json(request: Request) -> Any:
     try:
         return await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Problem(400, "invalid_json", "the body is not valid JSON") from None
 
 

@@ -55,7 +55,7 @@ async def ticket(purchase_id: str, request: Request, deps: Deps) -> dict[str, An
 async def events(
     purchase_id: str, request: Request, deps: Deps, last_event_id: Annotated[str, Header()] = ""
 ) -> StreamingResponse:
-    purchase, seer = await proofs.must_see(request, deps, purchase_id)
+    purchase, seer = await proofs.must_see(request, deps, purchase_id, by_ticket=True)
     after = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else 0
     stream = _stream(deps, purchase, min(after, 2**62), whole=seer == "operator")
     first = await anext(stream)  # a refusal must come before the answer begins

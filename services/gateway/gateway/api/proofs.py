@@ -1,4 +1,5 @@
-"""Who may see a whole journey: whoever opened its checkout (access token, cookie, or a ticket), or an operator.
+"""Who may see a whole journey: whoever opened its checkout (access token or cookie; a ticket for its stream alone), or
+an operator.
 
 Without proof everything answers as if the purchase did not exist.
 """
@@ -17,7 +18,7 @@ from keyturn.errors import Problem
 Seer = Literal["nobody", "customer", "operator"]
 
 
-async def seer(request: Request, deps: GatewayDeps, purchase_id: UUID) -> Seer:
+async def seer(request: Request, deps: GatewayDeps, purchase_id: UUID, *, by_ticket: bool = False) -> Seer:
     """What the request proves about its sender and this purchase."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     bearer = token if scheme.lower() == "bearer" else ""
@@ -25,19 +26,29 @@ async def seer(request: Request, deps: GatewayDeps, purchase_id: UUID) -> Seer:
         return "operator" if await operators.authenticate(deps.database, bearer) else "nobody"
     now = deps.clock.now()
     tokens = (bearer, request.headers.get("x-access-token", ""), request.cookies.get(cookie_name(purchase_id), ""))
-    ticket = request.query_params.get("ticket", "")
     if any(token and deps.access.allows(token, purchase_id, "access", now) for token in tokens):
         return "customer"
+    ticket = request.query_params.get("ticket", "") if by_ticket else ""
     return "customer" if ticket and deps.access.allows(ticket, purchase_id, "ticket", now) else "nobody"
 
 
-async def must_see(request: Request, deps: GatewayDeps, purchase_id: str) -> tuple[UUID, Seer]:
+async def must_see(
+    request: Request, deps: GatewayDeps, purchase_id: str, *, by_ticket: bool = False
+) -> tuple[UUID, Seer]:
     """The purchase's id and who looks. Raises `Problem` 404 without proof, as for an id that does not exist."""
     known = uuid(purchase_id)
-    found = await seer(request, deps, known) if known else "nobody"
+    found = await seer(request, deps, known, by_ticket=by_ticket) if known else "nobody"
     if known is None or found == "nobody":
         raise unknown()
     return known, found
+
+
+async def must_own(request: Request, deps: GatewayDeps, purchase_id: str) -> UUID:
+    """For what a customer does. An operator's token is no proof here: operators act under their role, audited."""
+    known, found = await must_see(request, deps, purchase_id)
+    if found != "customer":
+        raise unknown()
+    return known
 
 
 def private(response: Response) -> None:

@@ -20,6 +20,7 @@ from keyturn.service import get_deps
 router = APIRouter(tags=["setup"], dependencies=[Depends(proofs.private), limits.SETUP])
 Deps = Annotated[GatewayDeps, Depends(get_deps)]
 CUSTOMER = Caller(actor="customer", role="public")
+LIVE = ("open", "completing")
 LONGEST = 1024  # of a password; what a good one is, the install says
 
 
@@ -44,11 +45,13 @@ async def finish(token: str, password: Password, response: Response, deps: Deps)
 
 
 async def lookup(deps: GatewayDeps, token: str) -> dict[str, Any]:
-    """The link's state. Raises `Problem` 404 for a token that never was."""
+    """The link's state. Raises `Problem` 404 for a token that never was.
+
+    Of a link that is over not the address: with the purchase's id it is a proof, and old links lie about."""
     found: dict[str, Any] = await deps.provisioner.request(
         "POST", "/internal/setup/lookup", CUSTOMER, json={"token": token}
     )
-    return found
+    return found if found["state"] in LIVE else found | {"email": None}
 
 
 async def complete(deps: GatewayDeps, token: str, password: Password) -> dict[str, Any]:

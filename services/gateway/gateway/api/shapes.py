@@ -25,6 +25,9 @@ Domain = Annotated[
     StringConstraints(strip_whitespace=True, to_lower=True, max_length=253, pattern=rf"(?i)^({_LABEL}\.)+{_LABEL}$"),
 ]
 Url = Annotated[str, StringConstraints(max_length=1500, pattern=r"^https?://[^\s{}]+$")]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{3}$")]
+Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
+Timezone = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_+/-]+$")]
 PlanKey = Annotated[int, Field(ge=0, lt=2**31)] | Line
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
@@ -52,12 +55,12 @@ class CheckoutRequest(Shape):
     product: Annotated[Line | None, Absent] = None
     plan_id: Annotated[PlanKey | None, Absent] = None
     billing_cycle: Annotated[Line | None, Absent] = None
-    currency: Annotated[str | None, Absent, StringConstraints(pattern=r"^[A-Za-z]{3}$")] = None
+    currency: Annotated[Currency | None, Absent] = None
     provider: Annotated[Literal["stripe", "razorpay"] | None, Absent] = None
     email: Address
     name: Annotated[Line | None, Absent] = None
-    locale: Annotated[str | None, Absent, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] = None
-    timezone: Annotated[str | None, Absent, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_+/-]+$")] = None
+    locale: Annotated[Locale | None, Absent] = None
+    timezone: Annotated[Timezone | None, Absent] = None
     coupon_code: Annotated[Line | None, Absent] = None
     subdomain: Annotated[Subdomain | None, Absent] = None
     domain: Annotated[Domain | None, Absent] = None
