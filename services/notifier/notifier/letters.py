@@ -36,7 +36,9 @@ LONGEST_SUBJECT = 150
 _ADDRESS = re.compile(
     r"[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)*[^\W_](?:[\w-]{0,61}[^\W_])?"
 )
-_NAME = re.compile(r"[^\W\d_][\w .,'\u2019-]*")  # no slash, colon or at sign: a name must not advertise a link
+_NAME = re.compile(r"[^\W\d_][\w .,'\u2019-]*")
+# What mail programs turn into a link. Whoever orders in somebody else's name must not have us send advertisements.
+_LINK = re.compile(r"[/\\@\u2024\u3002\uff0e\uff61]|\.\w{2}")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Desk:
     def _written(self, message: Message, order: Order, secrets: dict[str, str]) -> EmailMessage:
         written = EmailMessage(policy=SMTP if order.reader.email.isascii() else SMTPUTF8)
         written["From"] = self._sender
-        written["To"] = mail_address(order.reader.email, order.reader.name)
+        written["To"] = mail_address(order.reader.email, shown_name(order.reader.name))
         try:
             subject, text, html = self._rendered(message, order, secrets)
         except jinja2.TemplateError as error:
@@ -121,7 +123,7 @@ class Desk:
             "brand": self._sender.display_name or "Keyturn",
             "name": greeting(order.reader.name),
             "product": one_line(order.product or "your order"),
-            "store_name": one_line(order.store_name) if order.store_name else None,
+            "store_name": shown_name(order.store_name),
             "price": style.money(order.amount, order.currency) if order.amount and order.currency else None,
             "order_url": f"{self._public_url}/purchases/{message.purchase_id}" if message.purchase_id else None,
             "setup_url": setup,
@@ -168,10 +170,16 @@ def one_line(text: str) -> str:
     return " ".join("".join(kept).split())
 
 
-def greeting(name: str | None) -> str | None:
-    """The name if it reads like one; an order in somebody else's name must not make us send advertisements."""
+def shown_name(name: str | None) -> str | None:
+    """A name that a customer typed, unless it is a message or advertises a link."""
     plain = one_line(name or "")
-    return plain if len(plain) <= LONGEST_NAME and _NAME.fullmatch(plain) else None
+    return plain if 0 < len(plain) <= LONGEST_NAME and not _LINK.search(plain) else None
+
+
+def greeting(name: str | None) -> str | None:
+    """The person's name, if it reads like one."""
+    plain = shown_name(name)
+    return plain if plain and _NAME.fullmatch(plain) else None
 
 
 def locale_of(tag: str | None) -> Locale:

@@ -14,8 +14,8 @@ from keyturn.errors import Problem
 SETTINGS = GatewaySettings(
     _env_file=None,
     database_url="postgresql://localhost/x",
-    session_key="k" * 40,  # type: ignore[arg-type]
-    signing_key=base64.b64encode(bytes(32)).decode(),  # type: ignore[arg-type]
+    session_key="k" * 40,
+    signing_key=base64.b64encode(bytes(32)).decode(),
     public_url="https://shop.example",
     allowed_origins=("https://other.example:8443",),
 )
