@@ -1,6 +1,6 @@
 """The control API that both stand-ins have besides the provider's own: faults, weather, deliveries, and their page.
 
-It asks for no credentials: a stand-in listens on loopback only and holds nobody's money.
+It asks for no credentials: a stand-in is reached from its own machine only and holds nobody's money.
 """
 
 from pathlib import Path

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvloop
 
 from keyturn import log
 from keyturn.http import new_client
+from keyturn.settings import told
 from sandbox.shopper import Bought, Shopper, checked
-from sandbox.system import ROOT, System, given, until_told
+from sandbox.signals import forever, run
+from sandbox.system import System
 
 JOURNEY_SECONDS = 60.0
 CUSTOMERS: tuple[dict[str, Any], ...] = (
@@ -40,7 +41,8 @@ class Journey:
     times: dict[str, datetime] = field(default_factory=dict)
 
     def line(self, event: dict[str, Any]) -> str:
-        moment = datetime.fromisoformat(event["time"])
+        """By its arrival: a provider tells its own times in whole seconds."""
+        moment = datetime.fromisoformat(event["received"])
         elapsed = f"+{(moment - self.started).total_seconds():.3f}"
         clock = f"{moment.astimezone():%H:%M:%S.%f}"[:-3]
         return f"{clock} {elapsed:>8} {event['publisher']:<11} {event['type']:<26} {event['subject']}"
@@ -95,13 +97,17 @@ class Demo:
 
     async def _follow(self, journey: Journey, until: str) -> None:
         """Prints the journey on, until an event of the type has come."""
-        async with asyncio.timeout(JOURNEY_SECONDS):
-            async for event in self._shopper.watch(journey.bought.purchase_id, self._operator, after=journey.last):
-                journey.last = event["id"]
-                journey.times.setdefault(event["type"], datetime.fromisoformat(event["time"]))
-                print(journey.line(event), flush=True)
-                if event["type"] == until:
-                    return
+        try:
+            async with asyncio.timeout(JOURNEY_SECONDS):
+                async for event in self._shopper.watch(journey.bought.purchase_id, self._operator, after=journey.last):
+                    journey.last = event["id"]
+                    journey.times.setdefault(event["type"], datetime.fromisoformat(event["received"]))
+                    print(journey.line(event), flush=True)
+                    if event["type"] == until:
+                        return
+        except TimeoutError:
+            pass
+        raise RuntimeError(f"no {until} for {journey.bought.purchase_id} within {JOURNEY_SECONDS:.0f} s")
 
     async def _must_log_in(self, journey: Journey, *, can: bool) -> None:
         email = journey.bought.email
@@ -111,31 +117,34 @@ class Demo:
             raise RuntimeError(f"any password opens {journey.url}")
 
 
-async def _run(*, keep: bool) -> None:
+async def _run(*, keep: bool) -> int:
     log.configure("demo", "console", os.environ.get("LOG_LEVEL", "WARNING"))
+    try:
+        await _show(keep=keep)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the reader gets one line and the exit code
+        print(f"\nthe demo failed: {told(error) or type(error).__name__}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _show(*, keep: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="keyturn-demo-", ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o755)  # noqa: PTH101 - at once; PostgreSQL's data lie below, and it runs as another user where we are root
-        chosen = given(os.environ, ROOT / ".env") if keep else {}
+        chosen = {name: os.environ[name] for name in ("PORT", "LOG_LEVEL") if keep and os.environ.get(name)}
         async with (
             System(Path(folder), given=chosen, durable=False) as system,
             new_client(base_url=system.url) as client,
         ):
             await Demo(system, client).run()
             if keep:
-                print(f"\nready: {system.public_url}\n{system.addresses()}", flush=True)
-                await until_told()
+                print(f"\nready: {system.url}\n{system.addresses()}", flush=True)
+                await forever()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave everything running afterwards")
-    keep = parser.parse_args().keep
-    try:
-        uvloop.run(_run(keep=keep))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the reader gets one line and the exit code
-        print(f"\nthe demo failed: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    return 0
+    parser.add_argument("--keep", action="store_true", help="leave everything running afterwards, until Ctrl-C")
+    return run(_run(keep=parser.parse_args().keep))
 
 
 if __name__ == "__main__":

@@ -7,15 +7,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from keyturn.bus.memory import MemoryBroker
 from keyturn.clock import Clock
+from keyturn.replay import replay
 from keyturn.service import Service
 from sandbox.postgres import dies_with_us
 
 STOP_SECONDS = 20.0
+REPLAYED = timedelta(hours=1)
+LAST_PUBLISHED = "SELECT published FROM outbox WHERE published < $1 ORDER BY published DESC LIMIT 1"
 
 
 class Host(Protocol):
@@ -45,13 +49,34 @@ class InProcess:
         service: Service[Any] = importlib.import_module(f"{name}.app").build(settings, clock=self._clock, bus=bus)
         self._running[name] = service, asyncio.create_task(service.serve(), name=name)
 
+    async def interrupt(self, name: str) -> None:
+        """As if its connection to the bus were lost."""
+        await self._broker.interrupt(name)
+
     async def stop(self, name: str) -> None:
-        service, task = self._running.pop(name)
-        service.request_stop()
-        await asyncio.wait_for(task, STOP_SECONDS)
+        service, task = self._running.pop(name, (None, None))
+        if service and task:
+            service.request_stop()
+            await asyncio.wait([task], timeout=STOP_SECONDS)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     def died(self) -> list[str]:
-        return [name for name, (_, task) in self._running.items() if task.done()]
+        """Raises what ended one."""
+        dead = [name for name, (_, task) in self._running.items() if task.done()]
+        for name in dead:
+            self._running[name][1].result()
+        return dead
+
+    async def replay(self, before: datetime) -> None:
+        """Publishes again what an earlier run published in its last hour. What lay in the bus's memory when that ended
+        was lost, although its outbox calls it published; inboxes tell what was handled from what was not."""
+        for service, _ in self._running.values():
+            if service.settings.bus_url.startswith("memory:"):
+                async with service.database.transaction("last_published") as tx:
+                    rows = await tx.run(LAST_PUBLISHED, before)
+                if rows:
+                    await replay(service.database, rows[0].published - REPLAYED)
 
 
 class Processes:
@@ -75,7 +100,9 @@ class Processes:
             )
 
     async def stop(self, name: str) -> None:
-        process = self._running.pop(name)
+        process = self._running.pop(name, None)
+        if process is None:
+            return
         if process.poll() is None:
             process.terminate()
         try:

@@ -1,4 +1,4 @@
-"""An application of the sandbox on a loopback port of its own, in this process."""
+"""An application of the sandbox on a port of its own, in this process; on loopback unless told otherwise."""
 
 import asyncio
 import contextlib
@@ -21,15 +21,15 @@ class Loopback:
     `port` must be free; `wish` is taken if it is.
     """
 
-    def __init__(self, port: int | None = None, *, wish: int | None = None) -> None:
+    def __init__(self, port: int | None = None, *, wish: int | None = None, host: str = "127.0.0.1") -> None:
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            self._socket.bind(("127.0.0.1", port or wish or 0))
+            self._socket.bind((host, port or wish or 0))
         except OSError:
             if port:
                 raise
-            self._socket.bind(("127.0.0.1", 0))
+            self._socket.bind((host, 0))
         self.port = int(self._socket.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
         self._server: _Server | None = None

@@ -68,6 +68,7 @@ class Mailbox:
         users: dict[str, str] | None = None,
         smtp_port: int = 0,
         http_port: int | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.mails: list[Mail] = []
         self.delay = 0.0
@@ -80,7 +81,8 @@ class Mailbox:
         self._changed = asyncio.Condition()
         self._sessions: set[SMTP] = set()
         self._server: asyncio.Server | None = None
-        self._page = Loopback(http_port)
+        self._host = host
+        self._page = Loopback(http_port, host=host)
         self.url = self._page.url
         self.smtp_port = smtp_port or _free_port()
 
@@ -98,7 +100,7 @@ class Mailbox:
         """Listen, again on the same port."""
         context = self._context if self._tls == "tls" else None
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._session, "127.0.0.1", self.smtp_port, ssl=context)
+        self._server = await loop.create_server(self._session, self._host, self.smtp_port, ssl=context)
 
     async def down(self) -> None:
         """Refuse connections, and cut those that are open."""

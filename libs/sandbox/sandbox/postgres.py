@@ -34,9 +34,12 @@ class PostgresMissing(Exception):
 class Postgres:
     """One running server. `stop()` it; should this process be killed instead, Linux stops it (see `start`)."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, password: str, copied: Path | None) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], root: Path, port: int, password: str, copied: Path | None
+    ) -> None:
         self._process = process
         self._copied = copied
+        self.root = root
         self.port = port
         self.password = password
 
@@ -57,7 +60,8 @@ class Postgres:
         root = _enterable(root, who)
         password = _initialise(home, root, who)
         port = port or free_port()
-        server = cls(_launch(home, root, port, durable=durable, who=who), port, password, copied)
+        _until_left(root / "data/postmaster.pid")
+        server = cls(_launch(home, root, port, durable=durable, who=who), root, port, password, copied)
         try:
             server._wait(root / "log")
         except BaseException:
@@ -171,6 +175,17 @@ def _initialise(home: Path, root: Path, who: Mapping[str, Any]) -> str:
         raise RuntimeError(f"initdb failed: {error.stderr.decode(errors='replace')[-2000:]}") from error
     new.rename(root / "data")
     return password
+
+
+def _until_left(file: Path) -> None:
+    """The server of a run that was killed ends by itself, and needs a moment for it."""
+    deadline = time.monotonic() + START_SECONDS
+    while file.exists() and time.monotonic() < deadline:
+        try:
+            os.kill(int(file.read_text().partition("\n")[0]), 0)
+        except (FileNotFoundError, ValueError, ProcessLookupError):
+            return
+        time.sleep(0.05)
 
 
 def _launch(home: Path, root: Path, port: int, *, durable: bool, who: Mapping[str, Any]) -> subprocess.Popen[bytes]:

@@ -62,8 +62,9 @@ def _page(request: Request, title: str, body: str) -> HTMLResponse:
     name = escape(request.app.state.site_name)
     return HTMLResponse(
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>{name}</title><body style='font:1rem/1.5 system-ui;max-width:32rem;margin:4rem auto;padding:0 1rem'>"
-        f"<h1>{name}</h1><h2>{escape(title)}</h2>{body}"
+        f"<meta name=color-scheme content='light dark'><link rel=icon href='data:,'><title>{name}</title>"
+        f"<body style='font:1rem/1.5 system-ui;max-width:32rem;margin:4rem auto;padding:0 1rem'>"
+        f"<main><h1>{name}</h1><h2>{escape(title)}</h2>{body}</main>"
     )
 
 

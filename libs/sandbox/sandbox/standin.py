@@ -32,6 +32,8 @@ class StandIn:
         clock: Clock | None = None,
         state_file: Path | None = None,
         port: int | None = None,
+        host: str = "127.0.0.1",
+        public_url: str | None = None,
         seed: int = 0,
     ) -> None:
         self.clock = clock or SystemClock()
@@ -39,8 +41,10 @@ class StandIn:
         if webhook_url:
             self.webhooks.endpoints.append(Endpoint(webhook_url, list(webhook_secrets)))
         self.faults = Faults()
-        self._loopback = Loopback(port, wish=_port_in(state_file))  # addresses given out before a restart stay good
-        self.url = self._loopback.url
+        wish = _port_in(state_file)  # addresses given out before a restart stay good
+        self._loopback = Loopback(port, wish=wish, host=host)
+        self.url = self._loopback.url  # where services on this machine reach it
+        self.public_url = public_url or self.url  # where browsers do
         self._state_file = state_file
         self._saved = ""
         self._next_save = 0.0

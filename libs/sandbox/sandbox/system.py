@@ -4,50 +4,56 @@ What the environment or `.env` names is used instead of the stand-in: real provi
 server. Everything that it makes lies in one data folder, so that a second start finds it again.
 """
 
+import argparse
 import asyncio
 import contextlib
+import fcntl
 import os
-import signal
+import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, TypeVar
 
 import httpx
-import uvloop
-from dotenv import dotenv_values
 
 from keyturn import log
 from keyturn.clock import MovableClock
+from keyturn.errors import Misconfigured
 from keyturn.http import new_client
-from keyturn.internal import Signer
-from sandbox import secrets
-from sandbox.hosts import Host, InProcess
+from keyturn.server import listen
+from keyturn.settings import WRONG, told
+from sandbox import broker, programs, secrets
+from sandbox.hosts import Host, InProcess, Processes
 from sandbox.mailbox import Mailbox
 from sandbox.postgres import SERVICES, Postgres, free_port
 from sandbox.razorpay import RazorpaySandbox
+from sandbox.signals import forever, run
 from sandbox.stripe import StripeSandbox
+from sandbox.wiring import ROOT, Wiring, given, real_razorpay, real_stripe
 
-ROOT = Path(__file__).parents[3]
 READY_SECONDS = 60.0
+T = TypeVar("T")
 
 
 class System:
-    """Start it with `async with System(folder) as system`."""
+    """Start it with `async with System(folder) as system`. Raises `Misconfigured` for what somebody has to mend."""
 
     def __init__(
         self, folder: Path, *, given: Mapping[str, str] | None = None, host: Host | None = None, durable: bool = True
     ) -> None:
-        self.folder = folder
-        self.given = dict(
-            given or {}
-        )  # as in `.env`; <SERVICE>_BUS_URL where each service has a broker user of its own
-        self.clock = MovableClock(folder / "clock")
+        self.folder = folder.absolute()
+        self.given = dict(given or {})  # as in `.env`; <SERVICE>_BUS_URL where each service has a user of its own
+        self.clock = MovableClock(self.folder / "clock")
         self.host = host or InProcess(self.clock)
         self.durable = durable
-        self.secrets = secrets.load(folder) | self.given
         self.ports = {name: free_port() for name in SERVICES} | {"gateway": int(self.given.get("PORT", free_port()))}
-        self._stack = contextlib.AsyncExitStack()
         self.databases: dict[str, str] = {}
+        self._stripe: StripeSandbox | None = None
+        self._razorpay: RazorpaySandbox | None = None
+        self._mailbox: Mailbox | None = None
+        self._wiring: Wiring | None = None
+        self._stack = contextlib.AsyncExitStack()
 
     @property
     def url(self) -> str:
@@ -55,165 +61,170 @@ class System:
         return f"http://127.0.0.1:{self.ports['gateway']}"
 
     @property
-    def public_url(self) -> str:
-        return self.given.get("PUBLIC_URL", self.url)
-
-    @property
     def token_file(self) -> Path:
         """The first operator's token."""
         return self.folder / "operator-token"
 
+    @property
+    def stripe(self) -> StripeSandbox:
+        return _there(self._stripe)
+
+    @property
+    def razorpay(self) -> RazorpaySandbox:
+        return _there(self._razorpay)
+
+    @property
+    def mailbox(self) -> Mailbox:
+        return _there(self._mailbox)
+
     def addresses(self) -> str:
         """What a person at the keyboard wants to open next."""
-        return (
-            f"operator token: {self.token_file}\nmailbox: {self.mailbox.url}\n"
-            f"stripe: {self.stripe.url}/deliveries\nrazorpay: {self.razorpay.url}/deliveries"
-        )
+        standins = {"stripe": self._stripe, "razorpay": self._razorpay}
+        lines = [f"operator token: {self.token_file}"]
+        lines += [f"mailbox: {self._mailbox.url}"] if self._mailbox else []
+        return "\n".join(lines + [f"{name}: {one.url}/deliveries" for name, one in standins.items() if one])
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
+            self._take_folder(stack)
+            self._check_port()
+            began = self.clock.now()
             await self._start_outside(stack)
+            stack.push_async_callback(programs.stop_below, self.folder / "installs")
+            stack.push_async_callback(self._stop_services)
             for name in SERVICES:
                 await self.start(name)
-            stack.push_async_callback(self._stop_services)
             await self.ready()
+            if isinstance(self.host, InProcess):
+                await self.host.replay(began)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    def _take_folder(self, stack: contextlib.AsyncExitStack) -> None:
+        """Freed by the kernel, however we end."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        held = stack.enter_context((self.folder / "lock").open("w"))
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Misconfigured(f"{self.folder} is in use: the sandbox is running already") from None
+
+    def _check_port(self) -> None:
+        """Before anything is started: nothing is worse to read than a taken port below four stack traces."""
+        try:
+            listen(self.given.get("HOST", "127.0.0.1"), self.ports["gateway"]).close()
+        except Misconfigured as error:
+            raise Misconfigured(f"{error}; choose another with PORT, in the environment or .env") from None
+
     async def _start_outside(self, stack: contextlib.AsyncExitStack) -> None:
+        kept = secrets.load(self.folder)
+        buses = await broker.addresses(self.given, kept)
+        if isinstance(self.host, Processes) and any(url.startswith("memory:") for url in buses.values()):
+            raise Misconfigured("services as processes need BUS_URL=amqp://...: memory:// joins those of one process")
+        self._start_databases(stack)
+        await self._start_standins(stack, kept | self.given)
+        self._wiring = Wiring(
+            self.folder, self.given, kept, self.ports, self.databases, buses,
+            self._stripe, self._razorpay, self._mailbox,
+        )  # fmt: skip
+
+    def _start_databases(self, stack: contextlib.AsyncExitStack) -> None:
         self.databases = {name: self.given.get(f"{name.upper()}_DATABASE_URL", "") for name in SERVICES}
-        if not all(self.databases.values()):
-            postgres = Postgres.start(self.folder / "postgres", durable=self.durable)
-            stack.callback(postgres.stop)
-            self.databases = postgres.create_databases() | {k: v for k, v in self.databases.items() if v}
-        self.mailbox = await stack.enter_async_context(Mailbox())
+        if all(self.databases.values()):
+            return
+        postgres = Postgres.start(self.folder / "postgres", durable=self.durable)
+        if not self.durable:
+            stack.callback(shutil.rmtree, postgres.root, ignore_errors=True)
+        stack.callback(postgres.stop)
+        self.databases = postgres.create_databases() | {k: v for k, v in self.databases.items() if v}
+
+    async def _start_standins(self, stack: contextlib.AsyncExitStack, keys: Mapping[str, str]) -> None:
         hooks = f"{self.url}/api/webhooks"
-        self.stripe = await stack.enter_async_context(
-            StripeSandbox(
-                secret_key=self.secrets["STRIPE_SECRET_KEY"],
+        if "SMTP_HOST" not in self.given:
+            self._mailbox = await stack.enter_async_context(Mailbox())
+        if not real_stripe(self.given):
+            stripe = StripeSandbox(
+                secret_key=keys["STRIPE_SECRET_KEY"],
                 webhook_url=f"{hooks}/stripe",
-                webhook_secrets=self.secrets["STRIPE_WEBHOOK_SECRET"].split(","),
+                webhook_secrets=keys["STRIPE_WEBHOOK_SECRET"].split(","),
                 clock=self.clock,
                 state_file=self.folder / "stripe.json",
             )
-        )
-        self.razorpay = await stack.enter_async_context(
-            RazorpaySandbox(
-                key_id=self.secrets["RAZORPAY_KEY_ID"],
-                key_secret=self.secrets["RAZORPAY_KEY_SECRET"],
+            self._stripe = await stack.enter_async_context(stripe)
+        if not real_razorpay(self.given):
+            razorpay = RazorpaySandbox(
+                key_id=keys["RAZORPAY_KEY_ID"],
+                key_secret=keys["RAZORPAY_KEY_SECRET"],
                 webhook_url=f"{hooks}/razorpay",
-                webhook_secrets=self.secrets["RAZORPAY_WEBHOOK_SECRET"].split(","),
+                webhook_secrets=keys["RAZORPAY_WEBHOOK_SECRET"].split(","),
                 clock=self.clock,
                 state_file=self.folder / "razorpay.json",
             )
-        )
-
-    def environment(self, service: str) -> dict[str, str]:
-        """What a service is told: the shared settings, and no secret but its own."""
-        port = "PORT" if service == "gateway" else f"{service.upper()}_PORT"
-        return {
-            "SANDBOX": "true",
-            "BUS_URL": self.given.get(f"{service.upper()}_BUS_URL") or self.given.get("BUS_URL", "memory://"),
-            "PUBLIC_URL": self.public_url,
-            "CLOCK_FILE": str(self.folder / "clock"),
-            "LOG_FORMAT": self.given.get("LOG_FORMAT", "console"),
-            "LOG_LEVEL": self.given.get("LOG_LEVEL", "WARNING"),
-            f"{service.upper()}_DATABASE_URL": self.databases[service],
-            port: str(self.ports[service]),
-            **getattr(self, f"_{service}")(),
-        }
-
-    def _pick(self, *names: str) -> dict[str, str]:
-        return {name: self.secrets[name] for name in names if name in self.secrets}
-
-    def _gateway(self) -> dict[str, str]:
-        urls = {f"{name.upper()}_URL": f"http://127.0.0.1:{self.ports[name]}" for name in SERVICES if name != "gateway"}
-        own = self._pick("STRIPE_WEBHOOK_SECRET", "RAZORPAY_WEBHOOK_SECRET", "SESSION_KEY", "INTERNAL_SIGNING_KEY")
-        chosen = self._pick("ALLOWED_ORIGINS", "TRUSTED_PROXIES", "HOST")
-        script = {} if "RAZORPAY_KEY_ID" in self.given else {"RAZORPAY_CHECKOUT_JS": self.razorpay.script}
-        return urls | own | chosen | script | {"OPERATOR_TOKEN_FILE": str(self.token_file)}
-
-    def _internal_key(self) -> dict[str, str]:
-        return {"INTERNAL_PUBLIC_KEY": Signer.from_seed(self.secrets["INTERNAL_SIGNING_KEY"]).public_key()}
-
-    def _billing(self) -> dict[str, str]:
-        own = self._pick("STRIPE_SECRET_KEY", "RAZORPAY_KEY_ID", "RAZORPAY_KEY_SECRET")
-        # With somebody's own keys it is the real provider, and nothing needs to be said.
-        stripe = {} if "STRIPE_SECRET_KEY" in self.given else {"STRIPE_API_BASE": self.stripe.url}
-        razorpay = {} if "RAZORPAY_KEY_ID" in self.given else {"RAZORPAY_API_BASE": self.razorpay.url}
-        catalog = {"CATALOG": self.given.get("CATALOG", str(ROOT / "catalog.yaml"))}
-        return self._internal_key() | own | catalog | stripe | razorpay
-
-    def _provisioner(self) -> dict[str, str]:
-        own = self._pick("PROVISIONER_SEALING_KEYS", "MAIL_KEYS")
-        return (
-            self._internal_key()
-            | own
-            | {
-                "BLUEPRINTS": self.given.get("BLUEPRINTS", str(ROOT / "blueprints")),
-                "LOCAL_DATA": str(self.folder / "installs"),
-                "BASE_DOMAIN": self.given.get("BASE_DOMAIN", "sandbox.localhost"),
-            }
-        )
-
-    def _notifier(self) -> dict[str, str]:
-        own = self._pick("NOTIFIER_SEALING_KEYS", "MAIL_KEYS")
-        mail = {name: value for name, value in self.given.items() if name.startswith("SMTP_")} or {
-            "SMTP_HOST": "127.0.0.1",
-            "SMTP_PORT": str(self.mailbox.smtp_port),
-            "SMTP_TLS": "none",
-            "SMTP_FROM": "Keyturn sandbox <shop@sandbox.example>",
-        }
-        operator = {"OPERATOR_EMAIL": self.given.get("OPERATOR_EMAIL", "operator@sandbox.example")}
-        return self._internal_key() | own | mail | operator
+            self._razorpay = await stack.enter_async_context(razorpay)
 
     async def start(self, service: str, **more: str) -> None:
         """Start one service, with `more` settings."""
-        await self.host.start(service, self.environment(service) | more)
+        await self.host.start(service, _there(self._wiring).environment(service) | more)
 
     async def _stop_services(self) -> None:
         await asyncio.gather(*(self.host.stop(name) for name in SERVICES))
 
     async def ready(self, *services: str) -> None:
         """Waits until the named services (default: all) say that they are ready."""
-        async with new_client() as client, asyncio.timeout(READY_SECONDS):
+        answer = ""
+        async with new_client() as client:
             for name in services or SERVICES:
-                while not await _answers(client, f"http://127.0.0.1:{self.ports[name]}/readyz"):
-                    if name in self.host.died():
-                        raise RuntimeError(f"{name} ended before it was ready; its log is in {self.folder}")
-                    await asyncio.sleep(0.05)
+                try:
+                    async with asyncio.timeout(READY_SECONDS):
+                        while (
+                            answer := await _asked(client, f"http://127.0.0.1:{self.ports[name]}/readyz")
+                        ) != "ready":
+                            if name in self.host.died():
+                                raise RuntimeError(f"{name} ended before it was ready; its log is in {self.folder}")
+                            await asyncio.sleep(0.05)
+                except TimeoutError:
+                    raise RuntimeError(f"{name} was not ready in time: {answer}") from None
 
 
-async def _answers(client: httpx.AsyncClient, url: str) -> bool:
-    with contextlib.suppress(httpx.TransportError):
-        return (await client.get(url)).is_success
-    return False
+async def _asked(client: httpx.AsyncClient, url: str) -> str:
+    try:
+        answer = await client.get(url)
+    except httpx.TransportError as error:
+        return type(error).__name__
+    return "ready" if answer.is_success else answer.text
 
 
-def given(environment: Mapping[str, str], dotenv: Path) -> dict[str, str]:
-    """The settings that somebody chose: `.env`, and over it the environment; an empty one counts as not given."""
-    chosen: dict[str, Any] = {**dotenv_values(dotenv), **environment}
-    return {name: value for name, value in chosen.items() if value}
+def _there(part: T | None) -> T:
+    if part is None:
+        raise RuntimeError("this part of the sandbox was not started: something real stands in its place")
+    return part
 
 
-async def until_told() -> None:
-    """Waits for SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    for wanted in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(wanted, stop.set)
-    await stop.wait()
-
-
-async def _run() -> None:
+async def _run(arguments: argparse.Namespace) -> int:
     chosen = {"PORT": "8000"} | given(os.environ, ROOT / ".env")
     log.configure("sandbox", "console", chosen.get("LOG_LEVEL", "WARNING"))
-    async with System(ROOT / ".sandbox", given=chosen) as system:
-        print(f"ready: {system.public_url}\n{system.addresses()}", flush=True)
-        await until_told()
+    host = Processes(arguments.data / "logs") if arguments.processes else None
+    try:
+        async with System(arguments.data, given=chosen, host=host) as system:
+            print(f"ready: {system.url}\n{system.addresses()}", flush=True)
+            await forever()
+    except asyncio.CancelledError:
+        return 0  # told to end
+    except (*WRONG, RuntimeError) as error:
+        print(told(error), file=sys.stderr)
+        return 2
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m sandbox.system", description=__doc__)
+    parser.add_argument("--data", type=Path, default=ROOT / ".sandbox", help="the folder for everything that is kept")
+    parser.add_argument("--processes", action="store_true", help="each service as a process; needs BUS_URL=amqp://...")
+    return run(_run(parser.parse_args()))
 
 
 if __name__ == "__main__":
-    uvloop.run(_run())
+    raise SystemExit(main())

@@ -41,6 +41,8 @@ class RazorpaySandbox(StandIn):
         clock: Clock | None = None,
         state_file: Path | None = None,
         port: int | None = None,
+        host: str = "127.0.0.1",
+        public_url: str | None = None,
         seed: int = 0,
         rules: Rules = RULES,
     ) -> None:
@@ -52,6 +54,8 @@ class RazorpaySandbox(StandIn):
             clock=clock,
             state_file=state_file,
             port=port,
+            host=host,
+            public_url=public_url,
             seed=seed,
         )
         self.key_id = key_id
@@ -61,7 +65,7 @@ class RazorpaySandbox(StandIn):
     @property
     def script(self) -> str:
         """The address of checkout.js."""
-        return f"{self.url}/v1/checkout.js"
+        return f"{self.public_url}/v1/checkout.js"
 
     def app(self) -> FastAPI:
         return build(self)

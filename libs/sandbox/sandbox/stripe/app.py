@@ -23,7 +23,7 @@ def build(sandbox: "StripeSandbox") -> FastAPI:
     app.include_router(control.router(sandbox))
     app.include_router(pages.router(sandbox.account))
     edge = Edge(sandbox.account, sandbox.secret_key, sandbox.faults)
-    app.router.routes.extend(Api(sandbox.account, edge, sandbox.webhooks, sandbox.url).router().routes)
+    app.router.routes.extend(Api(sandbox.account, edge, sandbox.webhooks, sandbox.public_url).router().routes)
     return app
 
 

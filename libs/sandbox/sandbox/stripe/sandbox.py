@@ -42,6 +42,8 @@ class StripeSandbox(StandIn):
         clock: Clock | None = None,
         state_file: Path | None = None,
         port: int | None = None,
+        host: str = "127.0.0.1",
+        public_url: str | None = None,
         seed: int = 0,
         rules: Rules = RULES,
     ) -> None:
@@ -53,6 +55,8 @@ class StripeSandbox(StandIn):
             clock=clock,
             state_file=state_file,
             port=port,
+            host=host,
+            public_url=public_url,
             seed=seed,
         )
         self.secret_key = secret_key
@@ -82,7 +86,7 @@ class StripeSandbox(StandIn):
             "metadata": {"order": "4711"},
             "line_items": [{"price_data": price, "quantity": "1"}],
         }
-        return self.pay(checkout.create(self.account, params, self.url)["id"])
+        return self.pay(checkout.create(self.account, params, self.public_url)["id"])
 
     def expire(self, session_id: str) -> dict[str, Any]:
         return checkout.expire(self.account, session_id)
@@ -140,4 +144,4 @@ class StripeSandbox(StandIn):
         account.kept = {key: Kept(**one) for key, one in state["kept"].items()}
         for session in account.all("checkout.session"):
             if session["status"] == "open":
-                session["url"] = f"{self.url}/c/pay/{session['id']}"  # should the port be another one now
+                session["url"] = f"{self.public_url}/c/pay/{session['id']}"  # should the port be another one now
