@@ -93,7 +93,7 @@ class Answer:
         """A member of a JSON answer, `a.b.0.c`; None where there is none."""
         try:
             found: Any = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         for part in path.split("."):
             if isinstance(found, dict):
@@ -219,7 +219,7 @@ async def call(client: httpx.AsyncClient, asked: CallParameters, given: Given[An
         raise UnknownResult(f"no answer: {type(error).__name__}") from None
     if answer.status in asked.refused:
         said = answer.member(asked.refused[answer.status])
-        raise Refused(said[:300] if isinstance(said, str) else "It was not accepted.")
+        raise Refused(_plain(said) if isinstance(said, str) else "It was not accepted.")
     missed = asked.expect.missed(answer)
     if missed and (answer.status >= 500 or answer.status in {408, 425, 429}):
         raise Transient(missed)
@@ -239,7 +239,7 @@ async def ask(
     body: Any = None,
 ) -> Answer:
     """One request, without redirects. Reads no more of the answer than the limit."""
-    sent = {name: value.get_secret_value() for name, value in headers.items()}
+    sent = {"accept-encoding": "identity"} | {name: value.get_secret_value() for name, value in headers.items()}
     content = b"" if body is None else json.dumps(body).encode()
     if len(content) > BODY_LIMIT:
         raise Permanent(f"the body is larger than {BODY_LIMIT} bytes")
@@ -265,12 +265,20 @@ async def ask(
 
 
 async def _read(response: httpx.Response) -> bytes:
+    """Nothing compressed: a chunk is unpacked whole, a thousand times its size, before its length can be looked at."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise httpx.DecodingError("the answer is compressed")
     body = bytearray()
     async for part in response.aiter_bytes():
         body += part
         if len(body) > ANSWER_LIMIT:
             raise httpx.ReadError("the answer is too large")
     return bytes(body)
+
+
+def _plain(said: str) -> str:
+    """What an install says, without what is no text."""
+    return " ".join("".join(char if char.isprintable() else " " for char in said[:300]).split())
 
 
 def _outputs(captured: Mapping[str, Any], secret: Sequence[str]) -> dict[str, Any]:
