@@ -13,20 +13,23 @@ if TYPE_CHECKING:
 SANDBOX = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 )
-PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-src 'self'; form-action 'self'; base-uri 'none'"
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-src 'self'; form-action 'self'; "
+    "base-uri 'none'"
+)
 
 STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; --ground: #f4f5f7; --ink: #1c2130; --link: #2f5bea }
+:root { color-scheme: light dark; --ground: #f4f5f7; --ink: #1c2130; --link: #2f5bea }
 @media (prefers-color-scheme: dark) { :root { --ground: #101319; --ink: #eceef6; --link: #9db4ff } }
 * { box-sizing: border-box }
-body { margin: 0; padding: 1.5rem 1rem; background: var(--ground); color: var(--ink); overflow-wrap: anywhere }
-main { max-width: 60rem; margin: auto }
+body { margin: 0; padding: 1.5rem 1rem; background: var(--ground); color: var(--ink); font: 16px/1.5 sans-serif }
+main { max-width: 60rem; margin: auto; overflow-wrap: anywhere }
 h1 { font-size: 1.4rem; line-height: 1.25 } h2 { font-size: 1.1rem }
 a { color: var(--link) }
 input, button { font: inherit; padding: .3rem .6rem; max-width: 100% }
 table { width: 100%; border-collapse: collapse }
 th, td { text-align: left; vertical-align: top; padding: .5rem .75rem .5rem 0; border-bottom: 1px solid #8884 }
-td:first-child { overflow-wrap: normal }
+th, td:first-child { overflow-wrap: normal }
 iframe { width: 100%; height: 42rem; border: 1px solid #8884; border-radius: .5rem; background: #fff }
 pre { white-space: pre-wrap; border: 1px solid #8884; border-radius: .5rem; padding: 1rem }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem } dd { margin: 0 }

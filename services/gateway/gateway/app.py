@@ -93,6 +93,7 @@ def build(
         closing=[deps.billing.close, deps.provisioner.close, deps.notifier.close],
     )
     _put_in_front(service, intake(deps))
+    rendering.install_pages(service.app)
     return service
 
 

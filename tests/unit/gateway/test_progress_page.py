@@ -44,7 +44,7 @@ def test_page_says_how_it_stands(journey: Journey, words: str) -> None:
 def test_page_says_what_it_waits_for(reason: str) -> None:
     shown = html(replace(PAID, waiting=Waiting(reason, until=NOW, detail="ECONNREFUSED 10.0.0.7")))
     assert "Waiting:" in shown
-    assert "Next try 20 Nov 2026, 12:00 UTC" in shown
+    assert ">20 Nov 2026, 12:00 UTC<" in shown
     assert "10.0.0.7" not in shown
 
 

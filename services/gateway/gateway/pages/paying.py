@@ -9,7 +9,7 @@ from fastapi import Response
 from fastapi.responses import RedirectResponse
 
 from gateway.deps import GatewayDeps
-from gateway.pages.rendering import money, page
+from gateway.pages.rendering import human, money, page
 from gateway.settings import origin
 
 
@@ -35,7 +35,7 @@ def pay_page(deps: GatewayDeps, purchase_id: UUID, answer: Mapping[str, Any]) ->
         made.headers["Refresh"] = f"1; url={answer['url']}"
         return made
     options = {"key": answer["key_id"], "order_id": answer["order_id"], "prefill": answer.get("prefill") or {}}
-    options |= {"name": answer["plan"], "amount": answer["amount"], "currency": answer["currency"]}
+    options |= {"name": human(answer["plan"]), "amount": answer["amount"], "currency": answer["currency"]}
     return page("pay.html", policy=_razorpay_policy(script), **values | {"razorpay": options})
 
 

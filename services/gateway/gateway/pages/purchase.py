@@ -30,7 +30,7 @@ async def status(number: str, request: Request, deps: Deps) -> Response:
     if known is None:
         raise proofs.unknown()
     if await proofs.seer(request, deps, known) == "nobody":
-        return page("prove.html", number=number, problem=None)
+        return page("prove.html", number=number, email="", problem=None)
     return page("purchase.html", **await _shown(deps, number), notice=None)
 
 
@@ -40,7 +40,7 @@ async def prove(number: str, deps: Deps, email: Annotated[str, Form(max_length=3
         known = await installs.owned(deps, number, email)
     except Problem:
         wrong = "We know no such order with this address. Please check the address and the number."
-        return page("prove.html", status=404, number=number, problem=wrong)
+        return page("prove.html", status=404, number=number, email=email, problem=wrong)
     answer = RedirectResponse(f"/purchases/{known}", 303)
     proofs.give_cookie(answer, deps, known)
     return answer
@@ -50,13 +50,13 @@ async def prove(number: str, deps: Deps, email: Annotated[str, Form(max_length=3
 async def progress(number: str, request: Request, deps: Deps) -> Response:
     """The part of the page that changes."""
     await proofs.must_see(request, deps, number)
-    return page("progress.html", **await _shown(deps, number), notice=None)
+    return page("progress.html", **await _shown(deps, number))
 
 
 @router.post("/purchases/{number}/pay", dependencies=[limits.CHECKOUT])
 async def pay(number: str, request: Request, deps: Deps) -> Response:
     """For who came back from the provider's page without paying."""
-    known, _ = await proofs.must_see(request, deps, number)
+    known = await proofs.must_own(request, deps, number)
     answer = await deps.billing.request("POST", f"/internal/purchases/{known}/checkout", VISITOR)
     return pay_page(deps, known, answer)
 
@@ -64,7 +64,7 @@ async def pay(number: str, request: Request, deps: Deps) -> Response:
 @router.post("/purchases/{number}/link", dependencies=[limits.SIGN_IN])
 async def new_link(number: str, request: Request, deps: Deps) -> Response:
     """A new setup link by mail; the old one stops working."""
-    known, _ = await proofs.must_see(request, deps, number)
+    known = await proofs.must_own(request, deps, number)
     await deps.provisioner.request("POST", f"/internal/installs/{known}/reissue", CUSTOMER, json={})
     return page("purchase.html", **await _shown(deps, number), notice="A new link is on its way to you.")
 

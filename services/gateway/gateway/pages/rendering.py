@@ -4,18 +4,21 @@ import hashlib
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from babel.numbers import format_currency, get_currency_precision
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
 
 from gateway.settings import origin
 from keyturn.errors import Problem, Unavailable
+from keyturn.http import CODES
 from keyturn.log import get_logger
 
 HERE = Path(__file__).parent
@@ -57,7 +60,7 @@ def _moment(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
 
 
-def _human(name: str) -> str:
+def human(name: str) -> str:
     text = name.replace("_", " ").replace("-", " ").replace(".", " ").strip()
     return text[:1].upper() + text[1:]
 
@@ -71,7 +74,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals["asset"] = lambda name: f"/static/{VERSION}/{name}"
-    made.filters |= {"moment": _moment, "human": _human}
+    made.filters |= {"moment": _moment, "human": human}
     return made
 
 
@@ -119,17 +122,40 @@ class PageRoute(APIRoute):
         return guarded
 
 
+def install_pages(app: FastAPI) -> None:
+    """Whoever looks for a page that is not there gets a page; whoever asks the API, the problem document."""
+    for kind in (Problem, HTTPException):
+        app.add_exception_handler(kind, partial(_for_people, otherwise=app.exception_handlers[kind]))
+
+
+async def _for_people(request: Request, error: Exception, *, otherwise: Callable[[Request, Exception], Any]) -> Any:
+    looks = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    if not looks or request.url.path.startswith("/api/"):
+        return await otherwise(request, error)
+    if isinstance(error, HTTPException):
+        error = Problem(error.status_code, CODES.get(error.status_code, "request_refused"), error.detail)
+    assert isinstance(error, Problem)
+    return _problem(error)
+
+
 _AWAY = (
     "Back in a moment",
     "A part of our system does not answer right now. Nothing is lost: please try again shortly.",
 )
 _TITLES = {404: "We cannot find that", 410: "That is over", 429: "One moment, please"}
+_DETAILS = {
+    "install_not_found": "There is no such order, or this browser cannot show that it is yours.",
+    "setup_link_unknown": "This is not a link of ours. Perhaps a part of it is missing: open it from the mail again.",
+    "not_found": "There is no page at this address.",
+    "rate_limited": "Too many requests came from your address. Please wait a moment and try again.",
+}
 
 
 def _problem(problem: Problem) -> HTMLResponse:
     if problem.status >= 500:
         return message(*_AWAY, status=problem.status)
-    answer = message(_TITLES.get(problem.status, "That did not work"), _sentence(problem.detail), problem.status)
+    detail = _DETAILS.get(problem.code) or _sentence(problem.detail)
+    answer = message(_TITLES.get(problem.status, "That did not work"), detail, problem.status)
     if after := problem.extra.get("retry_after"):
         answer.headers["Retry-After"] = str(after)
     return answer

@@ -1,5 +1,6 @@
 """The start page: what is for sale, the order form, and the way to the payment page."""
 
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ WRONG = {
     "storeName": "Please check the name of your shop or site.",
     "subdomain": "The address may have small letters, digits and hyphens only.",
 }
+SIZE = re.compile(r"^([\d.]+)([KMGT])$")
 CYCLES = {
     "once": "once",
     "one_time": "once",
@@ -108,4 +110,12 @@ def _offer(product: str, plan: dict[str, Any], price: dict[str, Any]) -> dict[st
         "cycle": cycle if price["amount"] else "",
         "currency": price["currency"],
     }
-    return shown | {"value": chosen, "limits": [(n.replace("_", " "), v) for n, v in (plan["limits"] or {}).items()]}
+    return shown | {"value": chosen, "limits": [_limit(name, value) for name, value in (plan["limits"] or {}).items()]}
+
+
+def _limit(name: str, value: Any) -> str:
+    """`256M` of memory reads 256 MB memory; what is not known here stands as the catalogue has it."""
+    text = SIZE.sub(r"\1 \2B", str(value))
+    if name == "cpus":
+        return f"{text} CPU{'' if text == '1' else 's'}"
+    return f"{text} {name.replace('_', ' ')}"

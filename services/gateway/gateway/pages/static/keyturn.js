@@ -1,25 +1,44 @@
 // What the pages do beyond plain HTML. Without this file everything still works; only nothing updates by itself.
 
-const live = document.querySelector("[data-live]");
-if (live) follow(live);
+let source; // of live updates, one at a time: a form's answer may bring the element anew
+follow();
+localTimes();
 
-function follow(element) {
-  let asked = 0, shown = 0, timer;
-  const source = new EventSource(element.dataset.live);
+function follow() {
+  source?.close();
+  const element = document.querySelector("[data-live]");
+  if (!element) return;
+  let asked = 0, shown = 0, last = "", timer;
+  source = new EventSource(element.dataset.live);
   const refresh = async () => {
     const mine = ++asked;
     const answer = await fetch(element.dataset.fragment, { headers: { Accept: "text/html" } }).catch(() => null);
     if (!answer?.ok || mine < shown) return;
     shown = mine;
     const html = await answer.text();
-    if (mine === shown && html !== element.innerHTML && !element.contains(document.activeElement?.closest("form"))) {
-      element.innerHTML = html;
-      document.title = element.querySelector("h1").textContent;
-    }
+    if (mine !== shown || html === last || element.contains(document.activeElement)) return;
+    last = html;
+    element.innerHTML = html;
+    localTimes();
+    say(element.querySelector("h1").textContent);
   };
   const soon = () => { clearTimeout(timer); timer = setTimeout(refresh, 80); };
   source.addEventListener("install", soon);
   source.addEventListener("journey", soon);
+  element.addEventListener("focusout", soon); // what had to wait, so that nobody loses the place they are at
+}
+
+function say(headline) {
+  if (document.title === headline) return;
+  document.title = headline;
+  document.getElementById("said").textContent = headline; // for who hears the page
+  document.querySelector("[data-notice]")?.remove();
+}
+
+// Moments, in the reader's own time zone.
+function localTimes() {
+  const format = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+  for (const time of document.querySelectorAll("time[datetime]")) time.textContent = format.format(new Date(time.dateTime));
 }
 
 // Forms that show their answer in place, and keep what stands around them.
@@ -40,6 +59,8 @@ document.addEventListener("submit", async (event) => {
     const first = document.querySelector("main [role=alert], main [role=status], main h1");
     first.tabIndex = -1;
     first.focus();
+    follow();
+    localTimes();
     look();
   } catch {
     buttons.forEach((button) => { button.disabled = false; });
