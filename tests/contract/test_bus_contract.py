@@ -1,13 +1,14 @@
 """What every transport of the bus must do: one suite, run against `memory://` and against RabbitMQ."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
-from keyturn.bus import MAX_BODY, Bus, Consumer, Delivery, Refused, Settle, Unknown, connect_bus
+from keyturn.bus import MAX_BODY, Bus, Consumer, Delivery, Message, Refused, Settle, Unknown, connect_bus
 from keyturn.bus.memory import MemoryBroker
 from keyturn.errors import Unavailable
 from support.broker import RabbitMQ
@@ -357,6 +358,42 @@ async def test_a_service_may_send_to_its_own_queue(billing: Bus, wait_until: Wai
     await wait_until(lambda: inbox.got)
     assert inbox.got[0].message.type == "payment.captured.v1"
     assert inbox.got[0].message.source == "billing"
+
+
+async def test_the_dead_queue_is_shown_whole_and_in_order_and_only_what_may_go_is_removed(
+    billing: Bus, wait_until: WaitUntil
+) -> None:
+    to_the_dead = {"source": "billing", "exchange": "keyturn.queues", "routing_key": "billing.dead"}
+    for start in range(0, 450, 150):
+        await publish_all(billing, [message(n, **to_the_dead) for n in range(start, start + 150)])
+    shown: list[int] = []
+
+    async def every_other(messages: Sequence[Message]) -> Sequence[bool]:
+        numbers = [json.loads(found.body)["n"] for found in messages]
+        shown.extend(numbers)
+        return [n % 2 == 0 for n in numbers]
+
+    await billing.sift_dead(every_other)
+    assert shown == list(range(450))
+    shown.clear()
+
+    async def shown_again() -> bool:
+        """The broker puts back what stays a moment after it was looked at."""
+        await billing.sift_dead(every_other)
+        return bool(shown)
+
+    await wait_until(shown_again)
+    assert shown == list(range(1, 450, 2))
+
+
+async def test_an_empty_dead_queue_shows_nothing_and_a_closed_bus_says_that_it_is_away(billing: Bus) -> None:
+    async def never(_: Sequence[Message]) -> Sequence[bool]:
+        pytest.fail("there is nothing to show")
+
+    await billing.sift_dead(never)
+    await billing.close()
+    with pytest.raises(Unavailable):
+        await billing.sift_dead(never)
 
 
 async def test_cancelling_a_publish_harms_no_other(gateway: Bus, billing: Bus, wait_until: WaitUntil) -> None:

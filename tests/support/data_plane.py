@@ -12,6 +12,7 @@ from sqlalchemy import Column, Integer, Table, Text
 
 from keyturn.bus import Message
 from keyturn.bus.memory import MemoryBroker, MemoryBus
+from keyturn.bus.message import Sift
 from keyturn.database import Database, new_metadata
 from keyturn.events import OperatorActed, PurchaseExpired
 
@@ -61,6 +62,8 @@ class Wire:
 
     async def consume(self, *args: Any, **kwargs: Any) -> Any:
         return await self.bus.consume(*args, **kwargs)
+
+    async def sift_dead(self, sift: Sift) -> None: ...
 
     async def publish(self, message: Message) -> None:
         self.in_flight += 1

@@ -12,6 +12,7 @@ from typing import Any
 
 from keyturn import failpoints
 from keyturn.bus import Blocked, Bus, Message, Refused
+from keyturn.bus.message import CAUSE
 from keyturn.database import Database
 from keyturn.log import get_logger
 from keyturn.metrics import CONFIRM, OUTBOX_REFUSED
@@ -149,7 +150,7 @@ class Leader:
             return True
 
     def _message(self, row: Any) -> Message:
-        headers = {"traceparent": row["traceparent"], "keyturn-cause": row["cause"]}
+        headers = {"traceparent": row["traceparent"], CAUSE: row["cause"]}
         return Message(
             id=str(row["event_id"]),
             type=row["wire"],

@@ -4,6 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
+BUS_CONNECTED = Gauge("keyturn_bus_connected", "1 while the bus answers and hands over events", ["service"])
 COMMITS = Counter("keyturn_commits", "Transactions committed", ["service", "transaction"])
 OUTBOX_PENDING = Gauge("keyturn_outbox_pending", "Outbox rows not published yet, up to 10,000", ["service"])
 OUTBOX_OLDEST = Gauge("keyturn_outbox_oldest_seconds", "Age of the oldest due outbox row", ["service"])

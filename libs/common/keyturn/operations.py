@@ -55,10 +55,17 @@ WITH locked AS (
 _NO_OTHER = """
   AND NOT EXISTS (SELECT FROM work AS other WHERE other.state = 'open' AND other.kind = work.kind
                   AND other.key = work.key AND other.id <> work.id)"""
+# What is tried again stands for whatever else died of the same key before it.
 _RETRY = """, newest AS (
-  SELECT DISTINCT ON (kind, key) id FROM locked ORDER BY kind, key, created DESC
+  SELECT DISTINCT ON (kind, key) id, kind, key, created FROM locked ORDER BY kind, key, created DESC, id DESC
 ), numbered AS (
-  SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM newest)
+  SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM newest
+), older AS (
+  SELECT work.id FROM work JOIN newest USING (kind, key)
+  WHERE state = 'dead' AND (work.created, work.id) < (newest.created, newest.id) FOR UPDATE OF work SKIP LOCKED
+), resolved AS (
+  UPDATE work SET state = 'resolved', finished = $3, fence = fence + 1, history = history || $6::text::jsonb
+  FROM older WHERE work.id = older.id)
 UPDATE work SET state = 'open', due = $3::timestamptz + place * $5::interval, reason = NULL, attempts = 0,
   started = NULL, finished = NULL, leased_until = NULL, fence = fence + 1, history = history || $4::text::jsonb
 FROM numbered WHERE work.id = numbered.id RETURNING work.id, subject"""
@@ -136,7 +143,8 @@ class Order:
 
 
 async def act(database: Database, order: Order) -> int:
-    """Try again, resolve or discard; gives the number of rows. Of several with one key the newest is tried again."""
+    """Try again, resolve or discard; gives the number of rows. Of several with one key the newest chosen is tried
+    again, and the older ones are resolved with it, chosen or not."""
     asked_at, count = database.clock.now(), 0
     while True:
         async with database.transaction(f"work_{order.action}") as tx:
@@ -153,7 +161,8 @@ async def _change(tx: Transaction, order: Order, asked_at: datetime) -> int:
     which = _WHICH[order.chosen.how]
     if order.action == "retry":
         sql = _LOCKED.format(which=which, also=_NO_OTHER, then=_RETRY)
-        rows = await tx.run(sql, *first, timedelta(seconds=1) / A_SECOND)
+        older = json.dumps([entry | {"outcome": "resolved_with_newer"}])
+        rows = await tx.run(sql, *first, timedelta(seconds=1) / A_SECOND, older)
         tx.wake("work")
     else:
         sql = _LOCKED.format(which=which, also="", then=_CLOSE)

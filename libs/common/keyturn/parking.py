@@ -46,16 +46,25 @@ class Parked:
 async def park(tx: Transaction, service: str, message: Message, error: Exception, retry: RetryPolicy) -> None:
     """Write the row; and the visible copy, where the event is dead at once."""
     outcome = judge(error, attempt=1, now=tx.now, retry=retry)
-    parked = Parked(_key(message), message.type or "unreadable", message.body)
-    if not await tx.run(PARK, *_parameters(message, parked, outcome, tx.now)):
+    if not await write(tx, message, outcome):
         return
     if outcome.state == "dead":
-        show_dead(tx, service, parked, error)
+        show_dead(tx, service, _parked(message), error)
     elif outcome.due:
         tx.wake_at("work", outcome.due)
 
 
-def _parameters(message: Message, parked: Parked, outcome: Outcome, now: datetime) -> tuple[object, ...]:
+async def write(tx: Transaction, message: Message, outcome: Outcome) -> bool:
+    """The row alone. False: it stands there already."""
+    return bool(await tx.run(PARK, *_parameters(message, outcome, tx.now)))
+
+
+def _parked(message: Message) -> Parked:
+    return Parked(key_of(message), message.type or "unreadable", message.body)
+
+
+def _parameters(message: Message, outcome: Outcome, now: datetime) -> tuple[object, ...]:
+    parked = _parked(message)
     return (
         row_id(parked.key),
         parked.key,
@@ -79,7 +88,7 @@ def row_id(key: str) -> UUID:
     return uuid5(_ROWS, key)
 
 
-def _key(message: Message) -> str:
+def key_of(message: Message) -> str:
     """The event's id where the bytes have one, else the bytes' own digest: a forged message id chooses no row."""
     try:
         return str(Envelope.from_bytes(message.body).id)

@@ -6,16 +6,41 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
 from keyturn.log import get_logger
 
 Ping = Callable[[], Awaitable[None]]
 PING_WITHIN = 2.0  # seconds; an orchestrator's probe waits about as long
+WATCH_EVERY = 2.0
 
 PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 log = get_logger()
+
+
+class MayGoAway:
+    """A ping of what the service waits for at its start and can do without later: docs/decisions/0006-readiness.md."""
+
+    def __init__(self, ping: Ping, gauge: Gauge) -> None:
+        self._ping = ping
+        self._gauge = gauge
+        self.was_there = False
+
+    async def __call__(self) -> None:
+        try:
+            await self._ping()
+        except BaseException:  # a time-out, too
+            self._gauge.set(0)
+            raise
+        self._gauge.set(1)
+        self.was_there = True
+
+    async def watch(self) -> None:
+        """For ever, so that the gauge is right and the first meeting is noticed when nobody probes."""
+        while True:
+            await _asked(self, PING_WITHIN)
+            await asyncio.sleep(WATCH_EVERY)
 
 
 def is_probe(scope: MutableMapping[str, Any]) -> bool:
@@ -40,6 +65,10 @@ async def _asked(ping: Ping, within: float) -> str | None:
     return None
 
 
+def _can_do_without(ping: Ping) -> bool:
+    return isinstance(ping, MayGoAway) and ping.was_there
+
+
 def router(pings: Mapping[str, Ping], state: Callable[[], str]) -> APIRouter:
     """`state` says `ready`, or why the service takes no traffic whatever its dependencies say."""
     found = APIRouter(include_in_schema=False)
@@ -54,11 +83,14 @@ def router(pings: Mapping[str, Ping], state: Callable[[], str]) -> APIRouter:
         if (status := state()) != "ready":
             return JSONResponse({"status": status}, 503)
         nonlocal told
-        failed = await failures(pings)
-        if failed and told is not None and failed != told:
-            log.warning("not_ready", failed=failed)
-        told = failed if told is not None or not failed else None
-        return JSONResponse({"status": "not ready" if failed else "ready", "failed": failed}, 503 if failed else 200)
+        away = await failures(pings)
+        degraded = {name: why for name, why in away.items() if _can_do_without(pings[name])}
+        failed = {name: why for name, why in away.items() if name not in degraded}
+        if away and told is not None and away != told:
+            log.warning("not_ready" if failed else "degraded", failed=away)
+        told = away if told is not None or not failed else None
+        answer = {"status": "not ready" if failed else "ready", "failed": failed}
+        return JSONResponse(answer | ({"degraded": degraded} if degraded else {}), 503 if failed else 200)
 
     @found.get("/metrics")
     async def metrics() -> Response:

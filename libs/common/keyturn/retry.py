@@ -40,7 +40,7 @@ class Cause:
     message: str
 
     def group(self, what: str) -> str:
-        return f"{what} {self.error} at {self.place}"
+        return f"{what} {self.error} at {self.place}" if self.place else f"{what} {self.error}"
 
 
 @dataclass(frozen=True)

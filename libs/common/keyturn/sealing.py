@@ -32,9 +32,11 @@ from keyturn.events.sealed import Sealed
 VERSION = "x1"
 KEY_BYTES = 32
 NONCE_BYTES = 24
+CHECK_BYTES = 8
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CONTEXT = b"keyturn/sealed/v1"
 _PURPOSE = b"keyturn-seal-1"  # at most 16 bytes: the cipher's key is derived, so that no other purpose shares it
+_CHECK = b"keyturn-check-1"
 
 
 class KeyRing:
@@ -45,6 +47,7 @@ class KeyRing:
             raise SealError("no key: give at least one, as id:base64")
         self._active = next(iter(keys))
         self._keys = {key_id: _derived(_checked(key_id, key)) for key_id, key in keys.items()}
+        self._check_values = {key_id: _check_value(key) for key_id, key in keys.items()}
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -89,6 +92,10 @@ class KeyRing:
         """Whether the value should be sealed again, since another key is active now."""
         return _parse(sealed)[0] != self._active
 
+    def check_values(self) -> dict[str, bytes]:
+        """For each key id eight bytes that are always the same for one key and tell nothing of it."""
+        return dict(self._check_values)
+
     def __repr__(self) -> str:
         return f"KeyRing(active={self._active!r}, keys={len(self._keys)})"
 
@@ -115,6 +122,10 @@ def _checked(key_id: str, key: bytes) -> bytes:
 
 def _derived(key: bytes) -> bytes:
     return hashlib.blake2b(digest_size=KEY_BYTES, key=key, person=_PURPOSE).digest()
+
+
+def _check_value(key: bytes) -> bytes:
+    return hashlib.blake2b(b"keyturn", digest_size=CHECK_BYTES, key=key, person=_CHECK).digest()
 
 
 def _decoded(encoded: str) -> bytes:

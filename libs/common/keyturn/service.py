@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import uvloop
 from fastapi import APIRouter, FastAPI, Request
 
-from keyturn import log, probes
+from keyturn import dead_letters, log, probes
 from keyturn.bus import Bus
 from keyturn.clock import Clock
 from keyturn.database import Database, migrate
@@ -18,9 +18,12 @@ from keyturn.errors import Misconfigured
 from keyturn.handling import Consumer, Handler
 from keyturn.http import BodyLimit, Boundary, install_problems
 from keyturn.internal import Verifier
+from keyturn.keychecks import check_rings
 from keyturn.lifecycle import Step, closed, supervised, until_there
+from keyturn.metrics import BUS_CONNECTED
 from keyturn.operations_api import work_router
 from keyturn.relay import Relay
+from keyturn.sealing import KeyRing
 from keyturn.server import Server, listen
 from keyturn.settings import WRONG, ServiceSettings, told
 from keyturn.work import WorkKind
@@ -55,16 +58,19 @@ class Service(Generic[D]):
     closing: Sequence[Step] = ()
     background: Sequence[Step] = ()
     body_limit: int = 1024 * 1024
+    rings: Mapping[str, KeyRing] = field(default_factory=dict)  # by the name of the setting
     app: FastAPI = field(init=False)
     state: str = field(init=False, default="starting")  # starting, ready, stopping
     listening: asyncio.Event = field(init=False, default_factory=asyncio.Event)  # `port` is the real one from here on
 
     def __post_init__(self) -> None:
         log.register_secrets(self.settings.secrets())
+        self._bus_ping = probes.MayGoAway(self.bus.ping, BUS_CONNECTED.labels(self.name))
         self.app = self._app()
         self._relay = Relay(self.database, self.bus)
         self._consumer = Consumer(self.database, self.bus, self.handlers)
-        self._worker = Worker(self.database, self.work, self.deps, handlers=self.handlers)
+        work: dict[str, WorkKind[Any]] = {**self.work, "dead_letters": dead_letters.work_kind(self.bus)}
+        self._worker = Worker(self.database, work, self.deps, handlers=self.handlers)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._server: Server | None = None
@@ -72,7 +78,7 @@ class Service(Generic[D]):
 
     async def start(self) -> None:
         """Migrate, hear events, do work. Waits for the database, and not for the bus: that goes on trying by itself,
-        and HTTP and work can do without. Raises what no waiting mends: a failed migration."""
+        and HTTP and work can do without. Raises what no waiting mends: a failed migration, a wrong key."""
         with log.correlated(service=self.name):
             await until_there(self._migrate)
             self.database.wakeups.start()
@@ -80,7 +86,7 @@ class Service(Generic[D]):
             await self._relay.start()
             await self._consumer.start()
             await self._worker.start()
-            for step in self.background:
+            for step in (self._bus_ping.watch, *self.background):
                 self._spawn(supervised(step))
             self.state = "ready"
             logger.info("service_ready", port=self.port)
@@ -137,6 +143,7 @@ class Service(Generic[D]):
     async def _migrate(self) -> None:
         await self.database.ping()
         await migrate(self.database.url, self.package)
+        await check_rings(self.database, self.rings)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -157,7 +164,12 @@ class Service(Generic[D]):
         install_problems(app)
         app.add_middleware(BodyLimit, most=self.body_limit)
         app.add_middleware(Boundary, service=self.name)
-        pings = {"database": self.database.ping, "bus": self.bus.ping, "tasks": self._alive, **self.pings}
+        pings: dict[str, probes.Ping] = {
+            "database": self.database.ping,
+            "bus": self._bus_ping,
+            "tasks": self._alive,
+            **self.pings,
+        }
         for router in (probes.router(pings, lambda: self.state), work_router(self.database), *self.routers):
             app.include_router(router)
         return app

@@ -1,4 +1,4 @@
-"""The three tables that every service's database has, and the base of its own tables."""
+"""The four tables that every service's database has, and the base of its own tables."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -95,16 +95,26 @@ WORK = Table(
     Column("finished", _TIME),
     Index("ix_work_open", "kind", "key", unique=True, postgresql_where=text("state = 'open'")),
     Index("ix_work_due", "due", postgresql_where=text("state = 'open'")),
+    Index("ix_work_dead_key", "kind", "key", postgresql_where=text("state = 'dead'")),
     Index("ix_work_dead", "cause", "created", "id", postgresql_where=text("state = 'dead'")),
     Index("ix_work_listed", "state", "created", "id"),
     Index("ix_work_finished", "finished", postgresql_where=text("state NOT IN ('open', 'dead')")),
 )
 
+# What tells at the start that a key is not the one that was used under this id before. Tells nothing of the key.
+KEY_CHECKS = Table(
+    "key_checks",
+    _shared,
+    Column("ring", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("check_value", LargeBinary, nullable=False),
+)
+
 
 def new_metadata() -> MetaData:
-    """A service's metadata: the naming convention, and outbox, inbox and work in it."""
+    """A service's metadata: the naming convention, and outbox, inbox, work and key checks in it."""
     metadata = MetaData(naming_convention=_NAMES)
-    for table in (OUTBOX, INBOX, WORK):
+    for table in (OUTBOX, INBOX, WORK, KEY_CHECKS):
         table.to_metadata(metadata)
     return metadata
 

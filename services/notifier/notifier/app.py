@@ -42,4 +42,5 @@ def build(settings: NotifierSettings, *, clock: Clock | None = None, bus: Bus | 
         routers=[router],
         package=NAME,
         port=settings.port,
+        rings={"MAIL_KEYS": keys},
     )

@@ -67,7 +67,7 @@ async def test_rule_17_the_text_of_a_database_error_holds_no_parameters(database
 async def test_every_commit_passes_its_two_failpoints(database: Database) -> None:
     async with database.transaction("refund"):
         pass
-    assert {"billing.refund.before_commit", "billing.refund.after_commit"} <= failpoints.seen
+    assert {"billing.refund.before_commit", "billing.refund.after_commit"} <= failpoints.seen.keys()
 
 
 async def test_callbacks_and_wake_ups_come_after_the_commit_and_only_then(database: Database) -> None:

@@ -118,6 +118,39 @@ async def test_a_retry_makes_no_second_open_row_of_one_key(database: Database) -
     assert await one(database, "SELECT count(*) FROM work WHERE state = 'open'") == 2
 
 
+async def test_of_several_dead_rows_of_one_key_the_newest_is_tried_again_and_the_older_are_resolved_with_it(
+    database: Database,
+) -> None:
+    oldest, older, newest = [await died(database, "a") for _ in range(3)]
+    other = await died(database, "b")
+    assert len((await list_work(database, "dead", kind="mail", cause=None, cursor=None, limit=10)).rows) == 4
+    assert await act(database, order("retry", Selection("ids", [newest, older]))) == 1
+    assert [(await show(database, id_))["state"] for id_ in (oldest, older, newest, other)] == [
+        "resolved",
+        "resolved",
+        "open",
+        "dead",
+    ]
+    assert (await show(database, oldest))["history"][-1]["outcome"] == "resolved_with_newer"
+    assert (await show(database, oldest))["history"][-1]["actor"] == "anna"
+
+
+async def test_an_older_dead_row_that_is_tried_again_leaves_the_newer_one_dead(database: Database) -> None:
+    older, newer = [await died(database, "a") for _ in range(2)]
+    assert await act(database, order("retry", Selection("ids", [older]))) == 1
+    assert [(await show(database, id_))["state"] for id_ in (older, newer)] == ["open", "dead"]
+
+
+@pytest.mark.parametrize(("action", "state"), [("resolve", "resolved"), ("discard", "discarded")])
+async def test_several_dead_rows_of_one_key_are_closed_one_by_one_or_all(
+    database: Database, action: Any, state: str
+) -> None:
+    ids = [await died(database, "a") for _ in range(3)]
+    assert await act(database, order(action, Selection("ids", ids[:1]))) == 1
+    assert await act(database, order(action, Selection("all"))) == 2
+    assert {(await show(database, id_))["state"] for id_ in ids} == {state}
+
+
 async def test_what_runs_right_now_is_left_alone(database: Database) -> None:
     running = await died(database, "a", state="open")
     await one(database, "UPDATE work SET leased_until = clock_timestamp() + interval '1 min' RETURNING 1")

@@ -21,12 +21,17 @@ from keyturn.bus import Message, connect_bus
 from keyturn.bus.memory import MemoryBroker
 from keyturn.clock import SystemClock
 from keyturn.database import Database, Transaction
+from keyturn.errors import Misconfigured
 from keyturn.events import PurchaseFailed
 from keyturn.internal import Caller, InternalClient, Signer, Viewer
+from keyturn.metrics import BUS_CONNECTED
+from keyturn.sealing import KeyRing, new_key_line
 from keyturn.service import Service
 from keyturn.settings import ServiceSettings
 from keyturn.work import Work, WorkKind
+from support.broker import VirtualHost
 from support.databases import DatabaseUrl
+from support.proxy import Proxy
 from support.waiting import WaitUntil
 
 pytestmark = pytest.mark.servers
@@ -158,6 +163,56 @@ async def test_a_broker_that_is_away_stops_no_work(database_url: DatabaseUrl, wa
         await wait_until(lambda: one.deps.ended == ["first"])
 
 
+async def test_a_broker_that_goes_away_later_keeps_no_request_out(
+    rabbitmq: VirtualHost, database_url: DatabaseUrl, wait_until: WaitUntil
+) -> None:
+    async with Proxy(rabbitmq.host) as proxy:
+        url = rabbitmq.url("notifier", host=proxy.address)
+        one = service(await database_url("notifier"), bus=connect_bus(url, service="notifier", replica="test"))
+        proxy.mode = "refuse"
+        async with serving(one) as client:
+            await wait_until(lambda: one.state == "ready")
+            answer = await client.get("/readyz")  # at the start it waits for the broker
+            assert (answer.status_code, list(answer.json()["failed"])) == (503, ["bus"])
+            proxy.mode = "pass"
+            await wait_until(lambda: ready(client), 20)
+            assert "degraded" not in (await client.get("/readyz")).json()
+            proxy.mode = "refuse"
+            proxy.reset()
+            await wait_until(lambda: _connected("notifier", 0.0))
+            answer = await client.get("/readyz")
+            assert answer.status_code == 200
+            assert answer.json() == {"status": "ready", "failed": {}, "degraded": {"bus": "Unavailable"}}
+            assert 'keyturn_bus_connected{service="notifier"} 0.0' in (await client.get("/metrics")).text
+            assert (await client.get("/healthz")).status_code == 200
+            proxy.mode = "pass"
+            await wait_until(lambda: _connected("notifier", 1.0), 20)
+            assert "degraded" not in (await client.get("/readyz")).json()
+
+
+def _connected(name: str, value: float) -> bool:
+    """Noticed without any probe."""
+    return bool(BUS_CONNECTED.labels(name)._value.get() == value)
+
+
+async def test_a_wrong_key_under_a_known_id_ends_the_start_and_a_new_one_is_noted(
+    database_url: DatabaseUrl, wait_until: WaitUntil
+) -> None:
+    url, first, second = await database_url("notifier"), new_key_line("2026-11"), new_key_line("2026-12")
+
+    async def start(*lines: str) -> None:
+        one = service(url, rings={"MAIL_KEYS": KeyRing.from_text("\n".join(lines))})
+        async with serving(one) as client:
+            await wait_until(lambda: ready(client))
+
+    await start(first)
+    await start(second, first)
+    await start(second)
+    one = service(url, rings={"MAIL_KEYS": KeyRing.from_text(new_key_line("2026-11"))})
+    with pytest.raises(Misconfigured, match="MAIL_KEYS: key 2026-11 is another one"):
+        await one.serve()
+
+
 async def test_it_waits_for_its_database_and_stops_while_waiting() -> None:
     one = service("postgresql://nobody@127.0.0.1:9/none")
     async with serving(one) as client:
@@ -260,8 +315,10 @@ async def test_four_services_share_a_process(database_url: DatabaseUrl, wait_unt
 async def process(database_url: DatabaseUrl) -> AsyncIterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
+    url = await database_url("notifier")
+
     async def start(**more: str) -> subprocess.Popen[str]:
-        environment = {"PATH": os.environ["PATH"], "NOTIFIER_DATABASE_URL": await database_url("notifier")}
+        environment = {"PATH": os.environ["PATH"], "NOTIFIER_DATABASE_URL": url}
         environment |= {"NOTIFIER_PORT": "0", "LOG_FORMAT": "json", "OPERATOR_EMAIL": "op@example.com"}
         environment |= {"MAIL_KEYS": "k:" + base64.b64encode(os.urandom(32)).decode()}
         command = [sys.executable, "-m", "notifier"]
@@ -290,6 +347,23 @@ async def test_a_signal_stops_the_process_with_exit_code_0(process: Start, numbe
         rest = await asyncio.to_thread(one.stdout.read)
         assert await asyncio.to_thread(one.wait) == 0
     assert "service_stopped" in rest
+
+
+async def test_a_wrong_key_ends_the_process_with_exit_code_2_and_one_line(process: Start) -> None:
+    one = await process()
+    assert one.stdout
+    async with asyncio.timeout(30):
+        while "service_ready" not in (line := await asyncio.to_thread(one.stdout.readline)):
+            assert line, "it ended before it was ready"
+        one.terminate()
+        await asyncio.to_thread(one.wait)
+    again = await process()  # with another key
+    assert again.stdout
+    output = await asyncio.wait_for(asyncio.to_thread(again.stdout.read), 30)
+    assert await asyncio.to_thread(again.wait) == 2
+    (told,) = [line for line in output.splitlines() if "MAIL_KEYS" in line]
+    assert "another one than was used" in told
+    assert "Traceback" not in output
 
 
 async def test_wrong_settings_end_the_process_with_exit_code_2_and_no_values(process: Start) -> None:

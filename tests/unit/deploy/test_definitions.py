@@ -81,7 +81,13 @@ def test_what_is_returned_too_often_goes_to_the_service_s_dead_queue_and_is_not_
 
 @pytest.mark.parametrize("queue", ["keyturn.unrouted", *(f"{service}.dead" for service in SERVICES)])
 def test_dead_letters_may_be_looked_at_for_ever(queue: str) -> None:
-    assert _policy_of(queue) == {"delivery-limit": 1_000_000}
+    assert _policy_of(queue)["delivery-limit"] == 1_000_000
+
+
+def test_what_no_queue_wanted_is_kept_and_dead_letters_are_shown_up_to_a_number() -> None:
+    assert "max-length" not in _policy_of("keyturn.unrouted")
+    assert _policy_of("billing.dead")["max-length"] == 10_000
+    assert _policy_of("billing.dead")["overflow"] == "drop-head"
 
 
 def test_every_event_has_exactly_one_publisher_except_those_of_all() -> None:

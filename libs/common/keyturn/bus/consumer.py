@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
 
 from keyturn.bus.link import Link, library_errors
-from keyturn.bus.message import Deliver, Delivery, Message, Settle
+from keyturn.bus.message import Deliver, Delivery, Settle
+from keyturn.bus.receiving import from_wire
 from keyturn.bus.topology import EVENTS_EXCHANGE, events_queue
 from keyturn.errors import Unavailable
 from keyturn.log import get_logger
@@ -16,7 +16,6 @@ log = get_logger()
 
 RETURN_SECONDS = 1.0  # a returned message is at the front of the queue again at once: without a pause, a hot loop
 CHANGE_SECONDS = 10.0
-EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class RabbitConsumer:
@@ -117,7 +116,9 @@ class RabbitConsumer:
 
     async def _handle(self, incoming: AbstractIncomingMessage) -> None:
         try:
-            settle: Settle = await self._deliver(Delivery(self._from_wire(incoming), bool(incoming.redelivered)))
+            settle: Settle = await self._deliver(
+                Delivery(from_wire(incoming, self._service, self._user), bool(incoming.redelivered))
+            )
         except Exception:
             log.exception("delivery failed", event_id=incoming.message_id, wire=incoming.type)
             await asyncio.sleep(RETURN_SECONDS)
@@ -128,24 +129,3 @@ class RabbitConsumer:
         except ConnectionError as error:
             # The effect is committed; the message comes again and the inbox knows it.
             log.info("settlement lost", event_id=incoming.message_id, reason=str(error))
-
-    def _from_wire(self, incoming: AbstractIncomingMessage) -> Message:
-        """Whatever came: what is wrong with it is for the handling to judge, and nothing of it may raise here."""
-        return Message(
-            id=incoming.message_id or "",
-            type=incoming.type or "",
-            subject=incoming.correlation_id or "",
-            source=self._publisher(incoming),
-            time=incoming.timestamp or EPOCH,
-            body=incoming.body,
-            headers={name: value for name, value in incoming.headers.items() if isinstance(value, str)},
-            exchange=incoming.exchange or "",
-            routing_key=incoming.routing_key or "",
-        )
-
-    def _publisher(self, incoming: AbstractIncomingMessage) -> str:
-        """Who published it, as the broker has checked. Where all services share one user, as they say themselves."""
-        shared = self._user != self._service
-        if shared and incoming.user_id == self._user:
-            return incoming.app_id or ""
-        return incoming.user_id or ""

@@ -7,10 +7,23 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 
-from keyturn.bus.message import PREFETCH, Blocked, Deliver, Delivery, Message, Refused, Settle, Unknown, check
+from keyturn.bus.message import (
+    DEATH_REASON,
+    PREFETCH,
+    Blocked,
+    Deliver,
+    Delivery,
+    Message,
+    Refused,
+    Settle,
+    Sift,
+    Unknown,
+    check,
+)
 from keyturn.bus.topology import (
     DELIVERY_LIMIT,
     EVENTS_EXCHANGE,
@@ -136,6 +149,14 @@ class MemoryBus:
         if not allowed.get(message.exchange, False):
             raise Refused(f"{self._service} may not publish {message.routing_key} to {message.exchange}")
 
+    async def sift_dead(self, sift: Sift) -> None:
+        await self.ping()
+        dead = self._broker.dead[self._service]
+        shown = list(dead)
+        for message, may_go in zip(shown, await sift(shown) if shown else (), strict=True):
+            if may_go and message in dead:
+                dead.remove(message)
+
     async def consume(self, keys: Sequence[str], deliver: Deliver, prefetch: int = PREFETCH) -> "MemoryConsumer":
         self._broker._bind(self._service, keys)  # noqa: SLF001
         consumer = MemoryConsumer(self._broker._queue(self._service), deliver, prefetch)  # noqa: SLF001
@@ -236,7 +257,8 @@ class _Queue:
 
     def take_back(self, waiting: _Waiting) -> None:
         if waiting.deliveries > DELIVERY_LIMIT:
-            self._broker.dead[self._service].append(waiting.message)
+            headers = {**waiting.message.headers, DEATH_REASON: "delivery_limit"}
+            self._broker.dead[self._service].append(replace(waiting.message, headers=headers))
             return
         later = (place for place, other in enumerate(self._waiting) if other.number > waiting.number)
         self._waiting.insert(next(later, len(self._waiting)), waiting)

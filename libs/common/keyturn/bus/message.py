@@ -12,6 +12,9 @@ MAX_BODY = 256 * 1024
 MAX_HEADERS = 8 * 1024  # they travel in one frame, which the broker caps
 MAX_KEY = 255
 
+CAUSE = "keyturn-cause"  # the header of a copy that the library put into a dead queue: there is a row for it
+DEATH_REASON = "x-first-death-reason"  # the broker's header on what it moved there itself
+
 PREFETCH = 20  # handlers at once in one process; above the database's pool it only moves the queue into memory
 
 
@@ -43,6 +46,7 @@ class Delivery:
 
 
 Settle = Literal["ack", "return"]  # done with it, or back to the front of the queue
+Sift = Callable[[Sequence[Message]], Awaitable[Sequence[bool]]]  # for each message: may it go?
 Deliver = Callable[[Delivery], Awaitable[Settle]]
 
 
@@ -94,6 +98,10 @@ class Bus(Protocol):
         pause. It is cancelled when the connection is lost: the message then comes again.
         """
         ...
+
+    async def sift_dead(self, sift: Sift) -> None:
+        """Show `sift` what lies in the service's dead queue, in batches, and remove what it says; the rest stays
+        there, in its order. Raises `Unavailable`."""
 
 
 def check(message: Message) -> None:

@@ -10,12 +10,15 @@ from yarl import URL
 
 from keyturn.bus.consumer import RabbitConsumer
 from keyturn.bus.link import Link, library_errors
-from keyturn.bus.message import PREFETCH, Deliver, Message
+from keyturn.bus.message import PREFETCH, Deliver, Message, Sift
 from keyturn.bus.publisher import CONFIRM_SECONDS, Publisher
+from keyturn.bus.sifting import sift_queue
+from keyturn.bus.topology import dead_queue
 from keyturn.errors import Unavailable
 
 PING_SECONDS = 5.0
 CLOSE_SECONDS = 10.0
+SIFT_SECONDS = 60.0
 
 
 class RabbitBus:
@@ -66,6 +69,17 @@ class RabbitBus:
 
     async def publish(self, message: Message) -> None:
         await self._publisher.publish(message)
+
+    async def sift_dead(self, sift: Sift) -> None:
+        if not self._consuming.is_up:
+            raise Unavailable("not connected to the broker")
+        try:
+            with library_errors():
+                async with asyncio.timeout(SIFT_SECONDS):
+                    connection = await self._consuming.connection()
+                    await sift_queue(connection, dead_queue(self._service), self._service, self._user, sift)
+        except ConnectionError as error:
+            raise Unavailable(f"dead letters: {error}") from error
 
     async def consume(self, keys: Sequence[str], deliver: Deliver, prefetch: int = PREFETCH) -> RabbitConsumer:
         consumer = RabbitConsumer(

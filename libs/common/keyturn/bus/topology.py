@@ -29,6 +29,8 @@ MONITORING = "monitoring"
 DELIVERY_LIMIT = 50
 # Looking at a dead letter in management is a delivery as well; RabbitMQ 4's default of 20 looks would lose it.
 UNLIMITED = 1_000_000
+# Dead letters shown in management; of more the oldest goes. Each has a row by then, which is the truth.
+SHOWN = 10_000
 # A full queue holds up every publisher of its events: generous, with an alert at half.
 MAX_LENGTH = 1_000_000
 
@@ -140,7 +142,9 @@ def _binding(source: str, queue: str, vhost: str, key: str | None = None) -> dic
 def _policies(services: Iterable[str]) -> Iterable[dict[str, Any]]:
     """All that may change without deleting a queue is policy; a queue's own arguments never change."""
     yield _policy("unrouted", r"^keyturn\.(events|queues)$", "exchanges", {"alternate-exchange": UNROUTED})
-    yield _policy("kept", rf"^([a-z]+\.dead|{re.escape(UNROUTED)})$", "queues", {"delivery-limit": UNLIMITED})
+    yield _policy("kept", rf"^{re.escape(UNROUTED)}$", "queues", {"delivery-limit": UNLIMITED})
+    shown = {"delivery-limit": UNLIMITED, "max-length": SHOWN, "overflow": "drop-head"}
+    yield _policy("dead", r"^[a-z]+\.dead$", "queues", shown)
     for service in services:
         pattern = rf"^{re.escape(events_queue(service))}$"
         yield _policy(

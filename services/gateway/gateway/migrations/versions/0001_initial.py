@@ -81,6 +81,12 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('purchase_id', name=op.f('pk_journeys'))
     )
     op.create_index('ix_journeys_created', 'journeys', ['created'], unique=False)
+    op.create_table('key_checks',
+    sa.Column('ring', sa.Text(), nullable=False),
+    sa.Column('key_id', sa.Text(), nullable=False),
+    sa.Column('check_value', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('ring', 'key_id', name=op.f('pk_key_checks'))
+    )
     op.create_table('operators',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -163,6 +169,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_work'))
     )
     op.create_index('ix_work_dead', 'work', ['cause', 'created', 'id'], unique=False, postgresql_where=sa.text("state = 'dead'"))
+    op.create_index('ix_work_dead_key', 'work', ['kind', 'key'], unique=False, postgresql_where=sa.text("state = 'dead'"))
     op.create_index('ix_work_due', 'work', ['due'], unique=False, postgresql_where=sa.text("state = 'open'"))
     op.create_index('ix_work_finished', 'work', ['finished'], unique=False, postgresql_where=sa.text("state NOT IN ('open', 'dead')"))
     op.create_index('ix_work_listed', 'work', ['state', 'created', 'id'], unique=False)
