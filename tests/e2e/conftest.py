@@ -1,30 +1,48 @@
 """The whole system, once for each way to run it; tests of one way share it, each with purchases of its own."""
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from support.broker import RabbitMQ
 from support.databases import Databases
-from support.whole import Way, Whole, whole
+from support.forks import Nursery
+from support.whole import Begin, Way, Whole, whole
 
 WAYS = [pytest.param(way, marks=pytest.mark.xdist_group(way)) for way in ("memory", "rabbitmq")]
 
 
 @pytest.fixture(scope="session", params=WAYS)
-async def system(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, databases: Databases, broker: RabbitMQ
-) -> AsyncIterator[Whole]:
+def way(request: pytest.FixtureRequest) -> Way:
     """Both ways, one after the other."""
-    way: Way = request.param
-    async with whole(way, tmp_path_factory.mktemp(way), databases, broker) as running:
+    chosen: Way = request.param
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def begin(tmp_path_factory: pytest.TempPathFactory, databases: Databases, broker: RabbitMQ, nursery: Nursery) -> Begin:
+    def of_its_own(way: Way, /, **settings: str) -> contextlib.AbstractAsyncContextManager[Whole]:
+        return whole(way, tmp_path_factory.mktemp(way), databases, broker, nursery, **settings)
+
+    return of_its_own
+
+
+@pytest.fixture(scope="session")
+async def system(way: Way, begin: Begin) -> AsyncIterator[Whole]:
+    """The one that tests share. Whoever stops a service of it starts it again."""
+    async with begin(way) as running:
         yield running
 
 
 @pytest.fixture
-async def processes(
-    tmp_path_factory: pytest.TempPathFactory, databases: Databases, broker: RabbitMQ
-) -> AsyncIterator[Whole]:
+async def processes(begin: Begin) -> AsyncIterator[Whole]:
     """A system of processes for one test alone, which may kill them."""
-    async with whole("rabbitmq", tmp_path_factory.mktemp("processes"), databases, broker) as running:
+    async with begin("rabbitmq") as running:
         yield running

@@ -9,41 +9,64 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import httpx
 
 from keyturn.http import new_client
-from sandbox.hosts import Processes
+from sandbox.delivery import Webhooks
 from sandbox.postgres import SERVICES
-from sandbox.shopper import Bought, Shopper
+from sandbox.shopper import Bought, Shopper, checked
+from sandbox.standin import StandIn
 from sandbox.system import System
-from support.broker import RabbitMQ
+from support import programs
+from support.broker import RabbitMQ, VirtualHost
 from support.databases import Databases
+from support.forks import Forks, Nursery
+from support.traces import Traces
+from support.waiting import wait_until
 
 Way = Literal["memory", "rabbitmq"]
+JSON = dict[str, Any]
 PATIENCE = 40.0  # seconds for a whole journey, on a busy machine and with services killed on the way
 
 
 @dataclass
 class Whole:
-    """What a test holds: the system, its one customer-to-be, and an operator."""
+    """What a test holds: the system, a customer, an operator, and what an outsider can count."""
 
     system: System
     client: httpx.AsyncClient
     shopper: Shopper
     way: Way
+    broker: RabbitMQ | None = None
+    vhost: VirtualHost | None = None
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+
+    def __post_init__(self) -> None:
+        self.traces = Traces(self.system.databases, self.system.clock)
 
     @property
     def operator(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.system.token_file.read_text().strip()}"}
 
     @property
-    def processes(self) -> Processes:
-        assert isinstance(self.system.host, Processes)
+    def processes(self) -> Forks:
+        assert isinstance(self.system.host, Forks)
         return self.system.host
+
+    def provider(self, bought: Bought) -> StandIn:
+        return self.system.stripe if bought.provider == "stripe" else self.system.razorpay
+
+    def webhooks(self, bought: Bought) -> Webhooks:
+        """How the bought thing's provider tells of it."""
+        return self.provider(bought).webhooks
+
+    def move(self, **by: float) -> None:
+        """Time passes for all services and providers: `move(days=31)`."""
+        self.system.clock.move(timedelta(**by))
 
     def email(self) -> str:
         """A customer nobody has seen before."""
@@ -51,43 +74,77 @@ class Whole:
 
     async def order(self, provider: str = "stripe", **order: Any) -> Bought:
         currency = {"stripe": "EUR", "razorpay": "INR"}[provider]
-        return await self.shopper.order(self.email(), name="Somebody", storeName="Shop", currency=currency, **order)
+        wanted = {"name": "Somebody", "storeName": "Shop", "currency": currency} | order
+        return await self.shopper.order(self.email(), **wanted)
 
-    async def wait_for(self, bought: Bought, *wires: str, within: float = PATIENCE) -> list[dict[str, Any]]:
+    async def buy(self, provider: str = "stripe", **order: Any) -> Bought:
+        """Ordered and paid; the webhook is on its way."""
+        bought = await self.order(provider, **order)
+        self.shopper.pay(bought)
+        return bought
+
+    async def own(self, provider: str = "stripe", **order: Any) -> tuple[Bought, str]:
+        """Bought and taken over, with the instance's address."""
+        bought = await self.buy(provider, **order)
+        return bought, await self.activate(bought)
+
+    async def wait_for(self, bought: Bought, *wires: str, within: float = PATIENCE) -> list[JSON]:
         """The journey, once it has events of all these wire names (without the version)."""
         missing = set(wires)
-        seen: list[dict[str, Any]] = []
-        async with asyncio.timeout(within):
-            while True:
-                with contextlib.suppress(httpx.TransportError, httpx.HTTPStatusError):
-                    async for event in self.shopper.watch(
-                        bought.purchase_id, self.operator, len(seen) and seen[-1]["id"]
-                    ):
-                        seen.append(event)
-                        missing.discard(event["type"].removesuffix(".v1"))
-                        if not missing:
-                            return seen
-                await asyncio.sleep(0.05)  # the gateway is away: this very test may have stopped it
+        seen: list[JSON] = []
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    with contextlib.suppress(httpx.TransportError, httpx.HTTPStatusError):
+                        after = seen[-1]["id"] if seen else 0
+                        async for event in self.shopper.watch(bought.purchase_id, self.operator, after):
+                            seen.append(event)
+                            missing.discard(_name(event))
+                            if not missing:
+                                return seen
+                    await asyncio.sleep(0.05)  # the gateway is away: this very test may have stopped it
+        except TimeoutError:
+            raise AssertionError(f"no {missing} within {within} s, only {[_name(event) for event in seen]}") from None
 
     async def journey(self, bought: Bought) -> list[str]:
         """The wire names of the journey so far, in order of arrival."""
-        answer = await self.client.get(f"/api/journeys/{bought.purchase_id}", headers=self.operator)
-        return [event["type"].removesuffix(".v1") for event in answer.raise_for_status().json()["events"]]
+        return [_name(event) for event in (await self.ask(f"/api/journeys/{bought.purchase_id}"))["events"]]
+
+    async def ask(self, path: str) -> JSON:
+        """As an operator."""
+        return dict(checked(await self.client.get(path, headers=self.operator)).json())
+
+    async def tell(self, path: str, **body: Any) -> JSON:
+        """An operator acts."""
+        reason = {"reason": "a test"}
+        return dict(checked(await self.client.post(path, json=reason | body, headers=self.operator)).json())
 
     async def activate(self, bought: Bought) -> str:
         """From paid to inside: reads the mail, sets the password, logs in. Returns the instance's address."""
-        await self.wait_for(bought, "message.sent")
-        link = self.shopper.setup_link(bought)
-        assert link, "the setup mail holds no link"
-        done = await self.shopper.set_password(link, self.password)
+        done = await self.shopper.set_password(await self.link(bought), self.password)
         await self.wait_for(bought, "install.activated")
         assert await self.shopper.logs_in(done["url"], bought.email, self.password)
         return str(done["url"])
 
+    async def link(self, bought: Bought, *, other_than: str | None = None) -> str:
+        """The setup link, once its mail has come; or a newer one."""
+        found: list[str] = []
+
+        def come() -> bool:
+            found[:] = [link for link in [self.shopper.setup_link(bought)] if link and link != other_than]
+            return bool(found)
+
+        await wait_until(come, PATIENCE)
+        return found[0]
+
     def instances(self, bought: Bought) -> list[int]:
         """The process ids of this install's programs, counted from outside: by what they were started with."""
-        mark = f"ADMIN_EMAIL={bought.email}".encode()
-        return [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if mark in _environment(folder)]
+        return programs.started_with(f"ADMIN_EMAIL={bought.email}")
+
+    def mails(self, bought: Bought, subject: str = "") -> list[str]:
+        """The subjects of the customer's mails with these words in them."""
+        found = [mail.subject for mail in self.system.mailbox.to(bought.email)]
+        return [mail for mail in found if subject.lower() in mail.lower()]
 
     async def assert_exactly_once(self, bought: Bought, *, mails: int = 1) -> None:
         """One payment, one activation, one instance, one setup mail: counted from outside and in the journey."""
@@ -100,26 +157,73 @@ class Whole:
         got = self.system.mailbox.to(bought.email)
         assert [mail.deliveries for mail in got] == [1] * mails, [mail.subject for mail in got]
 
+    async def settled(self, within: float = PATIENCE) -> None:
+        """Until every webhook and event has arrived everywhere and no work is due: then it is time to count."""
+        await wait_until(lambda: not self.system.stripe.webhooks.pending(), within)
+        await wait_until(lambda: not self.system.razorpay.webhooks.pending(), within)
+        await wait_until(self.traces.settled, within)
 
-def _environment(process: Path) -> list[bytes]:
-    with contextlib.suppress(OSError):
-        return (process / "environ").read_bytes().split(b"\0")
-    return []
+    @contextlib.asynccontextmanager
+    async def without(self, *services: str) -> AsyncIterator[None]:
+        """These services are stopped, in order, and started again at the end."""
+        for name in services:
+            await self.system.host.stop(name)
+        try:
+            yield
+        finally:
+            for name in services:
+                await self.system.start(name)
+            await self.system.ready(*services)
+
+    async def cut_off(self, service: str) -> None:
+        """Its connections to the broker break, whoever it is sending to or hearing from."""
+        if self.broker and self.vhost:
+            await asyncio.to_thread(self.broker.disconnect, self.vhost, service)
+        else:
+            await self.system.host.interrupt(service)  # type: ignore[attr-defined]
+
+
+def _name(event: JSON) -> str:
+    return str(event["type"]).removesuffix(".v1")
+
+
+async def _from_anywhere(request: httpx.Request) -> None:
+    """Each request comes from another address, as the gateway's proxy tells it: limits are for one client."""
+    request.headers["x-forwarded-for"] = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
+
+
+class Begin(Protocol):
+    """`async with begin("rabbitmq", CATALOG=...) as system`: a system for one test alone, with these settings."""
+
+    def __call__(self, way: Way, /, **settings: str) -> contextlib.AbstractAsyncContextManager[Whole]: ...
 
 
 @contextlib.asynccontextmanager
-async def whole(way: Way, folder: Path, databases: Databases, broker: RabbitMQ | None = None) -> AsyncIterator[Whole]:
-    """Starts it all, and stops and removes it afterwards."""
+async def whole(
+    way: Way,
+    folder: Path,
+    databases: Databases,
+    broker: RabbitMQ | None = None,
+    nursery: Nursery | None = None,
+    **settings: str,
+) -> AsyncIterator[Whole]:
+    """Starts it all, with these settings besides the usual, and stops and removes it afterwards."""
     given = {f"{name.upper()}_DATABASE_URL": await databases.create(name) for name in SERVICES}
     made = list(given.values())
     vhost = broker.create() if broker and way == "rabbitmq" else None
+    host = Forks(nursery, folder / "logs") if vhost and nursery else None
     if vhost:
         given |= {f"{name.upper()}_BUS_URL": vhost.url(name) for name in SERVICES}
-    host = Processes(folder / "logs") if vhost else None
+    given |= {"TRUSTED_PROXIES": "127.0.0.1", "LOG_LEVEL": "INFO", **settings}
     try:
         async with System(folder, given=given, host=host) as system, new_client(base_url=system.url) as client:
-            yield Whole(system, client, Shopper(client, system.stripe, system.razorpay, system.mailbox), way)
+            client.event_hooks["request"].append(_from_anywhere)
+            shopper = Shopper(client, system.stripe, system.razorpay, system.mailbox)
+            running = Whole(system, client, shopper, way, broker, vhost)
+            yield running
+            await running.traces.close()
     finally:
+        programs.end(folder)
         for url in made:
             await databases.drop(url)
         if vhost and broker:

@@ -42,9 +42,11 @@ class Shopper:
     ) -> None:
         self._client, self._stripe, self._razorpay, self._mailbox = client, stripe, razorpay, mailbox
 
-    async def order(self, email: str, **order: Any) -> Bought:
-        """Opens a checkout. Raises `httpx.HTTPStatusError` where the shop refuses it."""
-        answer = await self._client.post("/api/checkout", json={"email": email, **order})
+    async def order(self, email: str, *, key: str | None = None, **order: Any) -> Bought:
+        """Opens a checkout; repeated with the same key, the same one. Raises `httpx.HTTPStatusError` where the shop
+        refuses it."""
+        headers = {"idempotency-key": key} if key else {}
+        answer = await self._client.post("/api/checkout", json={"email": email, **order}, headers=headers)
         opened = checked(answer).json()
         checkout = opened.get("sessionId") or opened.get("orderId") or ""
         provider = opened.get("provider") or ""

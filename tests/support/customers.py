@@ -1,0 +1,60 @@
+"""Customers who do not give up: whatever answers wrongly or not at all is asked again, as a person would."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+
+from sandbox.shopper import Bought
+from support.whole import Whole
+
+PATIENCE = 200.0  # the test's own time-out is shorter
+
+
+class Customer:
+    """One purchase from the order to the login, and its suspension by an operator, through any number of failures."""
+
+    def __init__(self, system: Whole, provider: str) -> None:
+        self._system, self._provider = system, provider
+        self.email = system.email()
+
+    async def live(self) -> Bought:
+        """Returns once suspended and resumed."""
+        bought = await self.buy()
+        await self._system.wait_for(bought, "message.sent", within=PATIENCE)
+        await self.take_over(bought)
+        await self._system.wait_for(bought, "install.activated", within=PATIENCE)
+        for action, event in (("suspend", "suspended"), ("resume", "resumed")):
+            url = f"/api/installs/{bought.purchase_id}/{action}"
+            await self._again(lambda url=url: self._system.tell(url))  # type: ignore[misc]
+            await self._system.wait_for(bought, f"install.{event}", within=PATIENCE)
+        return bought
+
+    async def buy(self) -> Bought:
+        currency = {"stripe": "EUR", "razorpay": "INR"}[self._provider]
+        order = {"key": secrets.token_hex(8), "name": "Somebody", "storeName": "Shop", "currency": currency}
+        bought: Bought = await self._again(lambda: self._system.shopper.order(self.email, **order))
+        self._system.shopper.pay(bought)
+        return bought
+
+    async def take_over(self, bought: Bought) -> None:
+        link = self._system.shopper.setup_link(bought)
+        assert link, "the setup mail holds no link"
+        await self._again(lambda: self._system.shopper.set_password(link, self._system.password))
+
+    async def _again(self, ask: Callable[[], Awaitable[Any]]) -> Any:
+        while True:
+            try:
+                return await ask()
+            except httpx.TransportError:
+                pass
+            except httpx.HTTPStatusError as refused:
+                if refused.response.status_code == 410:  # used: an earlier try of ours succeeded, its answer was lost
+                    return None
+                if refused.response.status_code == 409:  # the link is in the hands of a try that died
+                    self._system.move(seconds=30)
+                elif refused.response.status_code < 500:
+                    raise
+            await asyncio.sleep(0.1)  # a person at a browser
