@@ -19,7 +19,7 @@ import uvloop
 
 @dataclass(frozen=True)
 class Result:
-    """What one run showed: requests a second, milliseconds at the 50th and 99th percentile, answers that were no 2xx."""
+    """Requests a second, milliseconds at the 50th and 99th percentile, and how many answers were no 2xx."""
 
     rate: float
     p50: float
@@ -98,7 +98,12 @@ def drive(port: int, requests: Sequence[bytes], connections: int) -> Result:
 
 def request(path: str, body: bytes, headers: dict[str, str]) -> bytes:
     """One POST as bytes."""
-    lines = [f"POST {path} HTTP/1.1", "host: 127.0.0.1", "content-type: application/json", f"content-length: {len(body)}"]
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "host: 127.0.0.1",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+    ]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 

@@ -7,8 +7,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "site_settings")
 import django
 
 django.setup()
-from django.core.management import call_command
-from djstripe.models import WebhookEndpoint
+from django.core.management import call_command  # noqa: E402 - works only after the set-up
+from djstripe.models import WebhookEndpoint  # noqa: E402
 
 call_command("migrate", verbosity=0)
 endpoint = WebhookEndpoint(

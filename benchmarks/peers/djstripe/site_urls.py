@@ -3,5 +3,5 @@ from django.urls import include, path
 urlpatterns = [path("", include("djstripe.urls", namespace="djstripe"))]
 
 
-def stored(trigger, **_: object) -> None:
+def stored(trigger: object, **_: object) -> None:
     """The row is there; somebody else would handle it."""
