@@ -45,11 +45,11 @@ docs: $(READY) ## write the generated pages and files again
 	$(BIN)/python -m sandbox.docs
 
 lock: ## resolve the dependencies again (needs uv)
-	uv pip compile -q --universal --generate-hashes --python-version 3.11 --exclude-newer "7 days" \
+	uv pip compile -q --universal --generate-hashes --python-version 3.11 --exclude-newer "7 days" --extra local \
 	  --custom-compile-command "make lock" $(foreach p,keyturn $(SERVICES:%=keyturn-%),--no-emit-package $(p)) \
 	  libs/*/pyproject.toml services/*/pyproject.toml --group pyproject.toml:dev -o requirements.lock
 
-service-locks: $(foreach s,$(SERVICES),services/$(s)/requirements.lock) ## what each image installs (needs uv)
+service-locks: $(SERVICES:%=services/%/requirements.lock) libs/sandbox/requirements.lock deploy/docker/build.lock ## what each image installs (needs uv)
 
 clean: ## remove the environment and the sandbox's data
 	rm -rf $(VENV) .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -57,9 +57,14 @@ clean: ## remove the environment and the sandbox's data
 help:
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-services/%/requirements.lock: requirements.lock services/%/pyproject.toml
-	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make service-locks" \
-	  --no-emit-package keyturn -c requirements.lock services/$*/pyproject.toml -o $@
+IMAGE_LOCK = uv pip compile -q --universal --generate-hashes --python-version 3.11 \
+  --custom-compile-command "make service-locks" --no-emit-package keyturn -c requirements.lock -o $@
+
+%/requirements.lock: requirements.lock %/pyproject.toml libs/common/pyproject.toml
+	$(IMAGE_LOCK) $*/pyproject.toml
+
+deploy/docker/build.lock: requirements.lock
+	echo hatchling | $(IMAGE_LOCK) -
 
 # Debian's python3 comes without venv: as root it is installed, otherwise the message says what is missing.
 $(READY): requirements.lock $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)

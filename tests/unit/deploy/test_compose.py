@@ -11,11 +11,14 @@ import yaml
 
 from keyturn.bus.topology import SERVICES
 from keyturn.settings import ServiceSettings, example, fields, variable
+from sandbox.outside import OutsideSettings
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
+EXAMPLE = (ROOT / "deploy/docker/compose.env.example").read_text()
+TO_TRY = dict(re.findall(r"^#(\w+)=(.*)$", EXAMPLE, re.MULTILINE))  # what the sandbox profile wants
 
 
 def settings_of(service: str) -> type[ServiceSettings]:
@@ -28,7 +31,7 @@ def settings_of(service: str) -> type[ServiceSettings]:
 
 
 def test_the_four_services_and_what_they_need_are_there() -> None:
-    assert set(CONTAINERS) == {*SERVICES, "postgres", "rabbitmq", "bus-setup", "mailpit"}
+    assert set(CONTAINERS) == {*SERVICES, "postgres", "rabbitmq", "bus-setup", "sandbox"}
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
@@ -49,7 +52,7 @@ def test_every_image_has_a_version(name: str) -> None:
     image, _, tag = CONTAINERS[name]["image"].partition(":")
     assert tag.replace("${KEYTURN_VERSION:-", "")
     assert "latest" not in tag
-    assert "/" not in image or image.split("/")[0] in {"keyturn", "axllent"}  # from the default registry
+    assert "/" not in image or image.split("/")[0] == "keyturn"  # from the default registry
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -77,10 +80,10 @@ def test_a_service_uses_its_own_user_of_database_and_broker(service: str) -> Non
 @pytest.mark.parametrize(
     ("variable_name", "holders"),
     [
-        ("STRIPE_SECRET_KEY", {"billing"}),
-        ("RAZORPAY_KEY_SECRET", {"billing"}),
-        ("STRIPE_WEBHOOK_SECRET", {"gateway"}),
-        ("RAZORPAY_WEBHOOK_SECRET", {"gateway"}),
+        ("STRIPE_SECRET_KEY", {"billing", "sandbox"}),
+        ("RAZORPAY_KEY_SECRET", {"billing", "sandbox"}),
+        ("STRIPE_WEBHOOK_SECRET", {"gateway", "sandbox"}),
+        ("RAZORPAY_WEBHOOK_SECRET", {"gateway", "sandbox"}),
         ("SESSION_KEY", {"gateway"}),
         ("INTERNAL_SIGNING_KEY", {"gateway"}),
         ("PROVISIONER_SEALING_KEYS", {"provisioner"}),
@@ -102,8 +105,8 @@ def test_no_secret_has_a_value_in_the_file() -> None:
 
 
 def test_every_variable_taken_from_the_environment_is_in_an_example() -> None:
-    text = (ROOT / "deploy/docker/compose.env.example").read_text() + example([f"{s}.settings" for s in SERVICES])
-    listed = set(re.findall(r"^(\w+)=", text, re.MULTILINE))
+    text = EXAMPLE + example([f"{s}.settings" for s in SERVICES])
+    listed = set(re.findall(r"^#?(\w+)=", text, re.MULTILINE))
     assert set(re.findall(r"\$\{(\w+)", TEXT)) - listed <= {"KEYTURN_VERSION", "PUBLISH"}
 
 
@@ -129,3 +132,41 @@ def test_every_mounted_file_exists() -> None:
 def test_every_named_volume_is_declared() -> None:
     used = {v.split(":")[0] for c in CONTAINERS.values() for v in c.get("volumes", []) if not v.startswith(".")}
     assert used == set(COMPOSE["volumes"])
+
+
+def test_stand_ins_start_only_where_they_are_asked_for() -> None:
+    assert CONTAINERS["sandbox"]["profiles"] == ["sandbox"]
+    assert all("sandbox" not in CONTAINERS[service]["depends_on"] for service in SERVICES)
+
+
+def test_the_example_points_the_services_at_the_stand_ins() -> None:
+    settings = outside_settings()
+    assert TO_TRY["STRIPE_API_BASE"] == f"http://sandbox:{settings.stripe_port}"
+    assert TO_TRY["RAZORPAY_API_BASE"] == f"http://sandbox:{settings.razorpay_port}"
+    assert (TO_TRY["SMTP_HOST"], TO_TRY["SMTP_PORT"]) == ("sandbox", str(settings.smtp_port))
+    assert TO_TRY["RAZORPAY_CHECKOUT_JS"] == f"{TO_TRY['SANDBOX_RAZORPAY_URL']}/v1/checkout.js"
+    assert TO_TRY["SANDBOX"] == "true"
+    assert settings.gateway_url == "http://gateway:8000"
+
+
+def test_browsers_reach_the_stand_ins_where_their_ports_are_published() -> None:
+    published = {port.split(":")[1]: port.split(":")[2] for port in CONTAINERS["sandbox"]["ports"]}
+    settings = outside_settings()
+    for url, port in (
+        (settings.stripe_url, settings.stripe_port),
+        (settings.razorpay_url, settings.razorpay_port),
+        ("http://127.0.0.1:8025", settings.mailbox_port),
+    ):
+        assert published[url.rpartition(":")[2]] == str(port)
+
+
+def test_every_variable_of_the_stand_ins_exists_in_their_settings() -> None:
+    known = {variable(name, field) for name, field in OutsideSettings.model_fields.items()}
+    assert set(CONTAINERS["sandbox"]["environment"]) <= known
+
+
+def outside_settings() -> OutsideSettings:
+    """As the container has them, with the example uncommented."""
+    told: dict[str, Any] = CONTAINERS["sandbox"]["environment"]
+    filled = {name: re.sub(r"\$\{(\w+).*\}", lambda m: TO_TRY[m[1]], value) for name, value in told.items()}
+    return OutsideSettings.model_validate(filled)
