@@ -44,8 +44,12 @@ async def test_rule_16_a_compressed_answer_is_not_unpacked() -> None:
 
 async def test_no_compressed_answer_is_asked_for() -> None:
     asked: list[httpx.Request] = []
-    transport = httpx.MockTransport(lambda request: asked.append(request) or httpx.Response(200))
-    client = httpx.AsyncClient(transport=transport)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200)
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     await http.ask(client, "GET", "http://127.0.0.1:1/", headers={}, timeout=5, private=True)
     assert asked[0].headers["accept-encoding"] == "identity"
 

@@ -4,7 +4,6 @@ The context attributes (`id`, `subject`, `time`, ...) stand beside the event's o
 handler reads `event.subject` and `event.amount` alike; on the wire they are top-level members around `data`.
 """
 
-import json
 import os
 import time as _time
 from datetime import datetime
@@ -12,8 +11,10 @@ from typing import Any, ClassVar, Self
 from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_serializer
+from pydantic_core import to_json
 
 CONTENT_TYPE = "application/cloudevents+json"
+PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*$"  # CloudEvents 1.0: no attribute holds a control character; no database takes NUL
 ATTRIBUTES = ("id", "subject", "time", "causationid", "traceparent")
 
 # The name space of ids derived from what a provider says, so that a replay of the same fact yields the same id.
@@ -67,7 +68,7 @@ class Event(BaseModel):
         data = self.model_dump(mode="json")
         context = {name: value for name in ATTRIBUTES if (value := data.pop(name)) is not None}
         document = {"specversion": "1.0", "source": f"/{source}", "type": self.wire, **context}
-        return json.dumps(document | {"data": data}, ensure_ascii=False, separators=(",", ":")).encode()
+        return to_json(document | {"data": data})
 
 
 EventClass = type[Event]  # `type` means the wire name inside Envelope
@@ -80,12 +81,12 @@ class Envelope(BaseModel):
 
     specversion: str
     id: UUID
-    source: str = Field(min_length=2)
-    type: str = Field(min_length=1, max_length=255)
-    subject: str = Field(min_length=1, max_length=255)
+    source: str = Field(min_length=2, pattern=PLAIN)
+    type: str = Field(min_length=1, max_length=255, pattern=PLAIN)
+    subject: str = Field(min_length=1, max_length=255, pattern=PLAIN)
     time: AwareDatetime
-    causationid: str | None = None
-    traceparent: str | None = None
+    causationid: str | None = Field(default=None, pattern=PLAIN)
+    traceparent: str | None = Field(default=None, pattern=PLAIN)
     data: dict[str, Any]
 
     @property
