@@ -139,11 +139,13 @@ def test_one_line_keeps_ordinary_text() -> None:
     assert one_line("  Ada's\tshop \r\n no 1 ") == "Ada's shop no 1"
 
 
-def test_first_credentials_are_listed() -> None:
+def test_first_credentials_stand_where_the_link_would() -> None:
     credentials = sealed(json.dumps({"User": "ada", "Password": "f1rst"}), "credentials")
-    _, text, html = built(message(credentials=credentials))
+    parsed, text, html = built(message(credentials=credentials))
     assert "f1rst" in text
     assert "f1rst" in html
+    assert "s3cret-token" not in text + html  # nothing is left to choose, and the link is used already
+    assert parsed["Subject"].endswith("is ready")
 
 
 def test_a_link_that_no_key_opens_is_given_up() -> None:
