@@ -3,6 +3,7 @@
 Every error is an RFC 9457 problem document with a stable `code`. None repeats what the caller sent.
 """
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +25,14 @@ from keyturn.tracing import trace, trace_id
 USER_AGENT = "Keyturn/0.1"
 MEDIA_TYPE = "application/problem+json"
 BODY_LIMIT = 1024 * 1024
-CODES = {404: "not_found", 405: "method_not_allowed", 413: "content_too_large", 415: "unsupported_media_type"}
+BODY_WITHIN = 20.0  # seconds from the first byte of a body to its last
+CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "content_too_large",
+    415: "unsupported_media_type",
+}
 
 # Reasons whose text is pydantic's own and quotes at most what we expect; of others only the kind is told.
 PLAIN_REASONS = frozenset(
@@ -180,11 +188,12 @@ def _route(scope: Scope) -> str:
 
 
 class BodyLimit:
-    """Refuses a body that is too large, by its stated length or as soon as it grows past the limit."""
+    """Refuses a body that is too large, by its stated length or as soon as it grows past the limit; and a slow one."""
 
-    def __init__(self, app: ASGIApp, most: int = BODY_LIMIT) -> None:
+    def __init__(self, app: ASGIApp, most: int = BODY_LIMIT, within: float = BODY_WITHIN) -> None:
         self._app = app
         self._most = most
+        self._within = within
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -194,11 +203,17 @@ class BodyLimit:
         if stated.isdigit() and int(stated) > self._most:
             await answer(self._problem())(scope, receive, send)
             return
-        taken = 0
+        taken, ends = 0, asyncio.get_running_loop().time() + self._within
+        whole = False  # what is received after the body is that the client has gone, however late
 
         async def counted() -> Message:
-            nonlocal taken
-            message = await receive()
+            nonlocal taken, whole
+            try:
+                async with asyncio.timeout_at(None if whole else ends):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, "the body did not come in time") from None
+            whole = not message.get("more_body", False)
             taken += len(message.get("body", b""))
             if taken > self._most:
                 raise HTTPException(413, self._problem().detail)

@@ -1,5 +1,6 @@
 """What must be right about a webhook request before and after its signature: precise problems, one code each."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from gateway.webhooks.payload import parse
 from keyturn.errors import Problem
 
 MOST_BYTES = 1024 * 1024
+BODY_WITHIN = 20.0  # seconds; no provider waits longer for our answer
 JSON_TYPE = b"application/json"
 
 
@@ -29,7 +31,15 @@ def check_head(method: str, headers: Mapping[bytes, bytes], secrets: Sequence[by
         raise _too_large()
 
 
-async def read_body(receive: Receive) -> bytes:
+async def read_body(receive: Receive, within: float = BODY_WITHIN) -> bytes:
+    try:
+        async with asyncio.timeout(within):
+            return await _read(receive)
+    except TimeoutError:
+        raise Problem(408, "request_timeout", "the body did not come in time") from None
+
+
+async def _read(receive: Receive) -> bytes:
     parts: list[bytes] = []
     size = 0
     more = True
