@@ -22,6 +22,7 @@ KEEP_ALIVE = 15.0  # seconds of silence: below what proxies take for a dead conn
 LONGEST = 30 * 60.0  # seconds of one stream; the browser comes back by itself with its Last-Event-ID
 BATCH = 100
 MOST = 1000  # streams in one replica
+MOST_OF_CLIENT = 100  # streams of one address in one replica: an office, and not all there are
 MOST_OF_ONE = 20  # streams of one purchase in one replica
 
 T = TypeVar("T")
@@ -31,8 +32,9 @@ _reads: set[asyncio.Task[Any]] = set()  # held, since nobody else may hold them
 class Watcher:
     """One stream's interest in one journey."""
 
-    def __init__(self, last: int) -> None:
+    def __init__(self, last: int, client: str) -> None:
         self.last = last
+        self.client = client
         self.moved = asyncio.Event()
 
 
@@ -78,13 +80,17 @@ class LiveJourneys:
                     watcher.moved.set()
 
     @contextmanager
-    def watch(self, purchase: UUID, after: int) -> Iterator[Watcher]:
-        """Raises `Problem` 503 where this replica, and 429 where this purchase, has as many as it may."""
-        if self._stopping or sum(map(len, self._watchers.values())) >= MOST:
+    def watch(self, purchase: UUID, after: int, client: str) -> Iterator[Watcher]:
+        """Raises `Problem` 503 where this replica, and 429 where this purchase or this client's address, has as many as
+        it may."""
+        everyone = [watcher.client for watchers in self._watchers.values() for watcher in watchers]
+        if self._stopping or len(everyone) >= MOST:
             raise Problem(503, "too_many_streams", "no more live updates can be served now", retry_after=10)
+        if everyone.count(client) >= MOST_OF_CLIENT:
+            raise Problem(429, "too_many_streams", "too many live updates go to this address already", retry_after=10)
         if len(self._watchers.get(purchase, ())) >= MOST_OF_ONE:
             raise Problem(429, "too_many_streams", "this journey is already watched often enough", retry_after=10)
-        watcher = Watcher(after)
+        watcher = Watcher(after, client)
         self._watchers[purchase].add(watcher)
         try:
             yield watcher

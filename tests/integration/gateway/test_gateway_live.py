@@ -157,11 +157,11 @@ async def test_streams_of_one_purchase_and_of_a_replica_are_bounded(gateway: Gat
     story = Story()
     async with AsyncExitStack() as stack:
         for _ in range(20):
-            stack.enter_context(live.watch(story.id, 0))
-        with pytest.raises(Problem) as refused, live.watch(story.id, 0):
+            stack.enter_context(live.watch(story.id, 0, "203.0.113.9"))
+        with pytest.raises(Problem) as refused, live.watch(story.id, 0, "203.0.113.9"):
             pass
         assert refused.value.status == 429
-    with live.watch(story.id, 0):
+    with live.watch(story.id, 0, "203.0.113.9"):
         pass  # their places are free again
 
 

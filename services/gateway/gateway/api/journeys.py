@@ -5,18 +5,19 @@ The id of each event is its place in the journey; a browser that comes back name
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import StreamingResponse
 
-from gateway import limits
+from gateway import clients, limits
 from gateway.access import LIFETIME
 from gateway.api import proofs, views
 from gateway.deps import GatewayDeps
 from gateway.domain import Journey
-from gateway.live import uncut
+from gateway.live import Watcher, uncut
 from gateway.operators import Viewer
 from gateway.repository import journeys
 from gateway.repository.journeys import StoredJourney
@@ -57,13 +58,17 @@ async def events(
 ) -> StreamingResponse:
     purchase, seer = await proofs.must_see(request, deps, purchase_id, by_ticket=True)
     after = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else 0
-    stream = _stream(deps, purchase, min(after, 2**62), whole=seer == "operator")
+    client = clients.address(request.scope, deps.settings.trusted_proxies)
+    watching = deps.live.watch(purchase, min(after, 2**62), client)
+    stream = _stream(deps, purchase, watching, whole=seer == "operator")
     first = await anext(stream)  # a refusal must come before the answer begins
     return StreamingResponse(_chain(first, stream), media_type="text/event-stream", headers=HEADERS)
 
 
-async def _stream(deps: GatewayDeps, purchase: UUID, after: int, *, whole: bool) -> AsyncIterator[str]:
-    with deps.live.watch(purchase, after) as watcher:
+async def _stream(
+    deps: GatewayDeps, purchase: UUID, watching: AbstractContextManager[Watcher], *, whole: bool
+) -> AsyncIterator[str]:
+    with watching as watcher:
         yield "retry: 2000\n\n"
         shown: JSON | None = None
         async for batch in deps.live.events(purchase, watcher):
