@@ -1,6 +1,7 @@
 """A uvicorn server among other tasks of one process: it takes no signals and never ends the process by itself."""
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 
@@ -18,7 +19,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise Misconfigured(f"cannot listen on {host}, port {port}: {error.strerror}") from error
+        raise Misconfigured(f"cannot listen on {host}, port {port}: {os.strerror(error.errno or 0)}") from error
 
 
 class Server(uvicorn.Server):
