@@ -129,7 +129,7 @@ async def test_what_lay_in_memory_when_the_process_was_killed_is_not_lost(
 ) -> None:
     """The entitlement is published, and the provisioner is killed in the middle of taking it: no outbox has it any
     more, and nobody else asks for it again."""
-    run = await start(FAILPOINTS="provisioner.entitlement.changed.v1.before_commit=sleep:600")
+    run = await start(FAILPOINTS="provisioner.on_entitlement_changed_v1.before_commit=sleep:600")
     bought = await order(run)
     await pay(run, bought)
 
@@ -137,6 +137,7 @@ async def test_what_lay_in_memory_when_the_process_was_killed_is_not_lost(
         return "entitlement.changed.v1" in await journey(run, bought)
 
     await wait_until(told, 30)
+    assert "install.requested.v1" not in await journey(run, bought)
     run.process.kill()
     await run.ended()
 
