@@ -88,6 +88,11 @@ class KeyRing:
         except (CryptoError, ValueError, NaclTypeError):
             raise SealError("does not open: wrong key, wrong place, or altered") from None
 
+    @property
+    def rotating(self) -> bool:
+        """Whether there is more than the active key, so that something may have to be sealed again."""
+        return len(self._keys) > 1
+
     def needs_rotation(self, sealed: Sealed[str]) -> bool:
         """Whether the value should be sealed again, since another key is active now."""
         return _parse(sealed)[0] != self._active

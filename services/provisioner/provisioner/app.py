@@ -50,4 +50,5 @@ def build(
         port=settings.port,
         routers=[router],
         closing=[client.aclose],
+        rings={"PROVISIONER_SEALING_KEYS": deps.keys, "MAIL_KEYS": deps.mail_keys},
     )

@@ -15,6 +15,7 @@ from provisioner.domain import Install
 from provisioner.engine.jobs import JOB
 from provisioner.engine.run import run_job
 from provisioner.repository import installs
+from provisioner.resealing import reseal
 
 
 async def on_entitlement_changed(event: EntitlementChanged, tx: Transaction) -> None:
@@ -83,5 +84,6 @@ WORK: Mapping[str, WorkKind[ProvisionerDeps]] = {
     REISSUE: WorkKind(reissue_unsent),  # a new setup link for one whose mail never went out
     "setup_applying": WorkKind(setup_applying, retry=_PATIENT),  # has a password that takes minutes been set?
     "watch": WorkKind(watch, every=timedelta(seconds=10)),  # which programs of ours have died?
+    "reseal": WorkKind(reseal, every=timedelta(minutes=10)),  # while a sealing key is changed: to the new one
     "tidy": WorkKind(tidy, every=timedelta(hours=1)),  # lapsed reservations and links
 }
