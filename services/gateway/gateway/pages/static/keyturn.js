@@ -56,7 +56,7 @@ document.addEventListener("submit", async (event) => {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     document.title = page.title;
     document.querySelector("main").replaceWith(page.querySelector("main"));
-    const first = document.querySelector("main [role=alert], main [role=status], main h1");
+    const first = document.querySelector("main .alert[role]") ?? document.querySelector("main h1");
     first.tabIndex = -1;
     first.focus();
     follow();
