@@ -70,7 +70,7 @@ deploy/docker/build.lock: requirements.lock
 $(READY): requirements.lock $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Keyturn needs Python 3.11 or newer")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	  && apt-get update -qq && apt-get install -qq -y --no-install-recommends python3-venv >/dev/null; } \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends python3-venv >/dev/null; } \
 	  || { echo "Python's venv module is missing: on Debian, apt-get install python3-venv"; exit 1; }
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.lock
