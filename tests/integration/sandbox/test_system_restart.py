@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,11 +45,12 @@ Start = Callable[..., Awaitable[Run]]
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """Where PostgreSQL can enter as another user."""
+async def folder(wait_until: WaitUntil) -> AsyncIterator[Path]:
+    """Where PostgreSQL can enter as another user; it ends a moment after a run that was killed."""
     made = Path(tempfile.mkdtemp(prefix="keyturn-restart-"))
     made.chmod(0o755)
     yield made
+    await wait_until(lambda: not (made / "postgres/data/postmaster.pid").exists(), 20)
     shutil.rmtree(made, ignore_errors=True)
 
 
