@@ -10,6 +10,7 @@ from keyturn.events import uuid7
 from keyturn.internal import Caller, InternalClient, Signer
 from sandbox.delivery import Weather
 from sandbox.razorpay import orders
+from sandbox.secrets import load
 from sandbox.shopper import Bought
 from support.waiting import wait_until
 from support.whole import Whole
@@ -140,7 +141,7 @@ async def test_rule_6_a_webhook_that_comes_before_its_purchase_waits_for_it(syst
     account = system.system.razorpay.account
     notes = {"purchase_id": str(purchase_id)}
     order = orders.create(account, {"amount": 449900, "currency": "INR", "notes": notes})
-    system.system.razorpay.pay(order["id"])
+    system.system.razorpay.pay(order["id"], notes=notes)
 
     async def waits() -> bool:
         sql = "SELECT count(*) FROM work WHERE kind = 'event' AND state = 'open' AND reason = 'not_visible'"
@@ -156,7 +157,7 @@ async def test_rule_6_a_webhook_that_comes_before_its_purchase_waits_for_it(syst
 
 async def _open(system: Whole, bought: Bought) -> None:
     """What the gateway asks of billing for a customer."""
-    signer = Signer.from_seed(system.system.secrets["INTERNAL_SIGNING_KEY"])
+    signer = Signer.from_seed(load(system.system.folder)["INTERNAL_SIGNING_KEY"])
     billing = InternalClient(f"http://127.0.0.1:{system.system.ports['billing']}", "billing", signer)
     asked = {"purchase_id": bought.purchase_id, "email": bought.email, "currency": "INR", "store_name": "Shop"}
     urls = dict.fromkeys(("success_url", "cancel_url"), system.system.url)

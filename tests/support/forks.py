@@ -54,6 +54,7 @@ class Forks:
         self._nursery = nursery
         self.folder = folder
         self._running: dict[str, int] = {}  # by pidfd: a pid may be used again, this is that very process
+        self._pids: dict[str, int] = {}
 
     async def start(self, name: str, environment: Mapping[str, str]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,10 @@ class Forks:
         log = self.folder / f"{name}.log"
         pid = self._nursery.fork(service, {**inherited, **environment}, self.folder, log)  # a few milliseconds
         self._forget(name)
-        self._running[name] = os.pidfd_open(pid)
+        self._running[name], self._pids[name] = os.pidfd_open(pid), pid
+
+    def pid(self, name: str) -> int:
+        return self._pids[name]
 
     async def stop(self, name: str) -> None:
         """In order, as a deployment does. Does nothing to one that does not run."""

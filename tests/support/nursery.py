@@ -30,7 +30,8 @@ def main() -> None:
         order = json.loads(line)
         if (pid := os.fork()) == 0:
             os._exit(_become(order))
-        print(pid, flush=True)
+        sys.stdout.write(f"{pid}\n")
+        sys.stdout.flush()
 
 
 def _become(order: dict[str, Any]) -> int:

@@ -1,8 +1,6 @@
 """The programs that installs consist of, seen from outside: by what they were started with."""
 
 import contextlib
-import os
-import signal
 from pathlib import Path
 
 
@@ -19,13 +17,6 @@ def below(folder: Path) -> dict[int, str]:
         if named.get("DATA_DIR", "").startswith(f"{folder}/"):
             found[pid] = named.get("KEYTURN_RESOURCE", "")
     return found
-
-
-def end(folder: Path) -> None:
-    """They outlive the services by design; not the test."""
-    for pid in below(folder):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
 
 
 def _all() -> list[tuple[int, list[str]]]:

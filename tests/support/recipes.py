@@ -9,16 +9,18 @@ import yaml
 TINY = Path(__file__).with_name("tiny_app.py")
 
 
-def tiny(name: str = "sandbox-app", **more: Any) -> dict[str, Any]:
-    """A blueprint of the tiny application, under the name of the one that is usually sold; `more`: resources."""
+def tiny(*, env: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
+    """A blueprint of the tiny application, under the name of the one that is usually sold. `env`: of its program;
+    `more`: other resources."""
+    usual = {"ADMIN_EMAIL": "{customer.email}", "ADMIN_TOKEN": "{random.admin_token}"}
     return {
-        "name": name,
+        "name": "sandbox-app",
         "description": "The tiny application",
         "resources": {
             "app": {
                 "type": "local.process",
                 "argv": [sys.executable, "-I", "-S", str(TINY)],
-                "env": {"ADMIN_EMAIL": "{customer.email}", "ADMIN_TOKEN": "{random.admin_token}"},
+                "env": usual | (env or {}),
             },
             "health": {"type": "http.check", "url": "{app.url}/health", "expect": {"json": {"status": "ok"}}},
             **more,

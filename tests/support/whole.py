@@ -141,6 +141,10 @@ class Whole:
         """The process ids of this install's programs, counted from outside: by what they were started with."""
         return programs.started_with(f"ADMIN_EMAIL={bought.email}")
 
+    def data_of(self, bought: Bought) -> Path:
+        """The folder in which this install's programs keep what is theirs."""
+        return self.system.folder / "installs" / bought.purchase_id
+
     def mails(self, bought: Bought, subject: str = "") -> list[str]:
         """The subjects of the customer's mails with these words in them."""
         found = [mail.subject for mail in self.system.mailbox.to(bought.email)]
@@ -223,7 +227,6 @@ async def whole(
             yield running
             await running.traces.close()
     finally:
-        programs.end(folder)
         for url in made:
             await databases.drop(url)
         if vhost and broker:

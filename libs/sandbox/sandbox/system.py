@@ -165,9 +165,13 @@ class System:
             )
             self._razorpay = await stack.enter_async_context(razorpay)
 
+    def environment(self, service: str) -> dict[str, str]:
+        """What a service is told: settings, and no secret but its own."""
+        return _there(self._wiring).environment(service)
+
     async def start(self, service: str, **more: str) -> None:
         """Start one service, with `more` settings."""
-        await self.host.start(service, _there(self._wiring).environment(service) | more)
+        await self.host.start(service, self.environment(service) | more)
 
     async def _stop_services(self) -> None:
         await asyncio.gather(*(self.host.stop(name) for name in SERVICES))

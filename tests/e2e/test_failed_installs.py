@@ -1,0 +1,95 @@
+"""Rules 10 and 16: what cannot be made is told once and undone, the operator can try again, and nobody else notices."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from sandbox.loopback import Loopback
+from sandbox.shopper import Bought
+from support import recipes
+from support.whole import Begin, Way, Whole
+
+pytestmark = pytest.mark.servers
+
+
+class Neighbour:
+    """An outside system that each install needs; it fails at a step, for a purchase, when told."""
+
+    def __init__(self) -> None:
+        self.broken: set[tuple[str, str]] = set()
+
+    def app(self) -> FastAPI:
+        app = FastAPI()
+
+        @app.api_route("/{step}/{purchase}", methods=["GET", "POST"])
+        async def ask(step: str, purchase: str) -> JSONResponse:
+            if (step, purchase) in self.broken:
+                return JSONResponse({"detail": "no"}, 400)
+            # No program can be given a NUL: with it `app` fails for good.
+            return JSONResponse({"value": "\0" if ("app", purchase) in self.broken else "hello"})
+
+        return app
+
+
+def _blueprint(neighbour: str) -> dict[str, Any]:
+    first = {"type": "http.call", "url": f"{neighbour}/first/{{install.id}}", "capture": {"value": "value"}}
+    second = {"type": "http.call", "url": f"{neighbour}/second/{{install.id}}", "json": {"at": "{app.url}"}}
+    third = {"type": "http.check", "url": f"{neighbour}/third/{{install.id}}", "within": 0}
+    return recipes.tiny(env={"GREETING": "{first.value}"}, first=first, second=second, third=third)
+
+
+@pytest.fixture(scope="module")
+async def fragile(
+    way: Way, begin: Begin, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Whole, Neighbour]]:
+    neighbour, server = Neighbour(), Loopback()
+    await server.start(neighbour.app())
+    folder = tmp_path_factory.mktemp("blueprints")
+    try:
+        async with begin(way, BLUEPRINTS=recipes.write(folder, _blueprint(server.url))) as system:
+            yield system, neighbour
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize("step", ["first", "app", "second", "third"])
+async def test_rule_10_a_step_that_fails_for_good_leaves_nothing_and_can_be_tried_again_once_mended(
+    fragile: tuple[Whole, Neighbour], step: str
+) -> None:
+    system, neighbour = fragile
+    bought = await system.order()
+    neighbour.broken.add((step, bought.purchase_id))
+    system.shopper.pay(bought)
+    if step == "third":  # a check that does not pass is asked again for its whole patience
+        await system.wait_for(bought, "install.waiting")
+        system.move(minutes=21)
+    failed = (await system.wait_for(bought, "install.failed"))[-1]
+    assert failed["data"]["step"] == step
+    await _assert_nothing_left(system, bought)
+    await system.own()  # rule 16: somebody else buys the same meanwhile
+    neighbour.broken.clear()
+    await system.tell(f"/api/installs/{bought.purchase_id}/retry")
+    await system.activate(bought)
+    await system.settled()
+    await system.assert_exactly_once(bought)
+    assert (await system.journey(bought)).count("install.failed") == 1
+
+
+async def _assert_nothing_left(system: Whole, bought: Bought) -> None:
+    await system.settled()
+    wires = await system.journey(bought)
+    assert wires.count("install.failed") == 1
+    assert {"install.ready", "setup_link.issued", "orphan.found"}.isdisjoint(wires)
+    assert not system.instances(bought)
+    assert not system.data_of(bought).exists()
+    assert (await system.ask("/api/orphans"))["items"] == []
+    install = await system.ask(f"/api/installs/{bought.purchase_id}")
+    assert install["status"] == "failed"
+    assert {resource["status"] for resource in install["resources"]} <= {"gone"}
+    assert (await system.ask(f"/api/purchases/{bought.purchase_id}"))["status"] == "paid"
+    assert not system.mails(bought)
+    told = [mail for mail in system.system.mailbox.to("operator@sandbox.example") if bought.purchase_id in mail.text]
+    assert [mail.subject for mail in told] == ["Install failed: sample-app"], [mail.subject for mail in told]
