@@ -76,7 +76,8 @@ def _complete(answer: bytes, end: int) -> bool:
     return len(answer) >= end + 4 + length
 
 
-async def _drive(port: int, requests: Sequence[bytes], connections: int) -> Result:
+async def run(port: int, requests: Sequence[bytes], connections: int) -> Result:
+    """Send every request once over so many connections, and say how it went."""
     loop = asyncio.get_running_loop()
     source, times = iter(requests), []
     waiting: list[asyncio.Future[None]] = [loop.create_future() for _ in range(connections)]
@@ -87,13 +88,13 @@ async def _drive(port: int, requests: Sequence[bytes], connections: int) -> Resu
     ]
     await asyncio.gather(*waiting)
     took = time.perf_counter() - begun
-    cuts = statistics.quantiles(times, n=100)
+    cuts = statistics.quantiles(times, n=100) if len(times) > 1 else [times[0]] * 99
     return Result(len(times) / took, cuts[49] * 1e3, cuts[98] * 1e3, sum(protocol.errors for _, protocol in made))
 
 
 def drive(port: int, requests: Sequence[bytes], connections: int) -> Result:
-    """Send every request once over so many connections, and say how it went."""
-    return uvloop.run(_drive(port, requests, connections))
+    """`run`, for who has no loop."""
+    return uvloop.run(run(port, requests, connections))
 
 
 def request(path: str, body: bytes, headers: dict[str, str]) -> bytes:
@@ -108,12 +109,13 @@ def request(path: str, body: bytes, headers: dict[str, str]) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def stripe_event(number: int, run: str) -> bytes:
+def stripe_event(number: int, run: str, reference: str | None = None) -> bytes:
     """A paid Checkout Session, about 3.5 kB, unique by number and run, for an order that is not ours."""
     session = {
         "id": f"cs_test_{run}{number:08d}",
         "object": "checkout.session",
         "amount_total": 1900,
+        "client_reference_id": reference,
         "currency": "eur",
         "customer_details": {"email": "somebody@example.com", "name": "Somebody", "address": {"country": "DE"}},
         "livemode": False,
@@ -137,11 +139,13 @@ def stripe_event(number: int, run: str) -> bytes:
     return json.dumps(event, indent=2).encode()
 
 
+def signed(path: str, body: bytes, secret: str) -> bytes:
+    """A webhook request as Stripe signs it."""
+    now = str(int(time.time()))
+    signature = hmac.new(secret.encode(), now.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return request(path, body, {"stripe-signature": f"t={now},v1={signature}"})
+
+
 def stripe_requests(path: str, secret: str, count: int, run: str) -> list[bytes]:
-    """Signed webhook requests, ready to send."""
-    made = []
-    for number in range(count):
-        body, now = stripe_event(number, run), str(int(time.time()))
-        signature = hmac.new(secret.encode(), now.encode() + b"." + body, hashlib.sha256).hexdigest()
-        made.append(request(path, body, {"stripe-signature": f"t={now},v1={signature}"}))
-    return made
+    """Ready to send."""
+    return [signed(path, stripe_event(number, run), secret) for number in range(count)]

@@ -14,5 +14,10 @@ async def nothing(request: Request) -> dict[str, bool]:
     return {"received": True}
 
 
+@app.get("/")
+async def well() -> dict[str, bool]:
+    return {"well": True}
+
+
 if __name__ == "__main__":
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), loop="uvloop", http="httptools", access_log=False)

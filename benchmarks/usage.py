@@ -14,6 +14,10 @@ def megabytes(processes: Iterable[int]) -> float:
     return sum(one.memory_info().rss for one in _with_children(processes)) / 1e6
 
 
+def open_files(process: int) -> int:
+    return psutil.Process(process).num_fds()
+
+
 def until_quiet(processes: Sequence[int], within: float = 60.0) -> None:
     """Until they have done next to nothing for a while."""
     deadline = time.monotonic() + within

@@ -131,6 +131,15 @@ def test_what_a_driver_says_decides_how_the_step_goes_on(
     assert (outcome.reason, outcome.counts) == (reason, counts)
 
 
+@pytest.mark.parametrize(("waited", "after"), [(0, 0.2), (1, 1), (30, 5)])
+def test_what_is_not_ready_is_asked_soon_at_first_and_then_less_often(waited: float, after: float) -> None:
+    step = Step(id=uuid4(), job_id=uuid4(), name="s", kind="k", operation="probe", position=0, needs=[])
+    step.waiting_since = NOW - timedelta(seconds=waited)
+    limits = {"patience": timedelta(minutes=1), "capacity": timedelta(seconds=30)}
+    outcome = judge(NotReady("x", after=timedelta(seconds=5)), step, now=NOW, retry=RetryPolicy(), **limits)
+    assert outcome.due == NOW + timedelta(seconds=after)
+
+
 def test_a_retry_after_is_honoured() -> None:
     step = Step(id=uuid4(), job_id=uuid4(), name="s", kind="k", operation="ensure", position=0, needs=[], attempts=1)
     outcome = judge(

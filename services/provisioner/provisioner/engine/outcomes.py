@@ -40,8 +40,9 @@ def judge(  # noqa: PLR0911 - one for each thing that a driver may say
         case Transient() if step.attempts < retry.attempts:
             after = retry.delay(step.attempts) if error.retry_after is None else error.retry_after
             return Outcome("retry", now + max(after, SHORTEST), detail)
-        case NotReady() if now - (step.waiting_since or now) < patience:
-            return Outcome("not_ready", now + max(error.after, SHORTEST), detail, counts=False)
+        case NotReady() if (waited := now - (step.waiting_since or now)) < patience:
+            # At first again after as long as it has waited already: most are ready in a moment.
+            return Outcome("not_ready", now + max(min(error.after, waited), SHORTEST), detail, counts=False)
         case Capacity():
             return Outcome("capacity", now + capacity, detail, counts=False)
         case NeedsOperator():

@@ -31,7 +31,8 @@ class Transient(DriverError):
 
 
 class NotReady(DriverError):
-    """It is on its way; ask again after a while. Counts no attempt, but has the kind's `patience`."""
+    """It is on its way; ask again, at first soon, later every `after`. Counts no attempt, but has the kind's
+    `patience`."""
 
     def __init__(self, message: str, *, after: timedelta = timedelta(seconds=5)) -> None:
         super().__init__(message)

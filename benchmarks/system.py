@@ -1,0 +1,59 @@
+"""Keyturn as in production, but for what is outside: four processes on RabbitMQ and a durable PostgreSQL."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from benchmarks import servers
+from sandbox.hosts import Processes
+from sandbox.postgres import SERVICES, Postgres, free_port
+from sandbox.system import System
+from support.broker import VirtualHost
+
+# An install that takes no time: one question to a server that answers at once.
+BLUEPRINT = """
+name: nothing
+description: One question to a server that answers at once
+resources:
+  health: {{type: http.check, url: "{url}"}}
+outputs: {{url: "{url}"}}
+setup:
+  - {{type: http.call, method: GET, url: "{url}"}}
+"""
+CATALOG = """
+default: nothing
+products:
+  nothing:
+    name: Nothing
+    description: Takes no time.
+    blueprint: nothing
+    plans:
+      only:
+        key: 1
+        name: Only
+        limits: {}
+        prices: [{cycle: one_time, currency: EUR, amount: 4900}]
+"""
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, postgres: Postgres, vhost: VirtualHost) -> AsyncIterator[System]:
+    port, blueprints = free_port(), folder / "blueprints"
+    blueprints.mkdir(parents=True)
+    (blueprints / "nothing.yaml").write_text(BLUEPRINT.format(url=f"http://127.0.0.1:{port}/"))
+    (folder / "catalog.yaml").write_text(CATALOG)
+    given = {
+        "BLUEPRINTS": str(blueprints),
+        "CATALOG": str(folder / "catalog.yaml"),
+        "TRUSTED_PROXIES": "127.0.0.1/32",
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "INFO",
+    }
+    databases = {name: f"{folder.name}_{name}" for name in SERVICES}
+    urls = postgres.create_databases(tuple(databases.values()))
+    given |= {f"{name.upper()}_DATABASE_URL": urls[databases[name]] for name in SERVICES}
+    given |= {f"{name.upper()}_BUS_URL": vhost.url(name) for name in SERVICES}
+    noop = [servers.python(), str(servers.ROOT / "benchmarks/noop.py"), str(port)]
+    with servers.program(noop, {}, port, cwd=folder, log=folder / "noop.log"):
+        async with System(folder, given=given, host=Processes(folder / "logs")) as system:
+            yield system
