@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 
 class _Server(uvicorn.Server):
@@ -22,6 +23,8 @@ class Loopback:
     """
 
     def __init__(self, port: int | None = None, *, wish: int | None = None, host: str = "127.0.0.1") -> None:
+        # A web page elsewhere may give this machine a name of its own, and would be let in as if it were ours.
+        self._names = ["127.0.0.1", "localhost"] if host == "127.0.0.1" else ["*"]
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -37,8 +40,9 @@ class Loopback:
 
     async def start(self, app: FastAPI) -> None:
         """Returns when requests are answered."""
+        guarded = TrustedHostMiddleware(app, allowed_hosts=self._names, www_redirect=False)
         # log level: an answer that is cut off on purpose is an error to uvicorn
-        config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(guarded, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name=f"serve {self.url}")
         while not self._server.started:

@@ -10,15 +10,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from keyturn.bus.topology import MONITORING
+from keyturn.settings import PLACEHOLDER
 
 WAIT_SECONDS = 120.0
+ADMIN_URL = "BUS_ADMIN_URL"
 
 
 def set_up(client: httpx.Client, definitions: Mapping[str, Any], passwords: Mapping[str, str]) -> None:
@@ -41,6 +43,15 @@ def users_of(definitions: Mapping[str, Any]) -> list[str]:
     return [*(permission["user"] for permission in definitions["permissions"]), MONITORING]
 
 
+def passwords_of(environment: Mapping[str, str], users: Iterable[str]) -> dict[str, str]:
+    """Each user's password. Ends the program, naming the variables, where one is still an example's."""
+    variables = {user: f"{user.upper()}_BUS_PASSWORD" for user in users}
+    kept = [name for name in (*variables.values(), ADMIN_URL) if PLACEHOLDER in environment[name].lower()]
+    if kept:
+        sys.exit(f"still a placeholder: {', '.join(kept)}")
+    return {user: environment[variable] for user, variable in variables.items()}
+
+
 def _wait(client: httpx.Client) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
@@ -56,8 +67,8 @@ def _wait(client: httpx.Client) -> None:
 
 def main() -> None:
     definitions = json.loads(Path(sys.argv[1]).read_text())
-    passwords = {user: os.environ[f"{user.upper()}_BUS_PASSWORD"] for user in users_of(definitions)}
-    with httpx.Client(base_url=os.environ["BUS_ADMIN_URL"], timeout=10) as client:
+    passwords = passwords_of(os.environ, users_of(definitions))
+    with httpx.Client(base_url=os.environ[ADMIN_URL], timeout=10) as client:
         _wait(client)
         set_up(client, definitions, passwords)
 
