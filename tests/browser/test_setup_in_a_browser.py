@@ -38,7 +38,7 @@ async def test_dead_link_says_so_and_a_new_one_comes_by_mail(buyer: NewBuyer, de
     await expect(setup.get_by_role("heading", name="It is yours")).to_be_visible()
 
     await ada.page.goto(link)
-    await ada.sees(SAID[dead])
+    await ada.sees(SAID["replaced"])
     await ada.page.goto(setup.url)
     await ada.sees("It is yours")
     assert await ada.page.get_by_label("New password").count() == 0
