@@ -1,9 +1,7 @@
 """DESIGN §6 rules 2, 3 and 11: `kill -9` at each point between receiving, committing, working, publishing and marking."""
 
 import asyncio
-import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,8 @@ import pytest
 
 from keyturn.clock import MovableClock
 from keyturn.database import Database
+from keyturn.failpoints import seen_by_processes
+from support.crashing import run
 from support.data_plane import METADATA, expired
 
 pytestmark = pytest.mark.servers
@@ -30,30 +30,18 @@ POINTS = [
 ]
 
 
-async def run(url: str, body: bytes, failpoints: str) -> int:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        Path(__file__).with_name("crashing.py"),
-        url,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "FAILPOINTS": failpoints},
-    )
-    await asyncio.wait_for(process.communicate(body), 60)
-    assert process.returncode is not None
-    return process.returncode
-
-
 @pytest.mark.parametrize("point", POINTS)
 async def test_rules_2_and_3_a_process_killed_at_any_point_leaves_everything_done_once(
-    database_url: Any, clock: MovableClock, point: str
+    database_url: Any, clock: MovableClock, tmp_path: Path, point: str
 ) -> None:
+    seen = tmp_path / "seen"
     url, body = await database_url(METADATA), expired().to_bytes("billing")
-    assert await run(url, body, f"{point}=kill") == -signal.SIGKILL
+    assert await asyncio.to_thread(run, url, body, f"{point}=kill", seen) == -signal.SIGKILL
+    assert point in seen_by_processes(seen)
     database = Database(url, service="billing", clock=clock)
     async with database.transaction("expire") as tx:  # rather than wait for the dead worker's lease to run out
         await tx.run("UPDATE work SET leased_until = clock_timestamp() - interval '1 s' WHERE leased_until IS NOT NULL")
-    assert await run(url, body, "") == 0
+    assert await asyncio.to_thread(run, url, body, "", seen) == 0
     async with database.transaction("look") as tx:
         rows = await tx.run("SELECT what, count(*) FROM effects GROUP BY what ORDER BY what")
         counts = [tuple(row) for row in rows]

@@ -15,6 +15,7 @@ from keyturn.bus.topology import (
     definitions_json,
     published_by,
     rights,
+    subscriptions_of,
 )
 from keyturn.events import EVENTS, Envelope, PaymentCaptured, PurchasePaid
 
@@ -31,6 +32,15 @@ DOCUMENT = definitions(SUBSCRIPTIONS)
 def test_the_file_is_current() -> None:
     """Else: make docs."""
     assert (ROOT / "deploy/rabbitmq/definitions.json").read_text() == definitions_json()
+
+
+def test_a_service_that_starts_late_for_the_first_time_misses_nothing() -> None:
+    bound = {
+        (binding["destination"], binding["routing_key"])
+        for binding in json.loads(definitions_json())["bindings"]
+        if binding["source"] == "keyturn.events"
+    }
+    assert bound == {(f"{service}.events", key) for service, keys in subscriptions_of().items() for key in keys}
 
 
 def test_no_user_and_no_password_is_in_it() -> None:

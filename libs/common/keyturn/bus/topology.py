@@ -3,8 +3,9 @@
     python -m keyturn.bus.topology > deploy/rabbitmq/definitions.json
 
 writes it down for the broker to import; a test fails when the file is stale. Users are not in it: their passwords
-are secrets, so `keyturn.bus.setup` makes the users first. Bindings of events are not in it either: each service binds
-the keys of its own handlers at every start. Only what RabbitMQ 3.10 knows is used.
+are secrets, so `keyturn.bus.setup` makes the users first. Each service binds the keys of its own handlers at every
+start; the file has those bindings as well, so that a service whose first start comes late misses nothing. Only what
+RabbitMQ 3.10 knows is used.
 """
 
 import importlib
@@ -173,7 +174,14 @@ def subscriptions_of(services: Iterable[str] = SERVICES) -> dict[str, list[str]]
 
 def definitions_json() -> str:
     """The text of deploy/rabbitmq/definitions.json."""
-    return json.dumps(definitions(subscriptions_of()), indent=2, sort_keys=True) + "\n"
+    subscriptions = subscriptions_of()
+    document = definitions(subscriptions)
+    document["bindings"] += [
+        _binding(EVENTS_EXCHANGE, events_queue(service), VHOST, key)
+        for service, keys in subscriptions.items()
+        for key in keys
+    ]
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
 """A process to be killed: consumes nothing from a broker, but handles one event, relays and works, on one database."""
 
 import asyncio
-import sys
+import importlib
+import multiprocessing
+import os
+from pathlib import Path
 
+from keyturn import failpoints
 from keyturn.bus import Delivery, Message
 from keyturn.bus.memory import MemoryBroker
 from keyturn.clock import SystemClock
@@ -12,6 +16,9 @@ from keyturn.handling import Consumer, Handlers
 from keyturn.relay import Relay
 from keyturn.work import Work, WorkKind
 from keyturn.worker import Worker
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["support.crashing"])
 
 
 async def on_purchase_expired(event: PurchaseExpired, tx: Transaction) -> None:
@@ -25,12 +32,26 @@ async def send(work: Work, _deps: None) -> None:
         tx.publish(PurchaseExpired(subject=work.key, time=tx.now))
 
 
-async def main(url: str) -> None:
+def run(url: str, body: bytes, armed: str, seen: Path) -> int | None:
+    """The exit code of a process, forked from one that has imported everything."""
+    process = _forks.Process(target=_run, args=(url, body, armed, seen), daemon=True)
+    process.start()
+    process.join(60)
+    process.kill()
+    return process.exitcode
+
+
+def _run(url: str, body: bytes, armed: str, seen: Path) -> None:
+    os.environ |= {"FAILPOINTS": armed, "FAILPOINTS_SEEN": str(seen)}
+    importlib.reload(failpoints)  # what is armed stands in the environment
+    asyncio.run(main(url, body))
+
+
+async def main(url: str, body: bytes) -> None:
     database = Database(url, service="billing", clock=SystemClock())
     bus = MemoryBroker().bus("billing")
     await bus.connect()
     handlers: Handlers = {PurchaseExpired: on_purchase_expired}
-    body = sys.stdin.buffer.read()
     event = read(body)
     assert isinstance(event, PurchaseExpired)
     message = Message(str(event.id), event.wire, event.subject, "billing", event.time, body, {}, routing_key=event.wire)
@@ -48,7 +69,3 @@ async def main(url: str) -> None:
     await worker.stop()
     await relay.stop()
     await database.close()
-
-
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
