@@ -28,8 +28,8 @@ class Neighbour:
         async def ask(step: str, purchase: str) -> JSONResponse:
             if (step, purchase) in self.broken:
                 return JSONResponse({"detail": "no"}, 400)
-            # No program can be given a NUL: with it `app` fails for good.
-            return JSONResponse({"value": "\0" if ("app", purchase) in self.broken else "hello"})
+            # The name of the variable in which `app` is told its port; no variable has a space in its name.
+            return JSONResponse({"value": "NO NAME" if ("app", purchase) in self.broken else "PORT"})
 
         return app
 
@@ -38,7 +38,7 @@ def _blueprint(neighbour: str) -> dict[str, Any]:
     first = {"type": "http.call", "url": f"{neighbour}/first/{{install.id}}", "capture": {"value": "value"}}
     second = {"type": "http.call", "url": f"{neighbour}/second/{{install.id}}", "json": {"at": "{app.url}"}}
     third = {"type": "http.check", "url": f"{neighbour}/third/{{install.id}}", "within": 0}
-    return recipes.tiny(env={"GREETING": "{first.value}"}, first=first, second=second, third=third)
+    return recipes.tiny({"port_variable": "{first.value}"}, first=first, second=second, third=third)
 
 
 @pytest.fixture(scope="module")

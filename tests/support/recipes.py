@@ -9,10 +9,9 @@ import yaml
 TINY = Path(__file__).with_name("tiny_app.py")
 
 
-def tiny(*, env: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
-    """A blueprint of the tiny application, under the name of the one that is usually sold. `env`: of its program;
-    `more`: other resources."""
-    usual = {"ADMIN_EMAIL": "{customer.email}", "ADMIN_TOKEN": "{random.admin_token}"}
+def tiny(app: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """A blueprint of the tiny application, under the name of the one that is usually sold. `app`: more parameters of
+    its program; `more`: other resources."""
     return {
         "name": "sandbox-app",
         "description": "The tiny application",
@@ -20,7 +19,8 @@ def tiny(*, env: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
             "app": {
                 "type": "local.process",
                 "argv": [sys.executable, "-I", "-S", str(TINY)],
-                "env": usual | (env or {}),
+                "env": {"ADMIN_EMAIL": "{customer.email}", "ADMIN_TOKEN": "{random.admin_token}"},
+                **(app or {}),
             },
             "health": {"type": "http.check", "url": "{app.url}/health", "expect": {"json": {"status": "ok"}}},
             **more,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from keyturn import failpoints
 from keyturn.database import Transaction
@@ -18,6 +18,7 @@ from provisioner.engine import values
 from provisioner.engine.notes import CommittedNotes
 from provisioner.records import Operation, Record
 from provisioner.repository import installs, jobs
+from provisioner.resources import Kinds
 from provisioner.resources.port import Given, Gone, NotReady, Outputs, Pace, Permanent, Transient
 
 
@@ -90,14 +91,7 @@ class Caller:
 
     def _driver(self, prepared: Prepared) -> Any:
         record, kinds = prepared.record, self._deps.kinds
-        if record.kind not in kinds.resources:
-            raise Permanent(f"there is no kind {record.kind!r} in this release")
-        model = kinds.resources[record.kind].Parameters
-        try:
-            parameters = model.model_validate(rendering.reveal(record.parameters, prepared.secrets))
-        except ValidationError as error:
-            one = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            raise Permanent(f"parameter {'.'.join(map(str, one['loc']))} is not right: {one['type']}") from None
+        parameters = checked(kinds, record.kind, record.parameters, prepared.secrets)
         given = Given(record.install_id, record.name, parameters, frozenset(record.customer_named))
         return kinds.resource(record.kind, given)
 
@@ -108,6 +102,17 @@ class Caller:
                 free = await jobs.enter(tx, target, record.install_id, record.name, pace.together)
             if not free:
                 raise Busy(f"{target} is busy with another install")
+
+
+def checked(kinds: Kinds, kind: str, rendered: Mapping[str, Any], secrets: Mapping[str, str]) -> BaseModel:
+    """The parameters as the driver takes them. Raises `Permanent` where it would not."""
+    if kind not in kinds.resources:
+        raise Permanent(f"there is no kind {kind!r} in this release")
+    try:
+        return kinds.resources[kind].Parameters.model_validate(rendering.reveal(rendered, secrets))
+    except ValidationError as error:
+        one = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise Permanent(f"parameter {'.'.join(map(str, one['loc']))} is not right: {one['type']}") from None
 
 
 class Busy(NotReady):

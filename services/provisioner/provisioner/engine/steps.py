@@ -13,7 +13,7 @@ from provisioner.blueprints import Plan
 from provisioner.deps import ProvisionerDeps
 from provisioner.domain import Install
 from provisioner.engine import telling, values
-from provisioner.engine.calls import Caller, Prepared, Result, leave, prepare, unexpected
+from provisioner.engine.calls import Caller, Prepared, Result, checked, leave, prepare, unexpected
 from provisioner.engine.notes import sealed
 from provisioner.engine.outcomes import Outcome, judge
 from provisioner.errors import SupersededError, TemplateError
@@ -57,11 +57,13 @@ class StepRun:
             step.attempts += 1
             self.step = step
             prepared: list[Prepared] = []
-            problem: NeedsOperator | None = None
+            problem: DriverError | None = None
             try:
                 prepared = await self._prepare(tx, install)
             except TemplateError as error:
                 problem = NeedsOperator(str(error))
+            except DriverError as error:
+                problem = error
             if not quiet:
                 telling.step_changed(tx, self.job, step, "processing")
         if problem:
@@ -88,6 +90,8 @@ class StepRun:
         wanted = values.random_names(rendering.secrets_in(rendered))
         missing = set(wanted) - set(await installs.secrets_of(tx, install.id)) if wanted else set()
         await installs.make_secrets(tx, install.id, values.new_secrets(missing), self.deps.keys)
+        opened = await values.opened(tx, self.deps.keys, install.id, rendering.secrets_in(rendered))
+        checked(self.deps.kinds, plan.kind, rendered, opened)  # what no driver would take leaves no record to undo
         record = known.get(plan.name)
         if record is None:
             record = _new_record(install, plan, position=self.step.position, tx=tx)

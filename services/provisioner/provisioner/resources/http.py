@@ -176,6 +176,8 @@ class HttpCall(Resource[CallParameters]):
         captured = {name: answer.member(path) for name, path in self.parameters.capture.items()}
         if lacking := [name for name, value in captured.items() if not isinstance(value, str | int | float | bool)]:
             raise Permanent(f"the answer has no {lacking[0]}")
+        if unfit := [name for name, value in captured.items() if "\0" in str(value)]:
+            raise Permanent(f"the answer's {unfit[0]} holds a NUL, which no database keeps")
         outputs = _outputs(captured, self.parameters.secret)
         await notes.save(done=True, captured=dict(outputs))
         return outputs
