@@ -153,7 +153,7 @@ async def measure(chain: Chain, postgres: Postgres) -> Figures:
     synced, used = await _syncs(postgres) - synced, usage.cpu_seconds(chain.processes) - used
     cuts = statistics.quantiles([(chain.ready.at[key] - at) * 1e3 for key, at in sent.items()], n=100)
     busy, began = usage.cpu_seconds(chain.processes), time.perf_counter()
-    await load.run(chain.port, [request for _, request in burst], CONNECTIONS)
+    await _send(chain, [request for _, request in burst], CONNECTIONS)
     await chain.ready.wait_for([key for key, _ in burst])
     took = max(chain.ready.at[key] for key, _ in burst) - began
     busy = usage.cpu_seconds(chain.processes) - busy
@@ -164,10 +164,15 @@ async def _one_by_one(chain: Chain, payments: Sequence[tuple[str, bytes]]) -> di
     sent = {}
     for key, request in payments:
         sent[key] = time.perf_counter()
-        await load.run(chain.port, [request], 1)
+        await _send(chain, [request], 1)
         await asyncio.sleep(max(0.0, sent[key] + 1 / PER_SECOND - time.perf_counter()))
     await chain.ready.wait_for(list(sent))
     return sent
+
+
+async def _send(chain: Chain, requests: Sequence[bytes], connections: int) -> None:
+    if (await load.run(chain.port, requests, connections)).errors:
+        raise RuntimeError(f"{chain.name} refused a payment")
 
 
 async def _syncs(postgres: Postgres) -> float:

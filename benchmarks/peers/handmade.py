@@ -113,7 +113,9 @@ async def main(name: str, database: str, amqp: str, port: int) -> None:
         await role.consume("captured", role.captured)
     if name == "provisioner":
         await role.consume("paid", role.paid)
-    config = uvicorn.Config(role.intake, port=port, loop="none", access_log=False, lifespan="off", log_level="warning")
+    config = uvicorn.Config(
+        role.intake, port=port, interface="asgi3", loop="none", access_log=False, lifespan="off", log_level="warning"
+    )
     await uvicorn.Server(config).serve()
 
 
