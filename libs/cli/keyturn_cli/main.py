@@ -8,7 +8,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from keyturn_cli.commands import audit, installs, journey, login, messages, purchases, tokens, webhooks, work
+from keyturn_cli.commands import (
+    audit,
+    installs,
+    journey,
+    login,
+    messages,
+    payments,
+    purchases,
+    stats,
+    tokens,
+    webhooks,
+    work,
+)
 from keyturn_cli.errors import CommandFailed
 from keyturn_cli.session import Session, session
 
@@ -40,7 +52,9 @@ def root(
 app.command("login")(login.login)
 app.command("journey")(journey.journey)
 app.command("audit")(audit.audit)
+app.command("stats")(stats.stats)
 app.add_typer(purchases.app, name="purchases")
+app.add_typer(payments.app, name="payments")
 app.add_typer(installs.app, name="installs")
 app.add_typer(work.app, name="work")
 app.add_typer(webhooks.app, name="webhooks")

@@ -20,6 +20,7 @@ from keyturn_cli.output import Output
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why: kept in the audit log.", prompt="Reason")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="At most this many.")]
+Amount = Annotated[int | None, typer.Option(min=1, help="In the minor unit (1000 is 10.00); else all that is left.")]
 Cursor = Annotated[str | None, typer.Option(help="Go on where the page before ended.")]
 
 WIDE = 1000

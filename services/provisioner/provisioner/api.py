@@ -1,6 +1,6 @@
 """What the gateway asks of the provisioner: names, setup links, and installs for operators."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -43,6 +43,12 @@ class Password(Token):
 class Reason(BaseModel):
     reason: str = Field(min_length=1, max_length=500)
     own_reason: operators.OwnReason = "operator"
+
+
+class Deletion(Reason):
+    """`now`: the data is not kept for the retention time."""
+
+    now: bool = False
 
 
 @router.post("/names/check")
@@ -122,22 +128,20 @@ async def show_install(install_id: UUID, deps: Deps, _: Viewer) -> dict[str, Any
 
 
 @router.post("/installs/{install_id}/delete")
-async def delete_install(install_id: UUID, asked: Reason, deps: Deps, by: Admin) -> dict[str, Any]:
-    return await _act(deps, install_id, "delete", asked, by)
+async def delete_install(install_id: UUID, asked: Deletion, deps: Deps, by: Admin) -> dict[str, Any]:
+    keep = None if asked.now else timedelta(days=deps.settings.retention_days)
+    return await _act(deps, install_id, operators.Order("delete", asked.reason, keep=keep), by)
 
 
 @router.post("/installs/{install_id}/{act}")
 async def act_on_install(
     install_id: UUID, act: Literal["retry", "suspend", "resume"], asked: Reason, deps: Deps, by: Operator
 ) -> dict[str, Any]:
-    return await _act(deps, install_id, act, asked, by)
+    return await _act(deps, install_id, operators.Order(act, asked.reason, asked.own_reason), by)
 
 
-async def _act(
-    deps: ProvisionerDeps, install_id: UUID, act: operators.Act, asked: Reason, by: Caller
-) -> dict[str, Any]:
-    async with deps.database.transaction(f"operator_{act}") as tx:
-        order = operators.Order(act, asked.reason, asked.own_reason)
+async def _act(deps: ProvisionerDeps, install_id: UUID, order: operators.Order, by: Caller) -> dict[str, Any]:
+    async with deps.database.transaction(f"operator_{order.act}") as tx:
         install = await operators.obey(tx, install_id, order, by)
         return views.summary(install)
 

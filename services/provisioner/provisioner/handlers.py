@@ -27,6 +27,8 @@ async def on_entitlement_changed(event: EntitlementChanged, tx: Transaction) -> 
             await installs.note(tx, install.id, "entitled_after_deletion", wanted=event.wanted, version=event.version)
         for name in ENTITLED:
             setattr(install, name, getattr(wanted, name))
+        if not install.removal_asked:  # else an operator has said when the data goes
+            install.delete_after = event.delete_after
         install.version = event.version
         install.revision += 1
         tx.schedule(JOB, str(install.id), subject=str(install.id))
@@ -41,7 +43,6 @@ ENTITLED = (
     "parameters",
     "limits",
     "contact",
-    "delete_after",
 )
 
 

@@ -51,6 +51,14 @@ class ProvisionerSettings(ServiceSettings):
         validation_alias="INSTALLS_AT_ONCE",
         description="How many installs one replica works on at the same time",
     )
+    retention_days: int = Field(
+        default=30,
+        ge=0,
+        le=3650,
+        validation_alias="RETENTION_DAYS",
+        description="Days that the data of an install is kept after an operator deleted it; where its entitlement has "
+        "ended, the product's policy says how long",
+    )
 
     @property
     def port_range(self) -> range:

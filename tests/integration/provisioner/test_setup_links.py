@@ -194,6 +194,6 @@ async def test_a_reservation_lapses_and_a_deleted_installs_name_is_free_again(ma
     order = {"subdomain": "lapsing"}
     install = await rig.bought(blueprint="open", limits={"size": "small"}, parameters=order)
     await rig.until_state(install, "active")
-    await rig.ask("POST", f"/internal/installs/{install}/delete", {"reason": "asked"})
+    await rig.ask("POST", f"/internal/installs/{install}/delete", {"reason": "asked", "now": True})
     await rig.until_state(install, "deleted")
     assert (await rig.ask("POST", "/internal/names/check", {"name": "lapsing"})).json()["status"] == "free"

@@ -2,63 +2,14 @@
 
 import json
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from typer.testing import CliRunner, Result
 
-from keyturn_cli.config import Login, save
-from keyturn_cli.main import app
 from keyturn_cli.output import safe
-from keyturn_cli.session import Session
-
-TOKEN = "kt_" + "s" * 43
-INSTALL = "018f0000-0000-7000-8000-000000000001"
-
-
-@dataclass
-class Server:
-    """Answers by method and path; remembers what was asked."""
-
-    file: Path
-    answers: dict[str, Any] = field(default_factory=dict)
-    asked: list[httpx.Request] = field(default_factory=list)
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request)
-        assert request.headers["authorization"] == f"Bearer {TOKEN}"
-        answer = self.answers.get(f"{request.method} {request.url.path}")
-        if answer is None:
-            raise httpx.ConnectError("refused")
-        if callable(answer):
-            found: httpx.Response = answer(request)
-            return found
-        return httpx.Response(200, json=answer)
-
-    def run(self, *arguments: str, typed: str | None = None) -> Result:
-        here = Session(file=self.file, transport=httpx.MockTransport(self), pause=lambda _: None)
-        return CliRunner().invoke(app, arguments, input=typed, obj=here)
-
-    @property
-    def sent(self) -> Any:
-        return json.loads(self.asked[-1].content)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Server:
-    """A server that this machine is logged in to."""
-    file = tmp_path / "config" / "login.json"
-    save(Login("https://shop.example", TOKEN), file)
-    return Server(file)
-
-
-def problem(status: int, code: str, **extra: Any) -> Callable[[httpx.Request], httpx.Response]:
-    document = {"type": "about:blank", "title": "T", "status": status, "code": code, "detail": f"because {code}"}
-    return lambda _: httpx.Response(status, json=document | extra)
+from support.operator_api import INSTALL, TOKEN, Server, problem
 
 
 def test_login_keeps_the_token_readable_to_its_owner_alone(server: Server, tmp_path: Path) -> None:
@@ -137,13 +88,17 @@ def test_problem_is_shown_readably_and_whole_as_json(server: Server) -> None:
     assert json.loads(server.run("--json", "installs", "show", INSTALL).stderr)["code"] == "job_running"
 
 
-def test_what_destroys_asks_first(server: Server) -> None:
-    server.answers[f"POST /api/installs/{INSTALL}/delete"] = {"status": "deleting"}
-    refused = server.run("installs", "delete", INSTALL, "--reason", "closed", typed="n\n")
+@pytest.mark.parametrize("now", [False, True])
+def test_what_destroys_asks_first(server: Server, *, now: bool) -> None:
+    """The data of an install is kept for its time, unless --now."""
+    server.answers[f"POST /api/installs/{INSTALL}/delete"] = {"status": "deleting", "deleteAfter": "2026-12-21"}
+    typed = ["installs", "delete", INSTALL, "--reason", "closed", *(["--now"] if now else [])]
+    refused = server.run(*typed, typed="n\n")
     assert (refused.exit_code, server.asked) == (1, [])
-    assert server.run("installs", "delete", INSTALL, "--reason", "closed", typed="y\n").exit_code == 0
-    assert server.run("installs", "delete", INSTALL, "--reason", "closed", "--yes").exit_code == 0
-    assert server.sent == {"reason": "closed"}
+    assert ("cannot be taken back" in refused.output) is now
+    assert server.run(*typed, typed="y\n").exit_code == 0
+    assert server.run(*typed, "--yes").exit_code == 0
+    assert server.sent == {"reason": "closed", "now": now}
 
 
 @pytest.mark.parametrize("action", ["retry", "resume", "suspend"])

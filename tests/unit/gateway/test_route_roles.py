@@ -24,6 +24,7 @@ OPEN = {
 }
 ADMIN = {
     "POST /api/purchases/{purchase_id}/refund",
+    "POST /api/payments/{payment_id}/refund",
     "POST /api/installs/{install_id}/delete",
     "GET /api/tokens",
     "POST /api/tokens",

@@ -1,14 +1,15 @@
 """`keyturn purchases`: what was bought."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from keyturn_cli.session import Cursor, Limit, session
+from keyturn_cli.session import Amount, Cursor, Limit, Reason, Yes, act, confirm, session
 
 app = typer.Typer(no_args_is_help=True, help="What customers bought.")
 COLUMNS = ("id", "status", "product", "plan", "amount", "currency", "email", "createdAt")
 Status = Annotated[str | None, typer.Option(help="Only these: pending, paid, failed, expired, disputed, refunded.")]
+Id = Annotated[str, typer.Argument(metavar="PURCHASE_ID")]
 Email = Annotated[str | None, typer.Option(help="Only this customer's.")]
 
 
@@ -23,7 +24,22 @@ def show_all(
 
 
 @app.command()
-def show(ctx: typer.Context, *, purchase_id: str) -> None:
+def show(ctx: typer.Context, *, purchase_id: Id) -> None:
     """Show one purchase with its payments, refunds, disputes and entitlement."""
     here = session(ctx)
     here.out.one(here.client.get(f"/api/purchases/{purchase_id}"))
+
+
+@app.command()
+def mark_paid(ctx: typer.Context, *, purchase_id: Id, reason: Reason, yes: Yes = False) -> None:
+    """Say that the money came another way. What was bought is then delivered."""
+    confirm(f"Mark {purchase_id} as paid? What was bought is then delivered.", yes=yes)
+    act(ctx, f"/api/purchases/{purchase_id}/mark-paid", f"{purchase_id}: paid", {"reason": reason})
+
+
+@app.command()
+def refund(ctx: typer.Context, *, purchase_id: Id, reason: Reason, amount: Amount = None, yes: Yes = False) -> None:
+    """Give money back through the provider that took it; what follows for the install, the product's policy says."""
+    confirm(f"Give back {amount or 'all that is left'} of {purchase_id}? Money cannot be called back.", yes=yes)
+    body: dict[str, Any] = {"reason": reason} | ({"amount": amount} if amount else {})
+    act(ctx, f"/api/purchases/{purchase_id}/refund", f"{purchase_id}: refund is on its way", body)

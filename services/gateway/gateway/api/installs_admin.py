@@ -11,7 +11,13 @@ from gateway.operators import Admin, Operator, Viewer, because
 from keyturn.internal import Caller
 
 router = APIRouter(tags=["operators"])
-Action = Literal["retry", "suspend", "resume", "delete", "reissue"]
+Action = Literal["retry", "suspend", "resume", "reissue"]
+
+
+class Deletion(Reason):
+    """`now`: the data is not kept for the retention time."""
+
+    now: bool = False
 
 
 @router.get("/api/installs")
@@ -48,8 +54,9 @@ async def reissue(install_id: UUID, why: Reason, caller: Operator, deps: Deps) -
 
 
 @router.post("/api/installs/{install_id}/delete")
-async def delete(install_id: UUID, why: Reason, caller: Admin, deps: Deps) -> Any:
-    return await _act(deps, install_id, "delete", because(caller, why.reason))
+async def delete(install_id: UUID, wanted: Deletion, caller: Admin, deps: Deps) -> Any:
+    path = f"/internal/installs/{install_id}/delete"
+    return await tell(deps.provisioner, path, because(caller, wanted.reason), wanted.model_dump())
 
 
 @router.get("/api/orphans")

@@ -64,6 +64,13 @@ async def payments(caller: Viewer, deps: Deps, state: str = "review", cursor: Cu
     return await ask(deps.billing, "/internal/payments", caller, state=state, cursor=cursor, limit=limit)
 
 
+@router.post("/api/payments/{payment_id}/refund")
+async def refund_payment(payment_id: UUID, wanted: Refund, caller: Admin, deps: Deps) -> Any:
+    """For a payment that is not the purchase's own: a second one, or money that did not fit."""
+    path = f"/internal/payments/{payment_id}/refund"
+    return await tell(deps.billing, path, because(caller, wanted.reason), wanted.model_dump(exclude_none=True))
+
+
 @router.post("/api/payments/{payment_id}/decide")
 async def decide(payment_id: UUID, decision: Decision, caller: Operator, deps: Deps) -> Any:
     path = f"/internal/payments/{payment_id}/decide"

@@ -44,7 +44,6 @@ async def details(tx: Transaction, install_id: UUID) -> dict[str, Any] | None:
         "version": install.version,
         "url": install.url,
         "admin_url": install.admin_url,
-        "delete_after": _text(install.delete_after),
         "job": _job(jobs[0]) if jobs else None,
         "jobs": [_job(job) for job in jobs],
         "steps": [_step(step) for step in steps],
@@ -77,6 +76,7 @@ def summary(install: Install) -> dict[str, Any]:
         "created_at": _text(install.created_at),
         "ready_at": _text(install.ready_at),
         "activated_at": _text(install.activated_at),
+        "delete_after": _text(install.delete_after),
         "deleted_at": _text(install.deleted_at),
     }
 

@@ -1,0 +1,77 @@
+"""What the `keyturn` command does with money, links and leftovers."""
+
+import json
+from typing import Any
+
+import pytest
+
+from support.operator_api import INSTALL, Server, problem
+
+PURCHASE, PAYMENT = INSTALL, "018f0000-0000-7000-8000-000000000009"
+WHY = ("--reason", "agreed by phone")
+SAID = {"reason": "agreed by phone"}
+
+
+def test_payments_in_review_are_listed_and_surplus_ones_on_demand(server: Server) -> None:
+    page = {"items": [{"id": PAYMENT, "state": "review", "reviewReason": "amount"}], "nextCursor": None}
+    server.answers["GET /api/payments"] = page
+    shown = server.run("payments", "list")
+    assert (shown.exit_code, PAYMENT in shown.stdout, "amount" in shown.stdout) == (0, True, True)
+    assert server.asked[-1].url.params["state"] == "review"
+    server.run("payments", "list", "--state", "surplus")
+    assert server.asked[-1].url.params["state"] == "surplus"
+    assert json.loads(server.run("--json", "payments", "list").stdout) == page
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "body"),
+    [
+        (["payments", "decide", PAYMENT, "match"], f"payments/{PAYMENT}/decide", {"decision": "match"}),
+        (
+            ["payments", "decide", PAYMENT, "match", "--purchase", PURCHASE],
+            f"payments/{PAYMENT}/decide",
+            {"decision": "match", "purchaseId": PURCHASE},
+        ),
+        (["payments", "decide", PAYMENT, "foreign"], f"payments/{PAYMENT}/decide", {"decision": "foreign"}),
+        (["payments", "refund", PAYMENT], f"payments/{PAYMENT}/refund", {}),
+        (["purchases", "mark-paid", PURCHASE], f"purchases/{PURCHASE}/mark-paid", {}),
+        (["purchases", "refund", PURCHASE], f"purchases/{PURCHASE}/refund", {}),
+        (["purchases", "refund", PURCHASE, "--amount", "1000"], f"purchases/{PURCHASE}/refund", {"amount": 1000}),
+    ],
+)
+def test_what_moves_money_asks_first_and_says_why(
+    server: Server, words: list[str], path: str, body: dict[str, Any]
+) -> None:
+    server.answers[f"POST /api/{path}"] = {"status": "requested"}
+    refused = server.run(*words, *WHY, typed="n\n")
+    assert (refused.exit_code, server.asked) == (1, [])
+    assert server.run(*words, *WHY, "--yes").exit_code == 0
+    assert server.sent == body | SAID
+    assert json.loads(server.run("--json", *words, *WHY, "--yes").stdout) == {"status": "requested"}
+    server.answers[f"POST /api/{path}"] = problem(403, "forbidden")
+    assert server.run(*words, *WHY, "--yes").exit_code == 4
+
+
+def test_no_payment_is_decided_in_another_way_nor_nothing_refunded(server: Server) -> None:
+    assert server.run("payments", "decide", PAYMENT, "perhaps", *WHY, "--yes").exit_code == 2
+    assert server.run("payments", "decide", PAYMENT, "foreign", "--purchase", PURCHASE, *WHY, "--yes").exit_code == 2
+    assert server.run("purchases", "refund", PURCHASE, "--amount", "0", *WHY, "--yes").exit_code == 2
+    assert server.asked == []
+
+
+def test_a_new_setup_link_is_sent_with_a_reason(server: Server) -> None:
+    server.answers[f"POST /api/installs/{INSTALL}/reissue"] = {"number": 2}
+    assert server.run("installs", "reissue", INSTALL, *WHY).exit_code == 0
+    assert server.sent == SAID
+
+
+def test_what_could_not_be_removed_is_listed(server: Server) -> None:
+    server.answers["GET /api/orphans"] = {"items": [{"installId": INSTALL, "name": "container", "kind": "docker"}]}
+    assert "container" in server.run("installs", "orphans").stdout
+
+
+def test_numbers_are_shown_for_as_many_days_as_asked(server: Server) -> None:
+    server.answers["GET /api/stats"] = {"days": 7, "purchases": {"paid": 3}, "installs": {"active": 2}}
+    shown = server.run("stats", "--days", "7").stdout
+    assert server.asked[-1].url.params["days"] == "7"
+    assert all(text in shown for text in ("paid", "3", "active", "2"))
