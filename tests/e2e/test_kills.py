@@ -31,6 +31,7 @@ ELSEWHERE = {
     ".work.delete_expired.": "once an hour, deletes what is long past",
     ".tidy.": "once an hour, deletes what is long past",
     ".work.tidy.": "once an hour, deletes what is long past",
+    ".last_published.": "the sandbox's, where all run in one process",
 }
 
 

@@ -224,8 +224,10 @@ async def whole(
             client.event_hooks["request"].append(_from_anywhere)
             shopper = Shopper(client, system.stripe, system.razorpay, system.mailbox)
             running = Whole(system, client, shopper, way, broker, vhost)
-            yield running
-            await running.traces.close()
+            try:
+                yield running
+            finally:
+                await running.traces.close()
     finally:
         for url in made:
             await databases.drop(url)
