@@ -119,6 +119,12 @@ async def get_payments(
     return views.page([views.payment(one) for one in found], following)
 
 
+@router.post("/payments/{payment_id}/refund", status_code=202)
+async def post_payment_refund(payment_id: UUID, body: RefundOrder, deps: Deps, caller: Admin) -> JSON:
+    request = await operating.refund_payment(deps, caller, payment_id, body.amount, body.reason)
+    return {"refund_request": str(request), "status": "requested"}
+
+
 @router.post("/payments/{payment_id}/decide")
 async def post_decision(payment_id: UUID, body: Decision, deps: Deps, caller: Operator) -> JSON:
     match = body.decision == "match"

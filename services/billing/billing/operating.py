@@ -5,11 +5,11 @@ from uuid import UUID
 
 from billing.deps import BillingDeps
 from billing.domain import MoneyFact, Payment, Purchase
-from billing.errors import already_paid, payment_unknown, purchase_unknown
+from billing.errors import already_paid, not_refundable, payment_unknown, purchase_unknown
 from billing.payments import decide, record_payment
 from billing.refunds import ask_for_refund
 from billing.repository.payments import get_payment, matched_payment
-from billing.repository.purchases import lock_purchase
+from billing.repository.purchases import lock_purchase, lock_purchase_of
 from keyturn.database import Transaction
 from keyturn.events import OperatorActed
 from keyturn.internal import Caller
@@ -48,6 +48,23 @@ async def refund(deps: BillingDeps, caller: Caller, purchase_id: UUID, amount: i
         after = {"refund_request": str(request), "amount": amount}
         before = {"refunded": purchase.refunded}
         _tell(tx, caller, "purchase.refund", str(purchase.id), reason=reason, before=before, after=after)
+        return request
+
+
+async def refund_payment(deps: BillingDeps, caller: Caller, payment_id: UUID, amount: int | None, reason: str) -> UUID:
+    """For one payment, whatever its state: a second one, or one that does not fit. Its purchase must be known: money
+    of none of ours is none of ours to give back."""
+    async with deps.database.transaction("ask_for_refund") as tx:
+        payment = await get_payment(tx, payment_id)
+        if payment is None:
+            raise payment_unknown()
+        purchase = await lock_purchase_of(tx, payment)
+        if purchase is None or payment.state == "foreign":
+            raise not_refundable("This payment belongs to no purchase of ours.")
+        request = await ask_for_refund(tx, purchase, payment, amount)
+        after = {"refund_request": str(request), "amount": amount}
+        before, subject = {"state": payment.state}, str(purchase.id)
+        _tell(tx, caller, "payment.refund", str(payment.id), reason=reason, before=before, after=after, subject=subject)
         return request
 
 

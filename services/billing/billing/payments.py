@@ -1,5 +1,6 @@
 """The one place where a payment is recorded, whoever found it: webhook, return page, reconciler or operator."""
 
+from typing import Literal
 from uuid import UUID
 
 from billing.domain import MoneyFact, Payment, PaymentState, Purchase, ReviewReason, Verdict, judge
@@ -121,6 +122,8 @@ async def _place(tx: Transaction, payment: Payment, verdict: Verdict, purchase: 
     if verdict.reason:
         tx.publish(_needs_review(tx, payment, verdict.reason, purchase))
         return
+    if verdict.state == "surplus":  # a state that is never left: told once
+        tx.publish(_needs_review(tx, payment, "surplus", purchase))
     await _close_checkouts(tx, purchase, payment)
     if verdict.state == "matched":
         purchase.move_to("paid", tx.now)
@@ -157,7 +160,7 @@ def _paid(tx: Transaction, purchase: Purchase, payment: Payment, found_by: Found
 
 
 def _needs_review(
-    tx: Transaction, payment: Payment, reason: ReviewReason, purchase: Purchase | None
+    tx: Transaction, payment: Payment, reason: ReviewReason | Literal["surplus"], purchase: Purchase | None
 ) -> PaymentNeedsReview:
     return PaymentNeedsReview(
         subject=str(purchase.id if purchase else payment.reference),

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Literal
 
 from prometheus_client import Counter, Gauge
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -41,6 +42,9 @@ PATHS: dict[str, Provider] = {
     "/api/webhooks/razorpay/": "razorpay",
 }
 
+for _provider in set(PATHS.values()):
+    WEBHOOKS.labels(_provider, "unreadable")  # from the start: the first one is then an increase, too
+
 log = get_logger()
 
 Headers = dict[bytes, bytes]
@@ -66,7 +70,7 @@ class Intake:
     address: Callable[[Scope], str]
     seconds: Callable[[], float] = time.time  # signatures live by real time
 
-    async def take(self, provider: Provider, scope: Scope, receive: Receive) -> Stored:
+    async def take(self, provider: Provider, scope: Scope, receive: Receive) -> Stored | Literal["unreadable"]:
         source, headers = SOURCES[provider], dict(scope["headers"])
         secrets = self.secrets[provider]
         check_head(scope["method"], headers, secrets)
@@ -79,6 +83,7 @@ class Intake:
         stored = await self.store(webhook)
         if reading.cause and stored == "stored":
             log.error("webhook_unreadable", provider=provider, webhook_id=str(webhook.id), cause=reading.cause)
+            return "unreadable"
         return stored
 
     def understand(self, source: Source, body: bytes, headers: Headers) -> tuple[Webhook, Reading]:

@@ -17,6 +17,7 @@ Template = Literal[
     "payment_review",
     "webhook_unreadable",
     "orphan_found",
+    "message_failed",
 ]
 
 AUDIENCE: dict[Template, Audience] = {
@@ -28,6 +29,7 @@ AUDIENCE: dict[Template, Audience] = {
     "payment_review": "operator",
     "webhook_unreadable": "operator",
     "orphan_found": "operator",
+    "message_failed": "operator",
 }
 
 # "It is back" must not be followed by an older "it is suspended".
@@ -44,6 +46,9 @@ LINK_EXPIRED = "link_expired"
 SUPERSEDED = "superseded"
 GAVE_UP = "gave_up"
 FINAL_CODES = frozenset({LINK_EXPIRED, SUPERSEDED})  # sending it later would hand out a dead link
+
+# What the metrics say of a code; any other is `other`.
+CODE_CLASSES = ("5xx", "bad_address", "address_unsupported", GAVE_UP, LINK_EXPIRED, SUPERSEDED, "other")
 
 LONGEST_WAIT = timedelta(minutes=10)
 
@@ -62,6 +67,18 @@ def moved(current: State, wanted: State) -> bool:
     if wanted not in NEXT[current]:
         raise ImpossibleTransition(current, wanted)
     return True
+
+
+def code_class(code: str) -> str:
+    """A mail server's code shortened to its first digit: metrics have few labels."""
+    short = f"{code[0]}xx" if code[:3].isdigit() else code
+    return short if short in CODE_CLASSES else "other"
+
+
+def alerts(template: Template, code: str) -> bool:
+    """Whether an operator must hear that this message failed. Never of a message to the operator itself: it would fail
+    like the first. Nor of a dead link, which a newer mail has replaced."""
+    return AUDIENCE[template] == "customer" and code not in FINAL_CODES
 
 
 def next_look(now: datetime, since: datetime) -> datetime:

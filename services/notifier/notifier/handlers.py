@@ -71,9 +71,11 @@ async def on_install_failed(event: InstallFailed, tx: Transaction) -> None:
 
 
 async def on_payment_needs_review(event: PaymentNeedsReview, tx: Transaction) -> None:
+    """One mail a payment; another where what was in review turns out to be a second payment."""
     fields = "payment_id", "provider", "payment_key", "reason", "amount", "currency"
     details = _facts(event, *fields, "expected_amount", "expected_currency")
-    await _tell(event, tx, "payment_review", event.payment_id, details=details)
+    fact = f"{event.payment_id}/surplus" if event.reason == "surplus" else event.payment_id
+    await _tell(event, tx, "payment_review", fact, details=details)
 
 
 async def on_webhook_unreadable(event: WebhookUnreadable, tx: Transaction) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from prometheus_client import Counter
+
 from keyturn.database import Transaction
 from keyturn.errors import GiveUp, Retry, Wait
 from keyturn.events import MessageFailed, MessageSent, SetupLinkUnsent
@@ -17,7 +19,20 @@ from keyturn.work import RetryPolicy, Work
 from notifier import repository
 from notifier.channels.smtp import Bounced, Deferred, Unsettled
 from notifier.deps import NotifierDeps
-from notifier.domain import AUDIENCE, GAVE_UP, IN_ORDER, LINK_EXPIRED, SUPERSEDED, Outcome, State, moved, next_look
+from notifier.domain import (
+    AUDIENCE,
+    CODE_CLASSES,
+    GAVE_UP,
+    IN_ORDER,
+    LINK_EXPIRED,
+    SUPERSEDED,
+    Outcome,
+    State,
+    alerts,
+    code_class,
+    moved,
+    next_look,
+)
 from notifier.letters import Order, Reader
 from notifier.repository import Message
 
@@ -25,6 +40,11 @@ MAIL = "mail"
 # With full jitter about two days: as long as mail servers themselves keep trying, in order of magnitude.
 RETRY = RetryPolicy(attempts=600, first=timedelta(seconds=1), cap=timedelta(minutes=10))
 LOOK_AGAIN = timedelta(seconds=2)
+
+FAILED = Counter("keyturn_messages_failed", "Messages that were given up", ["template", "code"])
+for _template in AUDIENCE:
+    for _class in CODE_CLASSES:
+        FAILED.labels(_template, _class)  # from the start: the first failure is then an increase, too
 
 log = get_logger()
 
@@ -60,7 +80,7 @@ async def mail_died(work: Work, error: BaseException, tx: Transaction) -> None:
     message = await repository.message(tx, UUID(work.key), lock=True)
     if message and message.state == "pending":
         await repository.end_attempt(tx, message.id, "unknown", None, None)
-        _fail(tx, message, GAVE_UP, type(error).__name__)
+        await _fail(tx, message, GAVE_UP, type(error).__name__)
 
 
 async def _begin(work: Work, deps: NotifierDeps) -> Begun | None:
@@ -92,10 +112,10 @@ async def _overtaken(tx: Transaction, message: Message) -> bool:
     if message.link_number is None or message.expires_at is None:
         return False
     if message.link_number < (await repository.newest_link(tx, message.purchase_id) or 0):
-        _fail(tx, message, SUPERSEDED, "a newer setup link was issued")
+        await _fail(tx, message, SUPERSEDED, "a newer setup link was issued")
         return True
     if message.expires_at <= tx.now:
-        _fail(tx, message, LINK_EXPIRED, "the setup link expired before it could be sent")
+        await _fail(tx, message, LINK_EXPIRED, "the setup link expired before it could be sent")
         unsent = SetupLinkUnsent(subject=message.subject, time=tx.now, link_id=message.fact, reason="link_expired")
         tx.publish(unsent)
         return True
@@ -136,7 +156,7 @@ async def _bounced(work: Work, bounce: Bounced) -> None:
     async with work.transaction("bounced", finish=True) as tx:
         message = await _held(tx, work)
         await repository.end_attempt(tx, message.id, "bounced", bounce.code, bounce.reply)
-        _fail(tx, message, bounce.code, "the mail server refused the recipient or the mail for good")
+        await _fail(tx, message, bounce.code, "the mail server refused the recipient or the mail for good")
     log.warning("message_bounced", template=message.template, code=bounce.code)
 
 
@@ -153,7 +173,7 @@ async def _held(tx: Transaction, work: Work) -> Message:
     return message
 
 
-def _fail(tx: Transaction, message: Message, code: str, reason: str) -> None:
+async def _fail(tx: Transaction, message: Message, code: str, reason: str) -> None:
     if not _move(message, "failed"):
         return
     repository.close(message, "failed", tx.now, code, reason)
@@ -168,6 +188,24 @@ def _fail(tx: Transaction, message: Message, code: str, reason: str) -> None:
             reason=reason,
         )
     )
+    tx.on_commit(FAILED.labels(message.template, code_class(code)).inc)
+    if alerts(message.template, code):
+        await _alert(tx, message, code, reason)
+
+
+async def _alert(tx: Transaction, message: Message, code: str, reason: str) -> None:
+    """A mail to the operator, in the same commit. One that was tried again and failed again is another fact."""
+    details = {"message_id": str(message.id), "template": message.template, "code": code, "reason": reason}
+    alert_id = await repository.add_message(
+        tx,
+        "message_failed",
+        f"{message.id}/{message.attempts}",
+        subject=message.subject,
+        purchase_id=message.purchase_id,
+        details=details | {"attempts": message.attempts},
+    )
+    if alert_id:
+        tx.schedule(MAIL, str(alert_id), subject=message.subject)
 
 
 def _move(message: Message, wanted: State) -> bool:

@@ -192,7 +192,10 @@ async def test_a_second_session_paid_for_one_purchase_is_surplus(billing: World)
     second = again.json()["session_id"]
     assert second != bought["session_id"]
     await billing.hear(billing.stripe.told(billing.stripe.pay(bought["session_id"])))
-    await billing.hear(billing.stripe.told(billing.stripe.pay(second)))
+    twice = billing.stripe.told(billing.stripe.pay(second))
+    await billing.hear(twice, *copies([twice] * 2))
+    (told,) = await billing.published(PaymentNeedsReview)
+    assert (told.reason, told.subject, told.amount) == ("surplus", bought["purchase_id"], 4900)
     await assert_paid_once(billing, bought["purchase_id"])
     states = await billing.rows("SELECT state FROM payments ORDER BY state")
     assert [row["state"] for row in states] == ["matched", "surplus"]

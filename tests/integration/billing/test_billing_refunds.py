@@ -216,3 +216,26 @@ async def test_what_no_provider_took_no_provider_gives_back(billing: World) -> N
     path = f"/internal/purchases/{bought['purchase_id']}/refund"
     refused = await billing.ask("POST", path, "admin", json={"reason": "unhappy"})
     assert (refused.status_code, refused.json()["code"]) == (409, "not_refundable")
+
+
+async def test_a_second_payment_is_given_back_and_the_purchase_stays_paid(billing: World) -> None:
+    bought = await billing.buy()
+    billing.clock.move(timedelta(hours=24))
+    again = (await billing.ask("POST", f"/internal/purchases/{bought['purchase_id']}/checkout")).json()
+    for one in (bought, again):
+        await billing.hear(billing.stripe.told(billing.stripe.pay(one["session_id"])))
+    (surplus,) = (await billing.ask("GET", "/internal/payments", "viewer", params={"state": "surplus"})).json()["items"]
+    path = f"/internal/payments/{surplus['id']}/refund"
+    assert (await billing.ask("POST", path, "operator", json={"reason": "no"})).status_code == 403
+    assert (await billing.ask("POST", path, "admin", json={"reason": "paid twice"})).status_code == 202
+    await billing.work()
+    (sent,) = billing.stripe.refunds.values()
+    assert sent.amount == 4900
+    assert await billing.state_of(bought["purchase_id"]) == "paid"
+    assert await levels(billing) == [(1, "on", [])]
+    repeated = await billing.ask("POST", path, "admin", json={"reason": "once more"})
+    assert repeated.json()["code"] == "refund_too_large"
+    unknown = await billing.ask(
+        "POST", f"/internal/payments/{bought['purchase_id']}/refund", "admin", json={"reason": "x"}
+    )
+    assert unknown.json()["code"] == "payment_unknown"

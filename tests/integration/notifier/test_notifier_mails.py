@@ -5,6 +5,7 @@ from functools import partial
 from typing import Literal
 
 import pytest
+from prometheus_client import REGISTRY
 
 from keyturn.errors import Problem
 from keyturn.events import (
@@ -22,6 +23,10 @@ from support.notifier import ADA, OPERATOR, TOKEN, World
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
+
+
+def failures(template: str, code: str) -> float:
+    return REGISTRY.get_sample_value("keyturn_messages_failed_total", {"template": template, "code": code}) or 0
 
 
 async def test_the_customer_gets_the_setup_link(world: World) -> None:
@@ -167,8 +172,12 @@ async def test_a_hard_bounce_is_final_and_visible(world: World, at: Literal["rcp
     world.mailbox.refuse(ADA, f"550 5.1.1 <{ADA}> is unknown", at=at)
     await world.hear(world.opened(), world.link())
     await world.comes_to("setup", "failed", "550 5.1.1")
+    (alert,) = await world.mailbox.wait_for(OPERATOR)
+    assert alert.subject == "Mail not delivered: setup (550 5.1.1)"
+    assert ADA not in alert.text
+    await world.comes_to("message_failed", "sent")
     await world.idle()
-    assert world.mailbox.attempts == 1
+    assert [row.n for row in await world.rows("SELECT count(*) AS n FROM attempts")] == [2]
     (failed,) = [event for event in await world.published() if isinstance(event, MessageFailed)]
     assert (failed.code, failed.attempts) == ("550 5.1.1", 1)
     assert ADA not in failed.model_dump_json()
@@ -181,8 +190,20 @@ async def test_rule_12_a_mail_that_fails_tells_the_provisioner_nothing(world: Wo
     world.mailbox.refuse(ADA, "550 no")
     await world.hear(world.opened(), world.link())
     await world.comes_to("setup", "failed", "550")
+    await world.comes_to("message_failed", "sent")
     await world.idle()
-    assert {event.wire for event in await world.published()} == {"message.failed.v1"}
+    told = [(event.wire, event.model_dump()["template"]) for event in await world.published()]
+    assert told == [("message.failed.v1", "setup"), ("message.sent.v1", "message_failed")]
+
+
+async def test_a_mail_to_the_operator_that_fails_is_told_to_nobody(world: World) -> None:
+    before = failures("install_failed", "5xx")
+    world.mailbox.refuse(OPERATOR, "550 no")
+    await world.hear(world.opened(), world.failed())
+    await world.comes_to("install_failed", "failed", "550")
+    await world.idle()
+    assert [template for template, _, _ in await world.states()] == ["install_failed"]
+    assert failures("install_failed", "5xx") == before + 1
 
 
 async def test_rule_16_one_bad_address_stops_no_other_mail(world: World) -> None:
@@ -288,7 +309,8 @@ async def test_a_nonsense_address_fails_at_once(world: World) -> None:
     nonsense = opened.contact.model_copy(update={"email": "ada@example.com\r\nBcc: all@example.com"})
     await world.hear(opened.model_copy(update={"contact": nonsense}), world.link())
     await world.comes_to("setup", "failed", "bad_address")
-    assert not world.mailbox.attempts
+    assert not world.mailbox.to(ADA)
+    await world.mailbox.wait_for(OPERATOR)
 
 
 async def test_an_operator_lists_messages_and_has_one_tried_again(world: World) -> None:

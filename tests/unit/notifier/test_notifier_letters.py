@@ -25,6 +25,7 @@ FACTS: dict[str, Any] = {
     "action": "provision", "step": "container", "cause": "Permanent", "message": "<b>no such image</b>", "attempts": 4,
     "payment_id": "p1", "provider": "stripe", "payment_key": "in_1", "reason": "amount", "amount": 100, "currency": "EUR",
     "expected_amount": None, "expected_currency": None, "webhook_id": "w1", "provider_type": None,
+    "message_id": "m1", "template": "setup", "code": "550 5.1.1",
     "resource": "container", "kind": "docker.container", "target": "docker",
 }  # fmt: skip
 

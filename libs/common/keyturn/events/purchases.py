@@ -82,12 +82,13 @@ class PurchaseDisputed(Event, wire="purchase.disputed.v1", publisher="billing"):
 
 
 class PaymentNeedsReview(Event, wire="payment.needs_review.v1", publisher="billing"):
-    """Money that carries our reference but does not fit; an operator decides. `reason` is a stable code."""
+    """Money that carries our reference but does not fit; an operator decides. `reason` is a stable code; `surplus`: the
+    purchase was paid already, so this is to be given back."""
 
     payment_id: str
     provider: Provider
     payment_key: str
-    reason: Literal["amount", "currency", "mode", "purchase", "unknown_purchase"]
+    reason: Literal["amount", "currency", "mode", "purchase", "unknown_purchase", "surplus"]
     amount: int
     currency: str
     expected_amount: int | None = None
