@@ -152,12 +152,19 @@ async def measure(chain: Chain, postgres: Postgres) -> Figures:
     await asyncio.sleep(1.5)  # the figures of syncs come a little later
     synced, used = await _syncs(postgres) - synced, usage.cpu_seconds(chain.processes) - used
     cuts = statistics.quantiles([(chain.ready.at[key] - at) * 1e3 for key, at in sent.items()], n=100)
-    busy, began = usage.cpu_seconds(chain.processes), time.perf_counter()
-    await _send(chain, [request for _, request in burst], CONNECTIONS)
-    await chain.ready.wait_for([key for key, _ in burst])
-    took = max(chain.ready.at[key] for key, _ in burst) - began
+    usage.until_quiet(chain.processes)
+    busy = usage.cpu_seconds(chain.processes)
+    took = await _burst(chain, burst)
     busy = usage.cpu_seconds(chain.processes) - busy
     return Figures(cuts[49], cuts[98], synced / ALONE, used / ALONE * 1e3, BURST / took, busy / BURST * 1e3)
+
+
+async def _burst(chain: Chain, payments: Sequence[tuple[str, bytes]]) -> float:
+    """Seconds until the last one is ready."""
+    began = time.perf_counter()
+    await _send(chain, [request for _, request in payments], CONNECTIONS)
+    await chain.ready.wait_for([key for key, _ in payments])
+    return max(chain.ready.at[key] for key, _ in payments) - began
 
 
 async def _one_by_one(chain: Chain, payments: Sequence[tuple[str, bytes]]) -> dict[str, float]:
@@ -191,6 +198,8 @@ async def _run(scratch: Path, postgres: Postgres, broker: RabbitMQ) -> None:
             await stack.enter_async_context(ours(system, vhost)),
             await stack.enter_async_context(handmade(scratch, postgres, vhost)),
         ]
+        for chain in chains:
+            await _burst(chain, await chain.payments(BURST))  # connections are opened, statements prepared
         found: dict[str, list[Figures]] = {chain.name: [] for chain in chains}
         for _ in range(ROUNDS):
             for chain in chains:
