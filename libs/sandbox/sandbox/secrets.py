@@ -25,7 +25,7 @@ def load(folder: Path) -> dict[str, str]:
 
 
 def _make() -> dict[str, str]:
-    ring = {name: f"sandbox:{_key()}" for name in ("PROVISIONER_SEALING_KEYS", "NOTIFIER_SEALING_KEYS", "MAIL_KEYS")}
+    ring = {name: f"sandbox:{_key()}" for name in ("PROVISIONER_SEALING_KEYS", "MAIL_KEYS")}
     bus = {f"{name.upper()}_BUS_PASSWORD": secrets.token_hex(16) for name in (*SERVICES, MONITORING)}
     return (
         ring

@@ -23,14 +23,14 @@ from keyturn.errors import Misconfigured
 from keyturn.http import new_client
 from keyturn.server import listen
 from keyturn.settings import WRONG, told
-from sandbox import broker, programs, secrets
+from sandbox import broker, programs, secrets, selling
 from sandbox.hosts import Host, InProcess, Processes
 from sandbox.mailbox import Mailbox
 from sandbox.postgres import SERVICES, Postgres, free_port
 from sandbox.razorpay import RazorpaySandbox
 from sandbox.signals import forever, run
 from sandbox.stripe import StripeSandbox
-from sandbox.wiring import ROOT, Wiring, given, real_razorpay, real_stripe
+from sandbox.wiring import ROOT, Wiring, files, given, real_razorpay, real_stripe
 
 READY_SECONDS = 60.0
 T = TypeVar("T")
@@ -88,6 +88,7 @@ class System:
         async with contextlib.AsyncExitStack() as stack:
             self._take_folder(stack)
             self._check_port()
+            selling.check(*files(self.given))
             began = self.clock.now()
             await self._start_outside(stack)
             stack.push_async_callback(programs.stop_below, self.folder / "installs")

@@ -28,6 +28,11 @@ def given(environment: Mapping[str, str], dotenv: Path) -> dict[str, str]:
     return {name: value for name, value in {**written, **environment}.items() if value}
 
 
+def files(chosen: Mapping[str, str]) -> tuple[Path, Path]:
+    """The catalogue, and the folder with the blueprints."""
+    return Path(chosen.get("CATALOG", ROOT / "catalog.yaml")), Path(chosen.get("BLUEPRINTS", ROOT / "blueprints"))
+
+
 def real_stripe(chosen: Mapping[str, str]) -> bool:
     """Whether it is Stripe itself: somebody gave a key of theirs."""
     return "STRIPE_SECRET_KEY" in chosen
@@ -105,12 +110,12 @@ class Wiring:
             razorpay = {"RAZORPAY_API_BASE": self.razorpay.url} | keys
         else:
             razorpay = self._chosen("RAZORPAY_API_BASE", "RAZORPAY_KEY_ID", "RAZORPAY_KEY_SECRET")
-        catalog = {"CATALOG": self.given.get("CATALOG", str(ROOT / "catalog.yaml"))}
+        catalog = {"CATALOG": str(files(self.given)[0])}
         return self._internal_key() | catalog | stripe | razorpay
 
     def _provisioner(self) -> dict[str, str]:
         more = {
-            "BLUEPRINTS": self.given.get("BLUEPRINTS", str(ROOT / "blueprints")),
+            "BLUEPRINTS": str(files(self.given)[1]),
             "LOCAL_DATA": str(self.folder / "installs"),
             "BASE_DOMAIN": self.given.get("BASE_DOMAIN", "sandbox.localhost"),
         }
@@ -127,4 +132,4 @@ class Wiring:
                 "SMTP_FROM": "Keyturn sandbox <shop@sandbox.example>",
             } | self._chosen("SMTP_TIMEOUT")
         operator = {"OPERATOR_EMAIL": self.given.get("OPERATOR_EMAIL", "operator@sandbox.example")}
-        return self._internal_key() | self._pick("NOTIFIER_SEALING_KEYS", "MAIL_KEYS") | mail | operator
+        return self._internal_key() | self._pick("MAIL_KEYS") | mail | operator
