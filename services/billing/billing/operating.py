@@ -52,8 +52,8 @@ async def refund(deps: BillingDeps, caller: Caller, purchase_id: UUID, amount: i
 
 
 async def refund_payment(deps: BillingDeps, caller: Caller, payment_id: UUID, amount: int | None, reason: str) -> UUID:
-    """For one payment, whatever its state: a second one, or one that does not fit. Its purchase must be known: money
-    of none of ours is none of ours to give back."""
+    """For one payment, whatever its state: a second one, or one that does not fit. Its purchase must be known: what
+    is not ours we do not give back."""
     async with deps.database.transaction("ask_for_refund") as tx:
         payment = await get_payment(tx, payment_id)
         if payment is None:
