@@ -41,11 +41,12 @@ def _faults(catalog: Catalog, blueprints: dict[str, Blueprint]) -> list[str]:
     return found
 
 
-def _limits(blueprint: Blueprint) -> set[str | None]:
+def _limits(blueprint: Blueprint) -> set[str]:
     """The limits that a blueprint reads; a plan always has its `name`."""
     made = [[plan.parameters, plan.when or ""] for plan in blueprint.resources.values()]
     said = [made, blueprint.outputs, [call.parameters for call in blueprint.setup]]
-    return {ref.field for ref in rendering.references(said) if ref.root == "plan"} - {"name"}
+    read = {ref.field for ref in rendering.references(said) if ref.root == "plan" and ref.field}
+    return read - {"name"}
 
 
 def main() -> int:
