@@ -125,6 +125,7 @@ def test_keys_rotate_without_a_value_being_lost() -> None:
         f"{OLD},{new_key_line('2026-10')}",
         f"{OLD},other:{OLD.partition(':')[2]}",
     ],
+    ids=["empty", "no colon", "no base64", "short", "zero", "dotted id", "one id twice", "one key twice"],
 )
 def test_a_ring_with_a_bad_key_is_refused_without_showing_it(text: str) -> None:
     with pytest.raises(SealError) as refused:
