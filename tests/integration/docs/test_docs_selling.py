@@ -55,7 +55,9 @@ async def test_the_worked_example_sells_an_instance_that_takes_the_customers_pas
             assert welcome.json() == {"welcome": "ada@example.com"}
             operator = {"authorization": f"Bearer {token}"}
             path = f"/api/installs/{bought.purchase_id}/delete"
-            (await client.post(path, headers=operator, json={"reason": "the test is over", "now": True})).raise_for_status()
+            (
+                await client.post(path, headers=operator, json={"reason": "the test is over", "now": True})
+            ).raise_for_status()
             await _hear(shopper, bought, token, "install.deleted.v1")
     finally:
         for url in made:

@@ -1,6 +1,7 @@
 """Operators on PostgreSQL: the first token, roles, revoking, and an audit log that only grows."""
 
 import asyncio
+import json
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -122,6 +123,16 @@ async def test_action_reaches_the_service_with_who_and_why(gateway: Gateway, adm
         "abuse report",
         "provisioner",
     )
+
+
+@pytest.mark.parametrize("now", [False, True])
+async def test_rule_14_only_now_asks_for_the_data_to_go_at_once(gateway: Gateway, admin: str, *, now: bool) -> None:
+    install = "018f0000-0000-7000-8000-000000000001"
+    path = f"/installs/{install}/delete"
+    gateway.services.answers[f"/internal{path}"] = lambda _: httpx.Response(200, json={"status": "deleting"})
+    body = {"reason": "asked"} | ({"now": True} if now else {})
+    assert (await call(gateway, admin, "POST", f"/api{path}", json=body)).status_code == 200
+    assert json.loads(gateway.services.asked[-1].content) == {"reason": "asked", "now": now}
 
 
 async def test_work_of_the_reachable_services_is_shown_and_the_others_are_named(gateway: Gateway, admin: str) -> None:

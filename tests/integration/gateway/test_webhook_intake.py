@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.repository.webhooks import store
 from gateway.webhooks import SOURCES
@@ -101,9 +102,18 @@ async def test_rule_6_unknown_types_are_stored_and_publish_nothing(gateway: Gate
     assert await published(gateway) == []
 
 
+def unreadable() -> float:
+    """Counted apart; there from the start, so that the first one is an increase."""
+    found = REGISTRY.get_sample_value("keyturn_webhooks_total", {"provider": "stripe", "outcome": "unreadable"})
+    assert found is not None
+    return found
+
+
 async def test_rule_1_a_signed_webhook_that_cannot_be_read_is_stored_and_alerted(gateway: Gateway) -> None:
     body = stripe_paid(amount_total="a lot")
+    before = unreadable()
     assert (await post_stripe(gateway, body)).status_code == 200
+    assert unreadable() == before + 1
     [row] = await gateway.rows("SELECT * FROM webhooks")
     assert row.state == "unreadable"
     assert "amount_total" in row.cause

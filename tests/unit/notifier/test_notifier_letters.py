@@ -185,3 +185,12 @@ def test_states_move_as_their_table_says() -> None:
     for current, wanted in (("sent", "failed"), ("sent", "pending"), ("failed", "sent")):
         with pytest.raises(ImpossibleTransition):
             moved(current, wanted)  # type: ignore[arg-type]
+
+
+def test_a_second_payment_is_to_be_given_back_and_one_that_does_not_fit_is_to_be_decided() -> None:
+    twice, text, _ = built(message("payment_review", details=FACTS | {"reason": "surplus"}))
+    assert twice["Subject"].startswith("Paid twice: ")
+    assert "keyturn payments refund p1" in text
+    review, text, _ = built(message("payment_review"))
+    assert review["Subject"].startswith("Payment to review: ")
+    assert "keyturn payments decide p1" in text
