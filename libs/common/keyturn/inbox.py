@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from keyturn.bus.message import Message
 from keyturn.database import Database, Transaction
-from keyturn.errors import GiveUp
+from keyturn.errors import GiveUp, Retry
 from keyturn.events import BY_WIRE, Envelope, Event, Unreadable
 from keyturn.parking import Parked, park, row_id, show_dead
 from keyturn.retry import DEFAULT, RetryPolicy
@@ -20,7 +20,7 @@ E = TypeVar("E", bound=Event | Envelope)
 Handler = Callable[[E, Transaction], Awaitable[None]]
 Handlers = Mapping[type[Event] | type[Envelope], Handler[Any]]
 
-MOST_STARTS = 5  # a redelivered event begun more often than this keeps killing the process
+MOST_STARTS = 5  # a redelivered event begun more often than this may be what kills the process
 FOR_EVER = RetryPolicy(attempts=2**31)
 
 # The first statement of a handler's transaction: a concurrent copy waits here, and then finds the row handled.
@@ -93,11 +93,12 @@ class Inbox:
         return first
 
     async def begin(self, received: Received) -> None:
-        """Commit that a redelivered event is begun. Raises `GiveUp` where that happened too often."""
+        """Commit that a redelivered event is begun. Raises `Retry` where that happened too often: as work it is tried
+        at growing intervals, and dies if it is what kills the process; one that only stood beside that is handled."""
         async with self._database.transaction("begin") as tx:
             starts = (await tx.run(BEGIN, self._service, received.envelope.id, tx.now))[0].starts
-        if starts > MOST_STARTS and Envelope not in self._handlers:  # whoever takes every event gives none up
-            raise GiveUp(f"begun {starts - 1} times without an answer: the process died in it")
+        if starts > MOST_STARTS:
+            raise Retry(f"begun {starts - 1} times without an answer: the process died in it or beside it")
 
     async def park(self, message: Message, error: Exception) -> None:
         """Commit what follows from a failure; then the delivery may be acknowledged."""
