@@ -50,7 +50,7 @@ async def ask_for_refund(tx: Transaction, purchase: Purchase, payment: Payment |
     """Called with the purchase locked. The refund itself is work: the provider is asked after this has committed."""
     if payment is None or payment.provider not in {"stripe", "razorpay"}:
         raise not_refundable("Nothing was paid through a provider.")
-    left = payment.amount - standing(await refunds_of(tx, [payment.id])) - await requested(tx, payment.id)
+    left = await _left(tx, payment)
     wanted = left if amount is None else amount
     if not 0 < wanted <= left:
         raise refund_too_large(left, payment.currency)
@@ -67,13 +67,28 @@ async def send_refund(work: Work, deps: BillingDeps) -> None:
     async with work.transaction("read_refund") as tx:
         request = await refund_request(tx, UUID(work.key))
         payment = await get_payment(tx, request.payment_id) if request else None
-    if request is None or payment is None or request.state != "requested":
-        return
+        if request is None or payment is None or request.refund_id:
+            return
+        if request.state == "failed":
+            await _ask_again(tx, request, payment)
     refs = PaymentRefs(payment.payment_key, payment.currency, payment.refs)
     result = await deps.provider(payment.provider).refund(refs, request.amount, key=str(request.id))
     fact = RefundFact(result.refund_id, result.amount, result.currency, failed=result.status == "failed")
     async with work.transaction("book_refund", finish=True) as tx:
         await _answered(tx, request.id, fact)
+
+
+async def _ask_again(tx: Transaction, request: RefundRequest, payment: Payment) -> None:
+    """An operator has its dead work done once more. Since it died the amount was free to be asked for otherwise."""
+    await lock_purchase_of(tx, payment)
+    if request.amount > await _left(tx, payment):
+        raise GiveUp("the amount has gone back meanwhile, or was asked for again")
+    request.state = "requested"
+
+
+async def _left(tx: Transaction, payment: Payment) -> int:
+    """What can still go back of it."""
+    return payment.amount - standing(await refunds_of(tx, [payment.id])) - await requested(tx, payment.id)
 
 
 async def refund_died(work: Work, error: BaseException, tx: Transaction) -> None:  # noqa: ARG001 - the callback's shape

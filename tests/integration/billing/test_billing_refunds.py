@@ -9,6 +9,8 @@ import pytest
 
 from keyturn.errors import GiveUp, Retry
 from keyturn.events import EntitlementChanged, PurchaseDisputed, PurchaseRefunded
+from keyturn.internal import Caller
+from keyturn.operations import Order, Selection, act
 from support.billing import World, copies
 from support.billing_facts import Facts
 
@@ -209,6 +211,49 @@ async def test_a_refund_that_the_provider_refuses_may_be_asked_for_again(billing
     assert (await billing.ask("POST", path, "admin", json={"reason": "again"})).status_code == 202
     await billing.work()
     assert await billing.state_of(purchase) == "refunded"
+
+
+async def dead_refund(billing: World) -> str:
+    """Of the whole amount, and refused by the provider; gives the path at which it can be asked for again."""
+    purchase, _ = await paid(billing)
+    path = f"/internal/purchases/{purchase}/refund"
+    await billing.ask("POST", path, "admin", json={"reason": "unhappy"})
+    with billing.stripe.failing(GiveUp("refused")):
+        await billing.work()
+    assert await billing.rows("SELECT state FROM refund_requests") == [{"state": "failed"}]
+    return path
+
+
+async def retry_dead_work(billing: World) -> None:
+    every = Order("retry", Selection("all"), Caller("ada", "operator"), "the provider is well again")
+    assert await act(billing.database, every) == 1
+    await billing.work()
+
+
+async def test_dead_refund_that_an_operator_has_done_again_is_sent(billing: World) -> None:
+    await dead_refund(billing)
+    await retry_dead_work(billing)
+    assert await billing.rows("SELECT state FROM refund_requests") == [{"state": "sent"}]
+    assert await billing.rows("SELECT state FROM purchases") == [{"state": "refunded"}]
+
+
+async def test_dead_refund_that_fails_again_leaves_the_amount_free(billing: World) -> None:
+    path = await dead_refund(billing)
+    with billing.stripe.failing(GiveUp("refused")):
+        await retry_dead_work(billing)
+    assert await billing.rows("SELECT state FROM refund_requests") == [{"state": "failed"}]
+    assert (await billing.ask("POST", path, "admin", json={"reason": "again"})).status_code == 202
+
+
+async def test_dead_refund_whose_amount_was_asked_for_again_is_not_sent_twice(billing: World) -> None:
+    path = await dead_refund(billing)
+    await billing.ask("POST", path, "admin", json={"reason": "again"})
+    await billing.work()
+    await retry_dead_work(billing)
+    (sent,) = billing.stripe.refunds.values()
+    assert sent.amount == 4900
+    dead = await billing.rows("SELECT error FROM work WHERE state = 'dead'")
+    assert dead == [{"error": "the amount has gone back meanwhile, or was asked for again"}]
 
 
 async def test_what_no_provider_took_no_provider_gives_back(billing: World) -> None:
