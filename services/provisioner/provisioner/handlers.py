@@ -12,7 +12,7 @@ from keyturn.work import RetryPolicy, WorkKind
 from provisioner.care import REISSUE, reissue_unsent, setup_applying, tidy, watch
 from provisioner.deps import ProvisionerDeps
 from provisioner.domain import Install
-from provisioner.engine.jobs import JOB
+from provisioner.engine.jobs import JOB, died
 from provisioner.engine.run import run_job
 from provisioner.repository import installs
 from provisioner.resealing import reseal
@@ -81,7 +81,7 @@ HANDLERS: Mapping[type[Any], Handler[Any]] = {
 _PATIENT = RetryPolicy(attempts=30, first=timedelta(seconds=1), cap=timedelta(minutes=10))
 
 WORK: Mapping[str, WorkKind[ProvisionerDeps]] = {
-    JOB: WorkKind(run_job, retry=_PATIENT),  # bring one install to what is wanted
+    JOB: WorkKind(run_job, retry=_PATIENT, died=died),  # bring one install to what is wanted
     REISSUE: WorkKind(reissue_unsent),  # a new setup link for one whose mail never went out
     "setup_applying": WorkKind(setup_applying, retry=_PATIENT),  # has a password that takes minutes been set?
     "watch": WorkKind(watch, every=timedelta(seconds=10)),  # which programs of ours have died?

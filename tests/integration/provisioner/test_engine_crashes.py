@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.events import InstallReady, InstallStepChanged
+from keyturn.events import InstallReady, InstallStepChanged, InstallWaiting
 from support.fake_target import Crash, World
 from support.provisioning import Rig
 
@@ -44,6 +44,25 @@ async def test_rule_8_a_crash_while_suspending_or_deleting_is_gone_on_with(
     await rig.until_state(install, "suspended" if operation == "suspend" else "deleted")
     await rig.quiet(install)
     assert not any(thing.up for thing in world.of(install).values())
+
+
+async def test_rule_10_a_job_whose_work_died_says_that_it_needs_an_operator_and_goes_on_with_one(
+    make_rig: Any, world: World
+) -> None:
+    world.next("narrow", "ensure", before=Crash())
+    rig = await make_rig("name: narrow\nresources:\n  narrow: {type: fake.narrow}\n")
+    install = await rig.bought(blueprint="narrow", limits={"size": "small"})
+    await _until_crashed(rig, install, world, "narrow")
+    await rig.rows("UPDATE work SET attempts = 30 WHERE kind = 'job'")
+    await _expire_leases(rig)
+    waiting = await rig.until_told(install, InstallWaiting)
+    assert (waiting.reason, waiting.until) == ("needs_operator", None)
+    job = await rig.one("SELECT state, reason FROM jobs")
+    assert (job.state, job.reason) == ("pending", "needs_operator")
+    assert await rig.rows("SELECT 1 FROM slots") == []
+    await rig.ask("POST", f"/internal/installs/{install}/retry", {"reason": "mended"})
+    await rig.until_state(install, "active")
+    assert set(world.creations.values()) == {1}
 
 
 async def test_rule_11_a_worker_that_lost_its_lease_in_the_middle_of_a_step_writes_nothing(

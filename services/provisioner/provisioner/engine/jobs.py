@@ -8,6 +8,7 @@ from uuid import UUID
 from keyturn.database import Transaction
 from keyturn.errors import Wait
 from keyturn.events import uuid7
+from keyturn.retry import cause_of
 from keyturn.work import Work
 from provisioner.blueprints import Plan
 from provisioner.deps import ProvisionerDeps
@@ -198,6 +199,14 @@ async def fail(work: Work, begun: Begun, step: Step) -> list[Step]:
         installs.add(tx, *undo)
         begun.job = job
     return undo
+
+
+async def died(work: Work, error: BaseException, tx: Transaction) -> None:
+    """A bug, or an outage of ours, outlasted every attempt: said of the job too, and its places at targets are free."""
+    install = await installs.locked(tx, UUID(work.key))
+    if install and (job := await jobs.open_job(tx, install.id)):
+        await installs.leave_slots(tx, job.install_id)
+        _park(tx, job, Blocked("needs_operator", cause_of(error).group(work.kind)))
 
 
 async def undone(work: Work, begun: Begun) -> None:
