@@ -90,6 +90,7 @@ async def test_order_that_is_free_asks_for_no_payment(buyer: NewBuyer, shop: Who
 
 async def test_page_goes_on_telling_after_a_new_link_was_asked_for(buyer: NewBuyer) -> None:
     ada = await bought(await buyer())
+    ada.shop.move(minutes=1)  # a link was just sent
     await ada.clicks("have a new link sent")
     await expect(ada.page.get_by_role("status").first).to_have_text("A new link is on its way to you.")
     await choose(await ada.opens_mail(2))

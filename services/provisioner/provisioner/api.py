@@ -87,7 +87,8 @@ async def complete(asked: Password, deps: Deps, _: Public) -> dict[str, Any]:
 @router.post("/installs/{install_id}/reissue")
 async def reissue(install_id: UUID, deps: Deps, by: Customer) -> dict[str, Any]:
     async with deps.database.transaction("setup_reissued") as tx:
-        link = await setup.reissue(tx, deps, install_id)
+        pause = timedelta() if by.may("operator") else deps.policy.link_pause
+        link = await setup.reissue(tx, deps, install_id, pause=pause)
         await installs.note(tx, install_id, "setup_link_reissued", actor=by.actor, reason=by.reason)
         if by.may("operator"):
             tx.publish(_acted(by, install_id, tx.now))

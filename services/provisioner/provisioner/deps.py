@@ -28,6 +28,7 @@ class Policy:
     capacity_every: timedelta = timedelta(seconds=30)
     side_by_side: int = 4
     link_lifetime: timedelta = timedelta(hours=24)
+    link_pause: timedelta = timedelta(minutes=1)  # so that a customer's mailbox cannot be flooded with links
     claim: timedelta = timedelta(seconds=90)
 
 

@@ -8,6 +8,8 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from math import ceil
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -69,13 +71,19 @@ async def issue(
     return link
 
 
-async def reissue(tx: Transaction, deps: "ProvisionerDeps", install_id: UUID) -> SetupLink:
-    """Raises `Problem` where the install waits for no setup."""
+async def reissue(
+    tx: Transaction, deps: "ProvisionerDeps", install_id: UUID, *, pause: timedelta = timedelta()
+) -> SetupLink:
+    """Raises `Problem` where the install waits for no setup, and 429 where its newest link is younger than `pause`."""
     install = await installs.locked(tx, install_id)
     if install is None:
         raise Problem(404, "install_unknown", "there is no such install")
     if install.activated_at or install.ready_at is None or install.level == "ended":
         raise Problem(409, "no_setup_needed", "this install waits for no setup")
+    newest = await links.of_install(tx, install_id)
+    if newest and (left := newest[0].created_at + pause - tx.now) > timedelta():
+        detail = "a link was sent a moment ago; look into the mailbox, or ask again later"
+        raise Problem(429, "setup_link_just_sent", detail, retry_after=ceil(left.total_seconds()))
     return await issue(tx, deps, install)
 
 

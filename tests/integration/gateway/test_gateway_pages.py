@@ -191,6 +191,16 @@ async def test_dead_link_offers_a_new_one_by_mail(gateway: Gateway) -> None:
     assert gateway.services.asked[-1].url.path == reissue
 
 
+async def test_link_asked_for_too_soon_is_told_with_the_time_to_wait(gateway: Gateway) -> None:
+    link(gateway, "replaced")
+    too_soon = {"code": "setup_link_just_sent", "detail": "a link was sent a moment ago", "retry_after": 42}
+    reissue = "/internal/installs/018f0000-0000-7000-8000-000000000001/reissue"
+    gateway.services.answers[reissue] = answering(too_soon, 429)
+    page = await gateway.client.post(f"/setup/{TOKEN}", data={"again": "yes"})
+    assert (page.status_code, page.headers["retry-after"]) == (429, "42")
+    assert "less than a minute ago" in page.text
+
+
 async def test_used_link_sends_no_new_one(gateway: Gateway) -> None:
     link(gateway, "used")
     await gateway.client.post(f"/setup/{TOKEN}", data={"again": "yes"})

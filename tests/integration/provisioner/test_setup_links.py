@@ -116,6 +116,23 @@ async def test_a_link_expires_after_a_day_and_a_new_one_replaces_the_old(make_ri
     assert (await rig.ask("POST", f"/internal/installs/{install}/reissue", {})).json()["code"] == "no_setup_needed"
 
 
+async def test_a_customer_waits_a_minute_for_another_link_and_an_operator_does_not(make_rig: Any) -> None:
+    rig = await make_rig()
+    install, old = await linked(rig)
+    path = f"/internal/installs/{install}/reissue"
+    rig.clock.move(timedelta(seconds=20))
+    early = await rig.ask("POST", path, {}, role="customer")
+    assert (early.status_code, early.json()["code"]) == (429, "setup_link_just_sent")
+    assert 0 < int(early.headers["retry-after"]) <= 40
+    assert (await lookup(rig, old)).json()["state"] == "open"
+    assert (await rig.ask("POST", path, {}, role="operator")).json()["number"] == 2
+    assert (await rig.ask("POST", path, {}, role="customer")).status_code == 429
+    rig.clock.move(timedelta(minutes=1))
+    both = await asyncio.gather(*(rig.ask("POST", path, {}, role="customer") for _ in range(2)))
+    assert sorted(answer.status_code for answer in both) == [200, 429]
+    assert len(await rig.events(install, SetupLinkIssued)) == 3
+
+
 async def test_an_unknown_token_is_told_like_any_other(make_rig: Any) -> None:
     rig = await make_rig()
     for asked in (lookup, complete):

@@ -147,6 +147,8 @@ _DETAILS = {
     "install_not_found": "There is no such order, or this browser cannot show that it is yours.",
     "setup_link_unknown": "This is not a link of ours. Perhaps a part of it is missing: open it from the mail again.",
     "not_found": "There is no page at this address.",
+    "setup_link_just_sent": "A link was sent to you less than a minute ago. Look into your mailbox, and into its spam "
+    "folder; if it is not there in a minute, ask for another one.",
     "rate_limited": "Too many requests came from your address. Please wait a moment and try again.",
 }
 
