@@ -1,6 +1,7 @@
 """A private PostgreSQL on a free loopback port, for the sandbox and the tests: from the wheel, or Debian's programs."""
 
 import asyncio
+import contextlib
 import ctypes
 import hashlib
 import importlib.util
@@ -106,9 +107,14 @@ class Postgres:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below those that the kernel takes for outgoing connections: nobody has it by chance before we listen there, or
+    while what listens there is started anew."""
+    while True:
+        port = 10_000 + secrets.randbelow(10_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _programs() -> Path:
