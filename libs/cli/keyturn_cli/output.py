@@ -130,12 +130,16 @@ class Output:
         if isinstance(failed, ServerProblem):
             self.errors.print(Text(f"       {safe(failed.code)} ({failed.status})", style="dim"))
             for name, value in _extras(failed.document):
-                self.errors.print(Text(f"       {safe(name)}: {safe(value)}", style="dim"))
+                self.errors.print(Text(f"       {safe(name)}: {safe(value)}", style="dim"), soft_wrap=True)
 
 
 def _extras(document: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
     known = {"type", "title", "status", "code", "detail", "instance"}
-    return ((name, value) for name, value in document.items() if name not in known)
+    for name, value in document.items():
+        if name == "errors" and isinstance(value, list):  # the wrong fields of a request
+            yield from ((str(one.get("field") or one.get("in")), one.get("detail")) for one in value)
+        elif name not in known:
+            yield name, value
 
 
 def _columns(items: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -40,7 +40,7 @@ PLAIN_REASONS = frozenset(
         "missing", "string_type", "string_too_short", "string_too_long", "int_type", "int_parsing", "float_type",
         "float_parsing", "bool_type", "bool_parsing", "literal_error", "enum", "list_type", "dict_type", "greater_than",
         "greater_than_equal", "less_than", "less_than_equal", "too_long", "too_short", "uuid_parsing",
-        "model_attributes_type", "extra_forbidden",
+        "extra_forbidden",
     }
 )  # fmt: skip
 
@@ -134,11 +134,14 @@ async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
 
 def _field(error: Mapping[str, Any]) -> dict[str, JSON]:
     where, *path = error["loc"] or ("body",)
+    detail = error["msg"] if error["type"] in PLAIN_REASONS else "is not valid"
+    if error["type"] == "model_attributes_type":  # most often the header was forgotten: the body is then a text to us
+        detail = "must be a JSON object" if path else "must be a JSON object, sent as Content-Type: application/json"
     return {
         "in": str(where),
         "field": ".".join(str(part)[:64] for part in path),
         "code": error["type"],
-        "detail": error["msg"] if error["type"] in PLAIN_REASONS else "is not valid",
+        "detail": detail,
     }
 
 

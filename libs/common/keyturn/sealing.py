@@ -176,4 +176,6 @@ def _read_private(path: Path) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m keyturn.sealing ID")
     print(new_key_line(sys.argv[1]))  # noqa: T201 - the command's answer
