@@ -80,7 +80,10 @@ class System:
     def addresses(self) -> str:
         """What a person at the keyboard wants to open next."""
         standins = {"stripe": self._stripe, "razorpay": self._razorpay}
-        lines = [f"operator token: {self.token_file}"]
+        lines = [
+            f"operator token: {self.token_file}",
+            f"log in as operator: {sys.prefix}/bin/keyturn login --url {self.url} --token-file {self.token_file}",
+        ]
         lines += [f"mailbox: {self._mailbox.url}"] if self._mailbox else []
         return "\n".join(lines + [f"{name}: {one.url}/deliveries" for name, one in standins.items() if one])
 

@@ -33,7 +33,7 @@ async def watch(work: Work, deps: ProvisionerDeps) -> None:
             try:
                 await Caller(work, deps).call("probe", one)
             except DriverError as error:
-                log.warning("resource_down", install=str(one.record.install_id), resource=one.record.name)
+                log.info("resource_down", install=str(one.record.install_id), resource=one.record.name)
                 await _repair(work, one.record, str(error))
         if len(batch) < BATCH:
             return
