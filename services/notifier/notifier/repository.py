@@ -133,3 +133,8 @@ async def messages(
 
 def close(of: Message, state: State, now: datetime | None, code: str | None = None, reason: str | None = None) -> None:
     of.state, of.finished, of.code, of.reason = state, now, code, reason
+
+
+def forget_sealed(of: Message) -> None:
+    """What opens an install is not kept once its mail is sent, or never will be."""
+    of.token = of.credentials = None

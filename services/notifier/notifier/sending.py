@@ -22,6 +22,7 @@ from notifier.deps import NotifierDeps
 from notifier.domain import (
     AUDIENCE,
     CODE_CLASSES,
+    FINAL_CODES,
     GAVE_UP,
     IN_ORDER,
     LINK_EXPIRED,
@@ -140,6 +141,7 @@ async def _sent(work: Work, reply: str) -> None:
         await repository.end_attempt(tx, message.id, "sent", reply[:3], reply)
         if _move(message, "sent"):
             repository.close(message, "sent", tx.now)
+            repository.forget_sealed(message)
             tx.publish(
                 MessageSent(
                     subject=message.subject,
@@ -177,6 +179,8 @@ async def _fail(tx: Transaction, message: Message, code: str, reason: str) -> No
     if not _move(message, "failed"):
         return
     repository.close(message, "failed", tx.now, code, reason)
+    if code in FINAL_CODES:
+        repository.forget_sealed(message)
     tx.publish(
         MessageFailed(
             subject=message.subject,

@@ -41,6 +41,15 @@ async def test_the_customer_gets_the_setup_link(world: World) -> None:
     assert [(one.subject, one.template, one.attempts) for one in sent] == [(world.purchase, "setup", 1)]
 
 
+async def test_the_sealed_link_is_kept_no_longer_than_its_mail_is_to_be_sent(world: World) -> None:
+    kept = "SELECT 1 FROM messages WHERE token IS NOT NULL OR credentials IS NOT NULL"
+    await world.hear(world.link())
+    assert len(await world.rows(kept)) == 1
+    await world.hear(world.opened())
+    await world.comes_to("setup", "sent")
+    assert await world.rows(kept) == []
+
+
 async def test_every_fact_has_its_mail(world: World) -> None:
     now, purchase = world.clock.now(), world.purchase
     review = PaymentNeedsReview(
