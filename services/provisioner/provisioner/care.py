@@ -3,7 +3,8 @@
 from datetime import timedelta
 from uuid import UUID
 
-from keyturn.errors import Problem, Wait
+from keyturn.database import Transaction
+from keyturn.errors import GiveUp, Problem, Wait
 from keyturn.log import get_logger
 from keyturn.work import Work
 from provisioner import setup
@@ -17,6 +18,7 @@ from provisioner.resources.port import DriverError
 REISSUE = "reissue"
 BATCH = 200
 APPLYING_EVERY = timedelta(seconds=10)
+APPLYING_AT_MOST = timedelta(hours=1)
 
 log = get_logger()
 
@@ -75,6 +77,8 @@ async def setup_applying(work: Work, deps: ProvisionerDeps) -> None:
         applied = await call.applied(operation)
     except DriverError:
         applied = False
+    if not applied and deps.clock.now() - work.waiting_since >= APPLYING_AT_MOST:
+        raise GiveUp("the target said that it would set the password, and never did")
     if not applied:
         raise Wait("not_ready", "the target is still setting the password", until=deps.clock.now() + APPLYING_EVERY)
     async with work.transaction("applied", finish=True) as tx:
@@ -82,6 +86,15 @@ async def setup_applying(work: Work, deps: ProvisionerDeps) -> None:
         found = await links.locked(tx, link.id)
         if owner and found and found.state == "completing":
             setup.settle(tx, found, owner)
+
+
+async def applying_died(work: Work, error: BaseException, tx: Transaction) -> None:  # noqa: ARG001 - the callback's shape
+    """Whether the password is set is unknown: the customer may choose one again with the same link."""
+    link = await links.locked(tx, UUID(work.key))
+    if link and link.state == "completing" and link.operation:
+        link.move_to("open")
+        link.operation, link.claimed_until = None, None
+        link.detail = "Your install did not set the password; please choose it again."
 
 
 async def tidy(work: Work, deps: ProvisionerDeps) -> None:  # noqa: ARG001 - every kind of work is given them

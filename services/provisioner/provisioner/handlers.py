@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from keyturn.database import Transaction
 from keyturn.events import EntitlementChanged, SetupLinkUnsent
-from keyturn.handling import Handler
+from keyturn.handling import Handlers
 from keyturn.work import RetryPolicy, WorkKind
-from provisioner.care import REISSUE, reissue_unsent, setup_applying, tidy, watch
+from provisioner.care import REISSUE, applying_died, reissue_unsent, setup_applying, tidy, watch
 from provisioner.deps import ProvisionerDeps
 from provisioner.domain import Install
 from provisioner.engine.jobs import JOB, died
@@ -72,7 +71,7 @@ async def on_setup_link_unsent(event: SetupLinkUnsent, tx: Transaction) -> None:
     tx.schedule(REISSUE, event.subject, {"link_id": event.link_id}, subject=event.subject)
 
 
-HANDLERS: Mapping[type[Any], Handler[Any]] = {
+HANDLERS: Handlers = {
     EntitlementChanged: on_entitlement_changed,
     SetupLinkUnsent: on_setup_link_unsent,
 }
@@ -83,7 +82,8 @@ _PATIENT = RetryPolicy(attempts=30, first=timedelta(seconds=1), cap=timedelta(mi
 WORK: Mapping[str, WorkKind[ProvisionerDeps]] = {
     JOB: WorkKind(run_job, retry=_PATIENT, died=died),  # bring one install to what is wanted
     REISSUE: WorkKind(reissue_unsent),  # a new setup link for one whose mail never went out
-    "setup_applying": WorkKind(setup_applying, retry=_PATIENT),  # has a password that takes minutes been set?
+    # Has a password that takes minutes been set?
+    "setup_applying": WorkKind(setup_applying, retry=_PATIENT, died=applying_died),
     "watch": WorkKind(watch, every=timedelta(seconds=10)),  # which programs of ours have died?
     "reseal": WorkKind(reseal, every=timedelta(minutes=10)),  # while a sealing key is changed: to the new one
     "tidy": WorkKind(tidy, every=timedelta(hours=1)),  # lapsed reservations and links

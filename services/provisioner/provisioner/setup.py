@@ -246,6 +246,11 @@ def settle(tx: Transaction, link: SetupLink, install: Install) -> None:
     """The password is set: the link is used, and the install is its customer's."""
     link.move_to("used")
     link.used_at, link.claimed_until, link.detail, link.operation = tx.now, None, None, None
+    activate(tx, install)
+
+
+def activate(tx: Transaction, install: Install) -> None:
+    """The customer is in. Once, whatever is tried how often."""
     if install.activated_at is None:
         install.activated_at = tx.now
         if install.state == "setup_pending":
@@ -258,10 +263,6 @@ async def _still_ours(tx: Transaction, claimed: Claimed) -> SetupLink | None:
     link = await links.locked(tx, claimed.link.id)
     ours = link is not None and link.state == "completing" and link.attempt == claimed.attempt
     return link if ours else None
-
-
-async def replace_links(tx: Transaction, install_id: UUID) -> None:
-    await links.replace_all(tx, install_id)
 
 
 def unknown() -> Problem:

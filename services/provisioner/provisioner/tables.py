@@ -212,6 +212,7 @@ setup_links = Table(
     _text("detail", null=True),
     _when("used_at"),
     UniqueConstraint("install_id", "number"),
+    Index("setup_links_to_expire", "expires_at", postgresql_where=text("state = 'open'")),
 )
 
 # What befell an install, in order, and who did it.

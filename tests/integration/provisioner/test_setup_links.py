@@ -168,6 +168,22 @@ async def test_a_password_that_takes_minutes_is_asked_about_until_it_is_set(make
     assert (await lookup(rig, token)).json()["state"] == "used"
 
 
+async def test_a_password_that_is_never_set_leaves_the_link_open_again(make_rig: Any, world: World) -> None:
+    rig = await make_rig()
+    _, token = await linked(rig)
+    world.applying = True
+    await complete(rig, token)
+
+    async def open_again() -> bool:
+        rig.clock.move(timedelta(minutes=10))
+        return bool((await lookup(rig, token)).json()["state"] == "open")
+
+    await rig.wait_until(open_again, 30)
+    assert "choose it again" in (await lookup(rig, token)).json()["detail"]
+    world.applying = False
+    assert (await complete(rig, token)).json()["state"] == "used"
+
+
 async def test_rule_15_a_suspended_install_is_not_taken_over(make_rig: Any) -> None:
     rig = await make_rig()
     install, token = await linked(rig)

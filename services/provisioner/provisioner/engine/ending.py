@@ -6,7 +6,6 @@ from datetime import datetime
 from keyturn.database import Transaction
 from keyturn.events import (
     Gone,
-    InstallActivated,
     InstallDeleted,
     InstallPlanChanged,
     InstallReady,
@@ -18,8 +17,8 @@ from provisioner.deps import ProvisionerDeps
 from provisioner.domain import Install
 from provisioner.engine import values
 from provisioner.records import Job, Record
-from provisioner.repository import installs, names
-from provisioner.setup import issue, replace_links
+from provisioner.repository import installs, links, names
+from provisioner.setup import activate, issue
 
 Ended = Callable[[Transaction, ProvisionerDeps, Install, Job], Awaitable[datetime | None]]
 
@@ -63,16 +62,8 @@ async def _provisioned(tx: Transaction, deps: ProvisionerDeps, install: Install,
     if first and (blueprint.setup or blueprint.credentials):
         password = await _first_password(tx, deps, records, install) if blueprint.credentials else None
         await issue(tx, deps, install, credentials=password)
-    if not waits and install.activated_at is None:
+    if not waits:
         activate(tx, install)
-
-
-def activate(tx: Transaction, install: Install) -> None:
-    """The customer is in. Once, whatever is tried how often."""
-    install.activated_at = tx.now
-    install.move_to("active", tx.now)
-    activated = InstallActivated(subject=str(install.id), time=tx.now, url=install.url, admin_url=install.admin_url)
-    tx.publish(activated)
 
 
 async def _take_outputs(tx: Transaction, deps: ProvisionerDeps, install: Install) -> Mapping[str, Record]:
@@ -129,7 +120,7 @@ async def _deleted(tx: Transaction, _: ProvisionerDeps, install: Install, job: J
         return install.delete_after or tx.now
     await installs.forget_secrets(tx, install.id)
     await names.free(tx, install.id)
-    await replace_links(tx, install.id)
+    await links.replace_all(tx, install.id)
     install.move_to("deleted", tx.now)
     install.deleted_at = tx.now
     tx.publish(

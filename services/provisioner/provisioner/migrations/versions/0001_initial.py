@@ -221,6 +221,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('install_id', 'number', name=op.f('uq_setup_links_install_id_number')),
     sa.UniqueConstraint('token_hash', name=op.f('uq_setup_links_token_hash'))
     )
+    op.create_index('setup_links_to_expire', 'setup_links', ['expires_at'], unique=False, postgresql_where=sa.text("state = 'open'"))
     op.create_table('steps',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('job_id', sa.Uuid(), nullable=False),
