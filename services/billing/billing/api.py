@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from billing import operating, views
 from billing.buying import CheckoutRequest, Line, one_spelling
 from billing.checkout import open_again, open_purchase
-from billing.deps import BillingDeps, get_deps
+from billing.deps import BillingDeps
 from billing.domain import PaymentState, PurchaseState
 from billing.errors import purchase_unknown
 from billing.pages import LONGEST, cursor_of, place_of
@@ -20,6 +20,7 @@ from billing.repository.purchases import checkouts_of, entitlement_of, get_purch
 from billing.returning import take_return
 from keyturn.database import Transaction
 from keyturn.internal import Admin, Operator, Public, Viewer
+from keyturn.service import get_deps
 
 router = APIRouter(prefix="/internal")
 Deps = Annotated[BillingDeps, Depends(get_deps)]

@@ -18,6 +18,8 @@ from keyturn.database import Database
 from keyturn.errors import Unavailable
 from keyturn.service import Service
 
+NAME = "billing"
+
 
 def build(
     settings: BillingSettings,
@@ -29,19 +31,19 @@ def build(
     """Raises `CatalogError` for a catalogue with faults: better no start than a wrong price."""
     clock = clock or settings.make_clock()
     catalog = read_catalog(settings.catalog)
-    database = Database(settings.database_url, service="billing", clock=clock)
+    database = Database(settings.database_url, service=NAME, clock=clock)
     loading = CatalogLoading(database, catalog)
     found = providers_of(settings) if providers is None else providers
     return Service(
-        name="billing",
+        name=NAME,
         settings=settings,
         clock=clock,
         database=database,
-        bus=bus or connect_bus(settings.bus_url, service="billing", replica=""),
+        bus=bus or connect_bus(settings.bus_url, service=NAME, replica=settings.replica),
         deps=BillingDeps(database, clock, settings, found),
         handlers=HANDLERS,
         work=WORK,
-        package="billing",
+        package=NAME,
         port=settings.port,
         routers=[router],
         pings={"catalog": loading.ping},

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from fastapi import Request
-
 from billing.providers import PaymentProvider, Providers
 from billing.settings import BillingSettings
 from keyturn.clock import Clock
@@ -24,8 +22,3 @@ class BillingDeps:
             return self.providers[name]
         except KeyError:
             raise GiveUp(f"no key for {name} is set") from None
-
-
-def get_deps(request: Request) -> BillingDeps:
-    deps: BillingDeps = request.app.state.deps
-    return deps

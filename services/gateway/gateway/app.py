@@ -27,7 +27,7 @@ from gateway.api import (
 from gateway.batching import Batcher
 from gateway.buckets import Buckets, Limit
 from gateway.deps import GatewayDeps
-from gateway.handlers import HANDLERS
+from gateway.handlers import HANDLERS, WORK
 from gateway.intake import Intake, WebhookEndpoints
 from gateway.live import LiveJourneys
 from gateway.pages import purchase, rendering, shop
@@ -35,13 +35,14 @@ from gateway.pages import setup as setup_page
 from gateway.paths import PlainPaths
 from gateway.repository.webhooks import Stored, Webhook, store
 from gateway.settings import GatewaySettings
-from gateway.upkeep import WORK
 from keyturn.bus import Bus, connect_bus
 from keyturn.clock import Clock
 from keyturn.database import Database
 from keyturn.internal import InternalClient, Signer
 from keyturn.log import get_logger
 from keyturn.service import Service
+
+NAME = "gateway"
 
 log = get_logger()
 
@@ -75,18 +76,18 @@ def build(
 ) -> Service[GatewayDeps]:
     """`transport`: how the other services are reached, for tests that stand in for them."""
     clock = clock or settings.make_clock()
-    database = Database(settings.database_url, service="gateway", clock=clock)
+    database = Database(settings.database_url, service=NAME, clock=clock)
     deps = _deps(settings, clock, database, transport)
     service = Service(
-        name="gateway",
+        name=NAME,
         settings=settings,
         clock=clock,
         database=database,
-        bus=bus or connect_bus(settings.bus_url, service="gateway", replica=""),
+        bus=bus or connect_bus(settings.bus_url, service=NAME, replica=settings.replica),
         deps=deps,
         handlers=HANDLERS,
         work=WORK,
-        package="gateway",
+        package=NAME,
         port=settings.port,
         routers=ROUTERS,
         background=_background(deps),

@@ -1,9 +1,17 @@
-"""What the gateway does when it hears an event: it keeps every one of them, and takes part in nothing."""
+"""What the gateway hears and what it does: it keeps every event, and takes part in nothing. The tables at the end are
+its contents."""
+
+from collections.abc import Mapping
+from datetime import timedelta
 
 from gateway import journeys
+from gateway.deps import GatewayDeps
 from gateway.repository import operators
+from gateway.upkeep import delete_expired
 from keyturn.database import Transaction
 from keyturn.events import Envelope, OperatorActed, Unreadable
+from keyturn.handling import Handlers
+from keyturn.work import WorkKind
 
 
 async def on_any_event(envelope: Envelope, tx: Transaction) -> None:
@@ -21,4 +29,8 @@ async def _audit(envelope: Envelope, tx: Transaction) -> None:
     await operators.add_audit(tx, envelope, acted)
 
 
-HANDLERS = {Envelope: on_any_event}
+HANDLERS: Handlers = {Envelope: on_any_event}
+
+WORK: Mapping[str, WorkKind[GatewayDeps]] = {
+    "delete_expired": WorkKind(delete_expired, every=timedelta(hours=1)),  # idempotency keys and rate buckets
+}

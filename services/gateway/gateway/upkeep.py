@@ -1,11 +1,8 @@
 """The gateway's own work: it keeps what grows by itself small."""
 
-from collections.abc import Mapping
-from datetime import timedelta
-
 from gateway.deps import GatewayDeps
 from gateway.repository import limits
-from keyturn.work import Work, WorkKind
+from keyturn.work import Work
 
 
 async def delete_expired(work: Work, _deps: GatewayDeps) -> None:
@@ -14,6 +11,3 @@ async def delete_expired(work: Work, _deps: GatewayDeps) -> None:
     while more:
         async with work.transaction("batch") as tx:
             more = await limits.delete_old(tx)
-
-
-WORK: Mapping[str, WorkKind[GatewayDeps]] = {"delete_expired": WorkKind(delete_expired, every=timedelta(hours=1))}

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from keyturn.errors import Problem
 from keyturn.events import OperatorActed
 from keyturn.internal import Operator, Viewer
+from keyturn.service import get_deps
 from notifier import repository
-from notifier.deps import NotifierDeps, get_deps
+from notifier.deps import NotifierDeps
 from notifier.domain import FINAL_CODES, State, moved
 from notifier.sending import MAIL
 

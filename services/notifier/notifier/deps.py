@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from fastapi import Request
-
 from keyturn.clock import Clock
 from keyturn.database import Database
 from keyturn.sealing import KeyRing
@@ -20,8 +18,3 @@ class NotifierDeps:
     mail_keys: KeyRing
     desk: Desk
     mailer: Mailer
-
-
-def get_deps(request: Request) -> NotifierDeps:
-    deps: NotifierDeps = request.app.state.deps
-    return deps

@@ -18,7 +18,7 @@ from keyturn.events import (
     SetupLinkIssued,
     WebhookUnreadable,
 )
-from keyturn.handling import Handler
+from keyturn.handling import Handlers
 from keyturn.work import WorkKind
 from notifier import repository
 from notifier.deps import NotifierDeps
@@ -117,7 +117,7 @@ def _purchase(event: Event) -> UUID | None:
         return None
 
 
-HANDLERS: dict[type[Any], Handler[Any]] = {
+HANDLERS: Handlers = {
     PurchaseOpened: on_purchase_opened,
     EntitlementChanged: on_entitlement_changed,
     SetupLinkIssued: on_setup_link_issued,
@@ -129,4 +129,7 @@ HANDLERS: dict[type[Any], Handler[Any]] = {
     WebhookUnreadable: on_webhook_unreadable,
     OrphanFound: on_orphan_found,
 }
-WORK: dict[str, WorkKind[NotifierDeps]] = {MAIL: WorkKind(send_mail, MAIL_RETRY, slots=4, died=mail_died)}
+
+WORK: Mapping[str, WorkKind[NotifierDeps]] = {
+    MAIL: WorkKind(send_mail, MAIL_RETRY, slots=4, died=mail_died),  # one attempt to send one message
+}

@@ -10,8 +10,9 @@ from pydantic import AwareDatetime, BaseModel, Field, SecretStr
 from keyturn.errors import Problem
 from keyturn.events import OperatorActed
 from keyturn.internal import Admin, Caller, Operator, Public, Viewer, caller
+from keyturn.service import get_deps
 from provisioner import names, operators, setup
-from provisioner.deps import ProvisionerDeps, get_deps
+from provisioner.deps import ProvisionerDeps
 from provisioner.errors import NameConflictError
 from provisioner.repository import installs, views
 

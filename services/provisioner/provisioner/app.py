@@ -42,7 +42,7 @@ def build(
         settings=settings,
         clock=clock,
         database=database,
-        bus=bus or connect_bus(settings.bus_url, service=NAME, replica=NAME),
+        bus=bus or connect_bus(settings.bus_url, service=NAME, replica=settings.replica),
         deps=deps,
         handlers=HANDLERS,
         work={**WORK, JOB: replace(WORK[JOB], slots=settings.installs_at_once)},

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from fastapi import Request
-
 from keyturn.clock import Clock
 from keyturn.database import Database
 from keyturn.retry import RetryPolicy
@@ -43,8 +41,3 @@ class ProvisionerDeps:
     blueprints: Mapping[str, Blueprint]
     policy: Policy = Policy()
     paces: Paces = field(default_factory=Paces)
-
-
-def get_deps(request: Request) -> ProvisionerDeps:
-    deps: ProvisionerDeps = request.app.state.deps
-    return deps

@@ -12,14 +12,13 @@ from pydantic.alias_generators import to_camel
 from gateway import limits
 from gateway.api import proofs
 from gateway.api.camel import camel
+from gateway.checkout import VISITOR
 from gateway.deps import GatewayDeps
 from keyturn.errors import Problem
-from keyturn.internal import Caller
 from keyturn.service import get_deps
 
 router = APIRouter(tags=["setup"], dependencies=[Depends(proofs.private), limits.SETUP])
 Deps = Annotated[GatewayDeps, Depends(get_deps)]
-CUSTOMER = Caller(actor="customer", role="public")
 LIVE = ("open", "completing")
 LONGEST = 1024  # of a password; what a good one is, the install says
 
@@ -49,7 +48,7 @@ async def lookup(deps: GatewayDeps, token: str) -> dict[str, Any]:
 
     Of a link that is over not the address: with the purchase's id it is a proof, and old links lie about."""
     found: dict[str, Any] = await deps.provisioner.request(
-        "POST", "/internal/setup/lookup", CUSTOMER, json={"token": token}
+        "POST", "/internal/setup/lookup", VISITOR, json={"token": token}
     )
     return found if found["state"] in LIVE else found | {"email": None}
 
@@ -60,5 +59,5 @@ async def complete(deps: GatewayDeps, token: str, password: Password) -> dict[st
     if chosen != password.confirm_password.get_secret_value():
         raise Problem(422, "passwords_differ", "the two passwords are not the same")
     body = {"token": token, "password": chosen}
-    done: dict[str, Any] = await deps.provisioner.request("POST", "/internal/setup/complete", CUSTOMER, json=body)
+    done: dict[str, Any] = await deps.provisioner.request("POST", "/internal/setup/complete", VISITOR, json=body)
     return done

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, func, select, text
 
 from gateway import domain
-from gateway.facts import Facts, Occurrence
+from gateway.facts import Facts
 from gateway.tables import JourneyEventRow, JourneyRefRow, JourneyRow
 from keyturn.database import Transaction
 
@@ -37,9 +37,6 @@ class StoredEvent:
     time: datetime  # when it happened, as its publisher says
     data: Mapping[str, Any]
     received: datetime | None = None  # when it arrived here; None: it is arriving
-
-    def occurrence(self) -> Occurrence:
-        return Occurrence(self.event_id, self.type, self.time, self.data)
 
 
 @dataclass(frozen=True)
