@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
@@ -21,6 +22,7 @@ from sandbox import mailbox_page
 from sandbox.loopback import Loopback
 
 Tls = Literal["none", "starttls", "tls"]
+PORT = "port"  # the file in a mailbox's folder that remembers where its page was
 
 
 @dataclass
@@ -69,7 +71,9 @@ class Mailbox:
         smtp_port: int = 0,
         http_port: int | None = None,
         host: str = "127.0.0.1",
+        folder: Path | None = None,
     ) -> None:
+        """With a `folder`, mails are kept there, and found again by the next mailbox on it, at the same address."""
         self.mails: list[Mail] = []
         self.delay = 0.0
         self.attempts = 0  # mails begun, taken or not
@@ -82,12 +86,15 @@ class Mailbox:
         self._sessions: set[SMTP] = set()
         self._server: asyncio.Server | None = None
         self._host = host
-        self._page = Loopback(http_port, host=host)
+        self._folder = folder
+        self._page = Loopback(http_port, wish=_port_in(folder), host=host)
         self.url = self._page.url
         self.smtp_port = smtp_port or _free_port()
 
     async def __aenter__(self) -> Self:
         logging.getLogger("mail.log").setLevel(logging.WARNING)  # below that, aiosmtpd prints every mail
+        for address, content, received in _kept(self._folder, self._page.port) if self._folder else ():
+            await self._keep(address, content, received)
         await self.up()
         await self._page.start(mailbox_page.app(self))
         return self
@@ -176,10 +183,12 @@ class Mailbox:
         for address in recipients:
             if reply := self._refusal(address, "data"):
                 return reply
+            if self._folder:
+                _write(self._folder, address, content)
             await self._keep(address, content)
         return "250 2.0.0 kept"
 
-    async def _keep(self, address: str, content: bytes) -> None:
+    async def _keep(self, address: str, content: bytes, received: datetime | None = None) -> None:
         parsed = message_from_bytes(content, policy=policy.default)
         assert isinstance(parsed, EmailMessage)
         message_id = str(parsed["Message-ID"] or f"<none-{len(self.mails)}>")
@@ -189,7 +198,9 @@ class Mailbox:
                     mail.copies.append(content)
                     break
             else:
-                self.mails.append(_mail(len(self.mails) + 1, message_id, address, parsed, content))
+                mail = _mail(len(self.mails) + 1, message_id, address, parsed, content)
+                mail.received = received or mail.received
+                self.mails.append(mail)
             self._changed.notify_all()
 
 
@@ -229,6 +240,28 @@ def _mail(number: int, message_id: str, address: str, parsed: EmailMessage, raw:
         received=datetime.now(UTC),
         copies=[raw],
     )
+
+
+def _kept(folder: Path, port: int) -> list[tuple[str, bytes, datetime]]:
+    """The mails of an earlier run, in the order in which they came; and where the page is now is remembered."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # setup links stand in mails
+    (folder / PORT).write_text(str(port))
+    found = []
+    for file in sorted(folder.glob("*.eml")):
+        address, _, content = file.read_bytes().partition(b"\n")
+        found.append((address.decode(), content, datetime.fromtimestamp(file.stat().st_mtime, UTC)))
+    return found
+
+
+def _write(folder: Path, address: str, content: bytes) -> None:
+    """On disk before the server says that it has the mail."""
+    number = sum(1 for _ in folder.glob("*.eml"))
+    (folder / f"{number:08}.eml").write_bytes(address.encode() + b"\n" + content)
+
+
+def _port_in(folder: Path | None) -> int | None:
+    file = folder / PORT if folder else None
+    return int(file.read_text()) if file and file.exists() else None
 
 
 def _part(parsed: EmailMessage, kind: Literal["plain", "html"]) -> str:

@@ -148,7 +148,7 @@ class System:
     async def _start_standins(self, stack: contextlib.AsyncExitStack, keys: Mapping[str, str]) -> None:
         hooks = f"{self.url}/api/webhooks"
         if "SMTP_HOST" not in self.given:
-            self._mailbox = await stack.enter_async_context(Mailbox())
+            self._mailbox = await stack.enter_async_context(Mailbox(folder=self.folder / "mails"))
         if not real_stripe(self.given):
             stripe = StripeSandbox(
                 secret_key=keys["STRIPE_SECRET_KEY"],

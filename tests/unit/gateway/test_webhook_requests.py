@@ -58,7 +58,8 @@ JSON_TYPE = {"content-type": "application/json"}
 
 
 def signed(body: bytes, **changes: Any) -> dict[str, Any]:
-    return {"body": body, "headers": {**sent.stripe_headers(body), **changes}}
+    """Signed when it is sent: a signature that waited for its turn in a long run would be stale."""
+    return {"body": body, "headers": lambda: {**sent.stripe_headers(body), **changes}}
 
 
 def with_signature(signature: Any, body: bytes = GOOD) -> dict[str, Any]:
@@ -77,13 +78,17 @@ BAD = {
     "not ASCII": (with_signature("t=1790000000,v1=é".encode()), 400, "signature_wrong"),
     "wrong": (with_signature("t=1790000000,v1=" + "0" * 64), 400, "signature_wrong"),
     "another secret": (
-        {"body": GOOD, "headers": sent.stripe_headers(GOOD, secret="whsec_other")},
+        {"body": GOOD, "headers": lambda: sent.stripe_headers(GOOD, secret="whsec_other")},
         400,
         "signature_wrong",
     ),
-    "altered": ({"body": GOOD.replace(b"4900", b"1000"), "headers": sent.stripe_headers(GOOD)}, 400, "signature_wrong"),
+    "altered": (
+        {"body": GOOD.replace(b"4900", b"1000"), "headers": lambda: sent.stripe_headers(GOOD)},
+        400,
+        "signature_wrong",
+    ),
     "re-serialised": (
-        {"body": GOOD.replace(b",", b", "), "headers": sent.stripe_headers(GOOD)},
+        {"body": GOOD.replace(b",", b", "), "headers": lambda: sent.stripe_headers(GOOD)},
         400,
         "signature_wrong",
     ),
@@ -105,7 +110,8 @@ BAD = {
 async def test_a_bad_request_is_named_and_leaves_no_state(
     endpoints: Endpoints, request_: dict[str, Any], status: int, code: str
 ) -> None:
-    answer = await endpoints.post(STRIPE, request_["body"], request_["headers"])
+    headers = request_["headers"]
+    answer = await endpoints.post(STRIPE, request_["body"], headers() if callable(headers) else headers)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
     assert endpoints.stored == []
