@@ -163,6 +163,12 @@ class OneAtATime(FakeThing):
     pace: ClassVar[Pace] = Pace(together=1, strict=True)
 
 
+class Program(FakeThing):
+    """A thing that is looked after: probed every few seconds, and repaired where it died."""
+
+    watched = True
+
+
 class FakeSetupParameters(Parameters):
     password: SecretStr
 
@@ -190,7 +196,7 @@ class FakeSetup(SetupCall[FakeSetupParameters]):
 
 def fake_kinds(world: World) -> Kinds:
     return Kinds(
-        resources={"fake.thing": FakeThing, "fake.narrow": OneAtATime},
+        resources={"fake.thing": FakeThing, "fake.narrow": OneAtATime, "fake.program": Program},
         setup={"fake.setup": FakeSetup},
         tools={"fake": world},
     )

@@ -1,15 +1,16 @@
 """Work beside the jobs: programs that died, links whose mail never went out, passwords that take minutes, tidying."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
 from keyturn.database import Transaction
-from keyturn.errors import GiveUp, Problem, Wait
+from keyturn.errors import GiveUp, KeyturnError, Problem, Wait
 from keyturn.log import get_logger
 from keyturn.work import Work
 from provisioner import setup
 from provisioner.deps import ProvisionerDeps
-from provisioner.engine.calls import Caller, prepare
+from provisioner.engine.calls import Caller, Prepared, prepare
 from provisioner.engine.jobs import JOB
 from provisioner.records import Record
 from provisioner.repository import installs, links, names
@@ -17,6 +18,7 @@ from provisioner.resources.port import DriverError
 
 REISSUE = "reissue"
 BATCH = 200
+PROBES_AT_ONCE = 16
 APPLYING_EVERY = timedelta(seconds=10)
 APPLYING_AT_MOST = timedelta(hours=1)
 
@@ -31,15 +33,27 @@ async def watch(work: Work, deps: ProvisionerDeps) -> None:
         async with work.transaction("looked") as tx:
             batch = await installs.standing(tx, watched, after, BATCH)
             prepared = [await prepare(tx, deps, record) for record in batch]
-        for one in prepared:
-            try:
-                await Caller(work, deps).call("probe", one)
-            except DriverError as error:
-                log.info("resource_down", install=str(one.record.install_id), resource=one.record.name)
-                await _repair(work, one.record, str(error))
+        limit = asyncio.Semaphore(PROBES_AT_ONCE)
+        looked = await asyncio.gather(*(_look(work, deps, one, limit) for one in prepared), return_exceptions=True)
+        for error in filter(None, looked):
+            raise error  # a lost lease, or a database that is away: after the others have ended
         if len(batch) < BATCH:
             return
         after = (batch[-1].install_id, batch[-1].name)
+
+
+async def _look(work: Work, deps: ProvisionerDeps, one: Prepared, limit: asyncio.Semaphore) -> None:
+    """Neither a program that hangs nor a driver's bug keeps the others from being looked after."""
+    async with limit:
+        try:
+            await Caller(work, deps).call("probe", one)
+        except DriverError as error:
+            log.info("resource_down", install=str(one.record.install_id), resource=one.record.name)
+            await _repair(work, one.record, str(error))
+        except KeyturnError:
+            raise
+        except Exception as error:  # noqa: BLE001 - see above
+            log.error("probe_broke", resource=one.record.name, error=type(error).__name__)  # noqa: TRY400 - may quote
 
 
 async def _repair(work: Work, record: Record, detail: str) -> None:
