@@ -31,6 +31,7 @@ check: $(READY) ## format, lint, types, direction of imports, migrations, genera
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m sandbox.migrations
+	$(BIN)/python -m sandbox.selling
 	$(BIN)/python -m sandbox.docs --check
 
 bench: $(READY) ## measure ours, the limit and the peer in one run, as ratios
