@@ -1,5 +1,6 @@
 """A host whose services are processes forked from one that has imported them all (see `nursery`)."""
 
+import asyncio
 import json
 import os
 import select
@@ -9,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
+
+import pytest
 
 from sandbox.postgres import dies_with_us
 from support.waiting import wait_until
@@ -68,10 +71,18 @@ class Forks:
         return self._pids[name]
 
     async def stop(self, name: str) -> None:
-        """In order, as a deployment does. Does nothing to one that does not run."""
+        """In order, as a deployment does. Does nothing to one that does not run; one that does not end fails the test,
+        and says in its log where it hangs."""
         self.signal(name, signal.SIGTERM)
-        await self.ended(name, STOP_SECONDS)
-        self._forget(name)
+        try:
+            await self.ended(name, STOP_SECONDS)
+        except pytest.fail.Exception:
+            self.signal(name, signal.SIGUSR1)
+            await asyncio.sleep(0.5)  # it writes that itself
+            raise
+        finally:
+            self.signal(name, signal.SIGKILL)
+            self._forget(name)
 
     async def kill(self, name: str) -> None:
         """As a power cut would: nothing is finished, nothing closed."""

@@ -4,6 +4,7 @@ starts in a tenth of the time, and tests can kill hundreds. What runs is `python
 `python -m support.nursery`: a line of JSON in (service, environment, folder, log), the child's pid out.
 """
 
+import faulthandler
 import gc
 import importlib
 import json
@@ -42,6 +43,7 @@ def _become(order: dict[str, Any]) -> int:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for ours, theirs in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(ours, theirs)
+    faulthandler.register(signal.SIGUSR1)  # where it hangs, should it not end
     os.chdir(Path(order["folder"]))
     os.environ.clear()
     os.environ.update(order["environment"])

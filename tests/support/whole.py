@@ -170,9 +170,9 @@ class Whole:
     @contextlib.asynccontextmanager
     async def without(self, *services: str) -> AsyncIterator[None]:
         """These services are stopped, in order, and started again at the end."""
-        for name in services:
-            await self.system.host.stop(name)
         try:
+            for name in services:
+                await self.system.host.stop(name)
             yield
         finally:
             for name in services:
