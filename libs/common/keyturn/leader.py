@@ -77,10 +77,13 @@ class Leader:
     async def _read_for_ever(self, tasks: asyncio.TaskGroup) -> None:
         with self._database.wakeups.listen("outbox") as self._woken:
             while True:
+                told_to_stop = (
+                    self.stopping
+                )  # before the read: what it began to read earlier may not show the last commit
                 rows = await self._read()
                 for row in rows:
                     self._take(row, tasks)
-                if not rows and not self._in_hand and self.stopping:
+                if not rows and not self._in_hand and told_to_stop:
                     return
                 if len(rows) == BATCH:
                     await self._until_there_is_room()

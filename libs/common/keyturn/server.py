@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from keyturn.errors import Misconfigured
 
+KEEP_ALIVE = 75  # seconds; longer than any client keeps a connection unused, so that none writes into one just closed
 HTTP_WITHIN = 3  # seconds for open requests at the stop; event streams never end by themselves
 
 
@@ -38,6 +39,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE,
                 timeout_graceful_shutdown=HTTP_WITHIN,
             )
         )

@@ -1,6 +1,7 @@
 """The skeleton of every service: start, answer probes, hear events, do work, and stop without dropping anything."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -183,7 +184,10 @@ class Service(Generic[D]):
 def run(build: Callable[[], Service[Any]]) -> None:
     """A service as a process of its own. Exits 0 after SIGTERM or SIGINT, 2 for wrong settings, 1 otherwise."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(_run(build)))
+        code = runner.run(_run(build))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # everything is closed; a thread that hangs in a library must not keep the process alive
 
 
 async def _run(build: Callable[[], Service[Any]]) -> int:

@@ -8,12 +8,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from keyturn.bus import Blocked, Message, Refused, Unknown
 from keyturn.bus.memory import MemoryBroker
 from keyturn.clock import MovableClock
 from keyturn.database import Database
+from keyturn.leader import Leader
 from keyturn.outbox import INSERT, columns, event_row
 from keyturn.relay import Relay
 from keyturn.replay import replay
@@ -220,6 +222,38 @@ async def test_stop_publishes_what_is_committed(database: Database, wait_until: 
     await wait_until(lambda: relay._leader)
     await relay.stop()
     assert len(wire.sent) == 50
+    assert await one(database, UNPUBLISHED) == 0
+
+
+class Held:
+    """A connection whose first read shows what was there when it began, and answers when it is let."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.read, self.answers = asyncio.Event(), asyncio.Event()
+
+    async def fetch(self, *arguments: Any) -> Any:
+        rows = await self._connection.fetch(*arguments)
+        self.read.set()
+        await self.answers.wait()
+        return rows
+
+    async def execute(self, *arguments: Any) -> Any:
+        return await self._connection.execute(*arguments)
+
+
+async def test_stop_publishes_what_was_committed_during_its_last_read(database: Database) -> None:
+    wire, connection = Wire(), await asyncpg.connect(database.dsn)
+    held = Held(connection)
+    leader = Leader(database, wire, held)
+    leading = asyncio.create_task(leader.run())
+    await held.read.wait()
+    await publish(database, expired(), expired())
+    leader.stop_when_empty()
+    held.answers.set()
+    await leading
+    await connection.close()
+    assert len(wire.sent) == 2
     assert await one(database, UNPUBLISHED) == 0
 
 
