@@ -13,6 +13,7 @@ from keyturn.bus import Consumer as BusConsumer
 from keyturn.bus.topology import binding_keys
 from keyturn.database import Database
 from keyturn.errors import GiveUp, Unavailable
+from keyturn.events import BY_WIRE
 from keyturn.inbox import Handler, Handlers, Inbox, Received
 from keyturn.log import correlated, get_logger
 from keyturn.metrics import HANDLED
@@ -87,7 +88,8 @@ class Consumer:
         ):
             began = perf_counter()
             outcome = await self._outcome(delivery)
-            HANDLED.labels(self._service, message.type, outcome).observe(perf_counter() - began)
+            wire = message.type if message.type in BY_WIRE else "unknown"  # what strangers send must not become labels
+            HANDLED.labels(self._service, wire, outcome).observe(perf_counter() - began)
 
     async def _outcome(self, delivery: Delivery) -> str:
         """`handled`, `duplicate`, or the name of what it raised."""
