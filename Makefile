@@ -34,8 +34,8 @@ check: $(READY) ## format, lint, types, direction of imports, migrations, genera
 	$(BIN)/python -m sandbox.selling
 	$(BIN)/python -m sandbox.docs --check
 
-bench: $(READY) ## measure ours, the limit and the peer in one run, as ratios
-	$(BIN)/python -m benchmarks
+bench: $(READY) ## measure ours, the limit and the peer in one run, as ratios (B="name --keep" for some of them)
+	$(BIN)/python -m benchmarks $(B)
 
 ##@ Change it
 format: $(READY) ## format and mend what the linter can

@@ -1,24 +1,37 @@
-"""Runs the named benchmarks, or all of them, on servers of their own."""
+"""Runs the named benchmarks, or all of them, on servers of their own; ends with the table of the budgets.
 
+python -m benchmarks [NAME ...] [--keep]      --keep: into docs/performance.md
+
+A benchmark is a module here whose `main(scratch, postgres, broker)` returns its rows.
+"""
+
+import argparse
 import importlib
-import sys
 import time
 
-from benchmarks import servers
+from benchmarks import budgets, results, servers, table
 from benchmarks.brokers import rabbitmq
 
 NAMES = ("intake", "ready", "starts")
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or NAMES
-    if unknown := set(wanted) - set(NAMES):
-        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    began = time.monotonic()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)}; none: all")
+    parser.add_argument("--keep", action="store_true", help="write the rows into docs/performance.md")
+    asked = parser.parse_args()
+    if unknown := set(asked.names) - set(NAMES):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    began, rows = time.monotonic(), []
     print(servers.facts())
     with servers.folder() as scratch, servers.postgres(scratch) as postgres, rabbitmq() as broker:
-        for name in wanted:
-            importlib.import_module(f"benchmarks.{name}").main(scratch, postgres, broker)
+        for name in asked.names or NAMES:
+            found = importlib.import_module(f"benchmarks.{name}").main(scratch, postgres, broker)
+            rows += found
+            if asked.keep:
+                results.keep(name, found)
+    in_order = sorted(rows, key=lambda row: row.number)
+    table.show("the budgets", budgets.HEADINGS, [row.cells() for row in in_order])
     print(f"\n{time.monotonic() - began:.0f} s")
 
 

@@ -18,12 +18,14 @@ from pathlib import Path
 
 from benchmarks import load, servers, table, usage
 from benchmarks.brokers import RabbitMQ, virtual_host
+from benchmarks.budgets import Row
 from sandbox.postgres import Postgres, free_port
 
 SECRET = "whsec_" + secrets.token_hex(16)
 ROUNDS = 3
 CONNECTIONS = (64, 16)
 OURS, WHOLE = "Keyturn, intake", "Keyturn, and journeys"
+NOOP, EXPRESS, DJSTRIPE = "FastAPI no-op", "Express + BullMQ", "dj-stripe"
 HEADINGS = ("", "requests/s", "p50 ms", "p99 ms", "not 2xx", "CPU us each", "MB", "rate ours:it", "p99 ours:it")
 
 
@@ -56,7 +58,7 @@ def noop(scratch: Path) -> Iterator[Contender]:
     port = free_port()
     arguments = [servers.python(), str(servers.ROOT / "benchmarks/noop.py"), str(port)]
     with servers.program(arguments, {}, port, cwd=scratch, log=scratch / "noop.log") as process:
-        yield Contender("FastAPI no-op", port, "/api/webhooks/stripe", process.pid, 12_000)
+        yield Contender(NOOP, port, "/api/webhooks/stripe", process.pid, 12_000)
 
 
 @contextlib.contextmanager
@@ -96,7 +98,7 @@ def express(scratch: Path, postgres: Postgres) -> Iterator[Contender]:
         }
         command = ["node", "server.js"]
         with servers.program(command, environment, port, cwd=home, log=scratch / "express.log") as process:
-            yield Contender("Express + BullMQ", port, "/api/webhooks/stripe", process.pid, 5_000)
+            yield Contender(EXPRESS, port, "/api/webhooks/stripe", process.pid, 5_000)
 
 
 @contextlib.contextmanager
@@ -118,7 +120,7 @@ def djstripe(scratch: Path, postgres: Postgres) -> Iterator[Contender]:
     serve = ["-w", "2", "-k", "gthread", "--threads", "8", "--keep-alive", "30", "-b", f"127.0.0.1:{port}"]
     command = [str(venv / "bin/gunicorn"), *serve, "django.core.wsgi:get_wsgi_application()"]
     with servers.program(command, environment, port, cwd=home, log=scratch / "djstripe.log") as process:
-        yield Contender("dj-stripe", port, made.stdout.strip().splitlines()[-1], process.pid, 400)
+        yield Contender(DJSTRIPE, port, made.stdout.strip().splitlines()[-1], process.pid, 400)
 
 
 def measure(contenders: list[Contender], connections: int) -> dict[str, Figures]:
@@ -144,16 +146,16 @@ def _median(rounds: list[Figures]) -> Figures:
     return Figures(*(statistics.median(values) for values in zip(*(vars(one).values() for one in rounds), strict=True)))
 
 
-def main(scratch: Path, postgres: Postgres, broker: RabbitMQ) -> None:
+def main(scratch: Path, postgres: Postgres, broker: RabbitMQ) -> list[Row]:
     with contextlib.ExitStack() as stack:
         vhost = stack.enter_context(virtual_host(broker))
         away = f"amqp://nobody@127.0.0.1:{free_port()}/"
         starts: dict[str, Callable[[], Start]] = {
-            "FastAPI no-op": lambda: noop(scratch),
+            NOOP: lambda: noop(scratch),
             OURS: lambda: gateway(scratch, postgres, OURS, away, 8_000),
             WHOLE: lambda: gateway(scratch, postgres, WHOLE, vhost.url("gateway"), 2_000),
-            "Express + BullMQ": lambda: express(scratch, postgres),
-            "dj-stripe": lambda: djstripe(scratch, postgres),
+            EXPRESS: lambda: express(scratch, postgres),
+            DJSTRIPE: lambda: djstripe(scratch, postgres),
         }
         contenders = []
         for name, start in starts.items():
@@ -161,8 +163,22 @@ def main(scratch: Path, postgres: Postgres, broker: RabbitMQ) -> None:
                 contenders.append(stack.enter_context(start()))
             except (LookupError, OSError, RuntimeError, subprocess.CalledProcessError) as error:
                 print(f"{name} is not measured: {error}")
-        for connections in CONNECTIONS:
-            _show(connections, measure(contenders, connections))
+        found = {connections: measure(contenders, connections) for connections in CONNECTIONS}
+    for connections, results in found.items():
+        _show(connections, results)
+    return _rows(found[64], found[16])
+
+
+def _rows(many: dict[str, Figures], few: dict[str, Figures]) -> list[Row]:
+    def rate(least: float, name: str) -> Row:
+        return Row(1, "intake, requests/s at 64 connections", many[OURS].rate, "least", least, name, _of(many, name))
+
+    p99 = Row(1, "the same, p99 ms at 16 connections", few[OURS].p99, "most", 4, NOOP, few[NOOP].p99)
+    return [rate(0.8, NOOP), rate(30, DJSTRIPE), rate(2, EXPRESS), p99]
+
+
+def _of(results: dict[str, Figures], name: str) -> float | None:
+    return results[name].rate if name in results else None
 
 
 def _show(connections: int, results: dict[str, Figures]) -> None:

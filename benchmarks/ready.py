@@ -22,6 +22,7 @@ import uvloop
 
 from benchmarks import load, servers, table, usage
 from benchmarks.brokers import RabbitMQ, virtual_host
+from benchmarks.budgets import Row
 from benchmarks.system import running
 from keyturn.events import InstallReady
 from sandbox.postgres import Postgres, free_port
@@ -190,7 +191,7 @@ async def _syncs(postgres: Postgres) -> float:
         await connection.close()
 
 
-async def _run(scratch: Path, postgres: Postgres, broker: RabbitMQ) -> None:
+async def _run(scratch: Path, postgres: Postgres, broker: RabbitMQ) -> list[Row]:
     async with contextlib.AsyncExitStack() as stack:
         vhost = stack.enter_context(virtual_host(broker))
         system = await stack.enter_async_context(running(scratch / "ready", postgres, vhost))
@@ -206,7 +207,13 @@ async def _run(scratch: Path, postgres: Postgres, broker: RabbitMQ) -> None:
                 found[chain.name].append(await measure(chain, postgres))
     medians = {name: _median(rounds) for name, rounds in found.items()}
     title = f"payment to ready, alone at {PER_SECOND}/s and in a burst of {BURST}, median of {ROUNDS}"
-    table.show(title, HEADINGS, [_row(name, it, medians["Keyturn"]) for name, it in medians.items()])
+    mine, theirs = medians["Keyturn"], medians["by hand"]
+    table.show(title, HEADINGS, [_row(name, it, mine) for name, it in medians.items()])
+    return [
+        Row(6, "payment to InstallReady, alone, p50 ms", mine.p50, "most", 3, "by hand", theirs.p50),
+        Row(6, "the same in a burst, payments/s", mine.burst, "least", 0.3, "by hand", theirs.burst),
+        Row(6, "the same alone, syncs each", mine.syncs, "most", 30),
+    ]
 
 
 def _median(rounds: list[Figures]) -> Figures:
@@ -219,5 +226,5 @@ def _row(name: str, it: Figures, ours: Figures) -> list[str]:
     return [name, *alone, f"{it.burst:.0f}", f"{it.burst_cpu:.1f}", *ratios]
 
 
-def main(scratch: Path, postgres: Postgres, broker: RabbitMQ) -> None:
-    uvloop.run(_run(scratch, postgres, broker))
+def main(scratch: Path, postgres: Postgres, broker: RabbitMQ) -> list[Row]:
+    return uvloop.run(_run(scratch, postgres, broker))
