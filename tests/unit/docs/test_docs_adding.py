@@ -1,4 +1,4 @@
-"""The examples in docs/contributors.md are accepted by what they are written for."""
+"""The examples in docs/adding.md are accepted by what they are written for."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from keyturn.work import WorkKind
 from provisioner.resources.port import Given, NeedsOperator
 from support import pages
 
-PAGE = "contributors.md"
+PAGE = "adding.md"
 INSTALL = UUID("01a1fd9d-98b0-713d-9d46-377219884bb3")
 
 
