@@ -80,7 +80,7 @@ def shown(row: WebhookRow) -> dict[str, Any]:
 def masked(value: Any) -> Any:
     """The payload with its keys, and without the values that HIDDEN names."""
     if isinstance(value, dict):
-        return {key: MASK if _is_hidden(key, part) else masked(part) for key, part in value.items()}
+        return {masked(key): MASK if _is_hidden(key, part) else masked(part) for key, part in value.items()}
     if isinstance(value, list):
         return [masked(part) for part in value]
     return value.encode(errors="replace").decode() if isinstance(value, str) else value

@@ -15,6 +15,7 @@ _UNSTORABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]+")  # PostgreSQL takes no
 _UUID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-[0-9]{1,3})?$", re.ASCII | re.IGNORECASE)
 _LONGEST_TEXT = 500
 _LARGEST = 2**63 - 1
+_DEEPEST = 200  # as the quick parser has it; what is stored must be read again also where our own stack is deeper
 
 T = TypeVar("T")
 
@@ -27,9 +28,24 @@ def parse(body: bytes) -> Any:
     except ValueError:
         pass
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        found = json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise _too_deep() from None
+    if _is_deep(found):
+        raise _too_deep()
+    return found
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        inside = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
+        level = [part for parts in inside for part in parts]
+    return bool(level)
+
+
+def _too_deep() -> ValueError:
+    return ValueError("nested too deeply")
 
 
 def _refuse_constant(name: str) -> None:
