@@ -38,14 +38,26 @@ class Opened:
 
 async def open_purchase(deps: GatewayDeps, order: CheckoutRequest, key: str | None) -> Opened:
     """Repeated with the same key and order, also at the same moment, it answers alike: the key stands for the
-    purchase id, and billing opens a purchase once. Raises `Problem` where the order cannot be taken."""
+    purchase id, and billing opens a purchase once. Raises `Problem` where the order cannot be taken: then the key and
+    the names are as free as before."""
     asked = _for_billing(deps, order)  # refused before anything is kept
     purchase_id, opened = await _named(deps, order, key)
+    try:
+        return Opened(purchase_id, opened, await _ask_billing(deps, order, purchase_id, asked))
+    except Problem as problem:
+        if _is_refusal(problem):
+            await _give_back(deps, order, purchase_id, key)
+        raise
+
+
+async def _ask_billing(
+    deps: GatewayDeps, order: CheckoutRequest, purchase_id: UUID, asked: dict[str, Any]
+) -> dict[str, Any]:
     names = order.names()
     if names:
         await _reserve(deps, purchase_id, names, deps.clock.now() + HOLD_NAMES)
     urls = _urls(deps, order, purchase_id)
-    answer = await deps.billing.request(
+    answer: dict[str, Any] = await deps.billing.request(
         "POST", "/internal/checkouts", VISITOR, json={"purchase_id": str(purchase_id), **asked, **urls}
     )
     if names and answer.get("expires_at"):
@@ -54,7 +66,27 @@ async def open_purchase(deps: GatewayDeps, order: CheckoutRequest, key: str | No
         await journeys.add_refs(
             tx, purchase_id, [ref for ref in (answer.get("order_id"), answer.get("session_id")) if ref]
         )
-    return Opened(purchase_id, opened, answer)
+    return answer
+
+
+def _is_refusal(problem: Problem) -> bool:
+    """Whether nothing can come of the order any more. What failed otherwise may go on with the same key; and an order
+    that was opened with other return addresses goes on by itself."""
+    if problem.code == "purchase_id_reused":
+        return False
+    return problem.status < 500 or problem.code == "provider_refused"
+
+
+async def _give_back(deps: GatewayDeps, order: CheckoutRequest, purchase_id: UUID, key: str | None) -> None:
+    """The names first: whoever has the key again asks for the same ones. Where the provisioner is away they lapse."""
+    if order.names():
+        try:
+            await deps.provisioner.request("POST", "/internal/names/release", VISITOR, json={"owner": str(purchase_id)})
+        except Problem as problem:
+            log.warning("names_not_released", purchase_id=str(purchase_id), code=problem.code)
+    if key is not None:
+        async with deps.database.transaction("release_checkout_key") as tx:
+            await limits.release_key(tx, _digest(key), purchase_id)
 
 
 async def _named(deps: GatewayDeps, order: CheckoutRequest, key: str | None) -> tuple[UUID, datetime]:

@@ -33,6 +33,10 @@ class NamesReserved(BaseModel):
     until: AwareDatetime
 
 
+class NamesReleased(BaseModel):
+    owner: UUID
+
+
 class Token(BaseModel):
     token: str = Field(min_length=1, max_length=200, repr=False)
 
@@ -73,6 +77,14 @@ async def reserve_names(asked: NamesReserved, deps: Deps, _: Public) -> dict[str
     except NameConflictError as conflict:
         raise Problem(409, "name_taken", str(conflict), field=conflict.kind) from None
     return {"owner": str(asked.owner), "names": dict(wanted), "until": asked.until.isoformat()}
+
+
+@router.post("/names/release")
+async def release_names(asked: NamesReleased, deps: Deps, _: Public) -> dict[str, Any]:
+    """Those that are only reserved."""
+    async with deps.database.transaction("names_released") as tx:
+        await names.release(tx, asked.owner)
+    return {"owner": str(asked.owner)}
 
 
 @router.post("/setup/lookup")

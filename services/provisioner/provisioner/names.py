@@ -84,6 +84,11 @@ async def reserve(tx: Transaction, kind: Kind, name: str, owner: UUID, until: da
         raise NameConflictError(kind, normal(name))
 
 
+async def release(tx: Transaction, owner: UUID) -> None:
+    """For an order that came to nothing. What an install has claimed stays its own."""
+    await names.release_reserved(tx, owner)
+
+
 async def claim(tx: Transaction, install: Install) -> str:
     """The install's names become its own: those ordered, else a subdomain derived from what is known of it. Gives the
     subdomain. Raises `NameConflictError` where one that was ordered is somebody else's, or may not be had."""

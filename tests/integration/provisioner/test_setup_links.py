@@ -230,3 +230,23 @@ async def test_a_reservation_lapses_and_a_deleted_installs_name_is_free_again(ma
     await rig.ask("POST", f"/internal/installs/{install}/delete", {"reason": "asked", "now": True})
     await rig.until_state(install, "deleted")
     assert (await rig.ask("POST", "/internal/names/check", {"name": "lapsing"})).json()["status"] == "free"
+
+
+async def test_a_refused_order_frees_what_it_reserved_and_nothing_that_is_claimed(make_rig: Any) -> None:
+    rig = await make_rig()
+
+    async def status() -> str:
+        return str((await rig.ask("POST", "/internal/names/check", {"name": "janes-shop"})).json()["status"])
+
+    owner = uuid4()
+    until = (rig.clock.now() + timedelta(minutes=30)).isoformat()
+    await rig.ask(
+        "POST", "/internal/names/reserve", {"owner": str(owner), "names": {"subdomain": "janes-shop"}, "until": until}
+    )
+    assert await status() == "taken"
+    await rig.ask("POST", "/internal/names/release", {"owner": str(owner)})
+    assert await status() == "free"
+    await rig.entitle(owner, blueprint="open", limits={"size": "small"}, parameters={"subdomain": "janes-shop"})
+    await rig.until_state(owner, "active")
+    await rig.ask("POST", "/internal/names/release", {"owner": str(owner)})
+    assert await status() == "taken"

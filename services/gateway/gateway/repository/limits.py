@@ -60,6 +60,11 @@ async def claim_key(tx: Transaction, key: bytes, request: bytes, purchase_id: UU
     return Claim(request=rows[0].request, purchase_id=rows[0].purchase_id, created=rows[0].created)
 
 
+async def release_key(tx: Transaction, key: bytes, purchase_id: UUID) -> None:
+    """The key stands for nothing again, unless it stands for another purchase by now."""
+    await tx.run("DELETE FROM checkout_keys WHERE key = $1 AND purchase_id = $2", key, purchase_id)
+
+
 async def delete_old(tx: Transaction) -> bool:
     """Deletes a bounded number of what has expired; whether there may be more."""
     keys = await tx.run(OLD_KEYS, tx.now - KEEP_KEYS, BATCH)

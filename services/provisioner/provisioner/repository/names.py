@@ -39,6 +39,11 @@ async def free(tx: Transaction, owner: UUID) -> None:
     await tx.session.execute(delete(names).where(names.c.owner == owner))
 
 
+async def release_reserved(tx: Transaction, owner: UUID) -> None:
+    """What was never claimed."""
+    await tx.session.execute(delete(names).where(names.c.owner == owner, names.c.reserved_until.is_not(None)))
+
+
 async def release_others(tx: Transaction, owner: UUID, kind: str, keep: str) -> None:
     """What the owner reserved and did not take in the end."""
     others = names.c.owner == owner, names.c.kind == kind, names.c.name != keep
