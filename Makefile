@@ -9,7 +9,7 @@ CODE := libs services tests benchmarks
 T ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-fast check format docs bench lock service-locks clean
+.PHONY: help demo run test test-fast models check format docs bench lock service-locks clean
 
 ##@ See it
 demo: $(READY) ## two customers buy, get their instances, set passwords; prints the journeys and ends (KEEP=1: stays up)
@@ -24,6 +24,9 @@ test: $(READY) ## every test, on real servers (T=path for some of them)
 
 test-fast: $(READY) ## the tests that need no server
 	$(BIN)/pytest -n 2 tests/unit
+
+models: $(READY) ## the model-based tests with many new runs (EXAMPLES=500)
+	MODEL_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/pytest -n 2 tests/models
 
 check: $(READY) ## format, lint, types, direction of imports, migrations, generated files
 	$(BIN)/ruff format --check $(CODE)

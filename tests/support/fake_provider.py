@@ -1,5 +1,6 @@
 """A payment provider in memory: it remembers what was opened, paid and refunded, and fails when told to."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -34,8 +35,10 @@ class FakeProvider:
         self.closed: set[str] = set()
         self.paid: dict[str, list[CapturedPayment]] = {}
         self.refunds: dict[str, RefundResult] = {}
+        self.returned: Counter[str] = Counter()  # how much of a payment has gone back, by its key
         self.calls: list[str] = []
         self._failing: Exception | None = None
+        self._losing: Exception | None = None
 
     @contextmanager
     def failing(self, error: Exception) -> Iterator[None]:
@@ -44,6 +47,20 @@ class FakeProvider:
             yield
         finally:
             self._failing = None
+
+    @contextmanager
+    def losing(self, error: Exception | None) -> Iterator[None]:
+        """What is asked for is done, and the answer lost."""
+        self._losing = error
+        try:
+            yield
+        finally:
+            self._losing = None
+
+    def left(self, payment_key: str) -> int:
+        """What can still go back of a payment."""
+        paid = (payment for payments in self.paid.values() for payment in payments)
+        return sum(one.amount for one in paid if one.payment_key == payment_key) - self.returned[payment_key]
 
     def pay(
         self,
@@ -94,6 +111,7 @@ class FakeProvider:
                 provider_id, url, client or {"session_id": provider_id}, order.expires_at
             )
             self.orders[provider_id] = order
+        self._answers()
         return self.opened[order.key]
 
     async def captured(self, checkout: CheckoutRefs) -> list[CapturedPayment]:
@@ -123,8 +141,16 @@ class FakeProvider:
         if payment.payment_key == "refused":
             raise GiveUp("the provider refuses this refund")
         if key not in self.refunds:
-            self.refunds[key] = RefundResult(f"re_{next(_numbers)}", amount or 0, payment.currency, "succeeded")
+            self.refunds[key] = self.give_back(payment.payment_key, amount or 0, payment.currency)
+        self._answers()
         return self.refunds[key]
+
+    def give_back(self, payment_key: str, amount: int, currency: str) -> RefundResult:
+        """Never more than was paid, as any provider."""
+        if amount > self.left(payment_key):
+            raise GiveUp("more than is left of the payment")
+        self.returned[payment_key] += amount
+        return RefundResult(f"re_{next(_numbers)}", amount, currency, "succeeded")
 
     def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
         if self.name == "razorpay":
@@ -138,6 +164,10 @@ class FakeProvider:
         self.calls.append(what)
         if self._failing:
             raise self._failing
+
+    def _answers(self) -> None:
+        if self._losing:
+            raise self._losing
 
     def _refs(self, provider_id: str, number: int) -> dict[str, str]:
         if self.name == "razorpay":

@@ -8,7 +8,15 @@ from billing.domain import Payment, Purchase
 from billing.entitlements import settle
 from billing.errors import not_refundable, refund_too_large
 from billing.providers import PaymentRefs
-from billing.repository.payments import add, get_payment, refund_by_id, refund_request, refunds_of, requested
+from billing.repository.payments import (
+    add,
+    disputes_of,
+    get_payment,
+    refund_by_id,
+    refund_request,
+    refunds_of,
+    requested,
+)
 from billing.repository.purchases import lock_purchase_of
 from billing.reversals import Refund, RefundRequest, standing
 from keyturn.database import Transaction
@@ -82,13 +90,16 @@ async def _ask_again(tx: Transaction, request: RefundRequest, payment: Payment) 
     """An operator has its dead work done once more. Since it died the amount was free to be asked for otherwise."""
     await lock_purchase_of(tx, payment)
     if request.amount > await _left(tx, payment):
-        raise GiveUp("the amount has gone back meanwhile, or was asked for again")
+        raise GiveUp("the amount has gone back meanwhile, is held by a dispute, or was asked for again")
     request.state = "requested"
 
 
 async def _left(tx: Transaction, payment: Payment) -> int:
-    """What can still go back of it."""
-    return payment.amount - standing(await refunds_of(tx, [payment.id])) - await requested(tx, payment.id)
+    """What can still go back of it. A refund whose webhook is faster than its answer counts twice until that is there,
+    and what a dispute took or holds is not given back as well."""
+    gone = standing(await refunds_of(tx, [payment.id])) + await requested(tx, payment.id)
+    held = sum(dispute.holds for dispute in await disputes_of(tx, [payment.id]))
+    return max(0, payment.amount - gone - held)
 
 
 async def refund_died(work: Work, error: BaseException, tx: Transaction) -> None:  # noqa: ARG001 - the callback's shape

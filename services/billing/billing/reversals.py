@@ -53,6 +53,11 @@ class Dispute:
     def is_decided(self) -> bool:
         return self.state in {"won", "lost", "closed"}
 
+    @property
+    def holds(self) -> int:
+        """What the bank has of the payment: all that is disputed until it is decided, then what it took."""
+        return {"open": self.amount, "lost": self.deducted}.get(self.state, 0)
+
 
 def standing(refunds: Iterable[Refund]) -> int:
     """What went back to the customer and stayed there."""

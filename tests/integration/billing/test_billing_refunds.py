@@ -253,7 +253,34 @@ async def test_dead_refund_whose_amount_was_asked_for_again_is_not_sent_twice(bi
     (sent,) = billing.stripe.refunds.values()
     assert sent.amount == 4900
     dead = await billing.rows("SELECT error FROM work WHERE state = 'dead'")
-    assert dead == [{"error": "the amount has gone back meanwhile, or was asked for again"}]
+    assert dead == [{"error": "the amount has gone back meanwhile, is held by a dispute, or was asked for again"}]
+
+
+async def test_what_a_dispute_took_or_holds_is_not_given_back_as_well(billing: World) -> None:
+    purchase, facts = await paid(billing)
+    path = f"/internal/purchases/{purchase}/refund"
+
+    async def left() -> tuple[int, object]:
+        answer = await billing.ask("POST", path, "admin", json={"reason": "unhappy", "amount": 4900})
+        return answer.status_code, answer.json().get("left")
+
+    await billing.hear(facts.disputed())
+    assert await left() == (422, 0)
+    await billing.hear(facts.closed("lost"))
+    assert await left() == (422, 0)
+    await billing.hear(facts.closed("won", after=20))
+    assert await left() == (202, None)
+
+
+async def test_dead_refund_of_what_a_dispute_took_meanwhile_is_not_sent(billing: World) -> None:
+    purchase, facts = await paid(billing)
+    path = f"/internal/purchases/{purchase}/refund"
+    await billing.ask("POST", path, "admin", json={"reason": "unhappy"})
+    with billing.stripe.failing(GiveUp("refused")):
+        await billing.work()
+    await billing.hear(facts.closed("lost"))
+    await retry_dead_work(billing)
+    assert billing.stripe.refunds == {}
 
 
 async def test_what_no_provider_took_no_provider_gives_back(billing: World) -> None:
