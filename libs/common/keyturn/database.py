@@ -4,7 +4,7 @@ A transaction is the driver's own, and statements in SQL go straight to it: that
 SQLAlchemy. Its session joins the same transaction where a handler works with objects.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import cached_property
@@ -12,7 +12,8 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import exc
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from keyturn import failpoints, schedule, tracing
 from keyturn.clock import Clock
@@ -21,6 +22,7 @@ from keyturn.events import Envelope, Event
 from keyturn.metrics import COMMITS
 from keyturn.migrations import migrate, run_env
 from keyturn.outbox import INSERT, OutboxRow, columns, event_row
+from keyturn.pool import Connection, Pool
 from keyturn.tables import TypedBase, new_metadata
 from keyturn.wakeups import Wakeups
 
@@ -34,7 +36,7 @@ class Transaction:
     """One unit of work. What is published and scheduled is written by one statement each, just before the commit."""
 
     def __init__(
-        self, connection: AsyncConnection, *, name: str, service: str, now: datetime, cause: Event | Envelope | None
+        self, connection: Connection, *, name: str, service: str, now: datetime, cause: Event | Envelope | None
     ) -> None:
         self.name = name
         self.now = now
@@ -43,7 +45,7 @@ class Transaction:
         self.waiting_since = now
         self.before_commit: list[Callable[[], Any]] = []
         self._connection = connection
-        self._driver = _driver(connection)
+        self._driver = connection.driver
         self._service = service
         self._traceparent = tracing.current() or (cause and cause.traceparent) or tracing.traceparent()
         self._outgoing: list[OutboxRow] = []
@@ -54,7 +56,7 @@ class Transaction:
     @cached_property
     def session(self) -> AsyncSession:
         """For handlers that work with objects. Flushed before the commit."""
-        return AsyncSession(self._connection, expire_on_commit=False)
+        return AsyncSession(self._connection.sql, expire_on_commit=False)
 
     def publish(self, event: Event) -> None:
         """Publish with the commit. Serialises at once: raises ValueError where the event is too large."""
@@ -146,25 +148,25 @@ class Database:
         self.service = service
         self.clock = clock
         self.wakeups = Wakeups(self.dsn)
-        # Parameters stay out of errors: they hold what customers told us. No overflow: connections beyond the pool are
-        # opened and closed again all the time under load. So never open a transaction within another.
+        # Parameters stay out of errors: they hold what customers told us.
         # AUTOCOMMIT: SQLAlchemy begins and ends no transaction, `transaction` does.
         self.engine = create_async_engine(
             self.url,
-            pool_size=pool_size,
-            max_overflow=0,
+            poolclass=NullPool,
             hide_parameters=True,
             isolation_level="AUTOCOMMIT",
             connect_args={"timeout": 10, "record_class": _Record},
         )
+        # Never more than this, so never open a transaction within another.
+        self.pool = Pool(self.engine, pool_size, service)
 
     @asynccontextmanager
     async def transaction(self, name: str, *, cause: Event | Envelope | None = None) -> AsyncIterator[Transaction]:
         """Commits at the end, rolls back on any error. `name` labels the commit: failpoints, metrics, logs.
         Raises `Unavailable` where the database is away."""
-        async with self._connected() as connection:
+        async with self.pool.connection() as connection:
             tx = Transaction(connection, name=name, service=self.service, now=self.clock.now(), cause=cause)
-            driver = _driver(connection)
+            driver = connection.driver
             try:
                 async with driver.transaction():
                     yield tx
@@ -181,35 +183,15 @@ class Database:
 
     async def ping(self) -> None:
         """Raises `Unavailable` where the database does not answer."""
-        async with self._connected() as connection:
+        async with self.pool.connection() as connection:
             try:
-                await _driver(connection).execute("SELECT 1")
+                await connection.driver.execute("SELECT 1")
             except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 raise Unavailable(f"database of {self.service}") from error
 
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
-        """A connection of the pool; one that is of no use any more does not go back there."""
-        connection = self.engine.connect()
-        await self._available(connection.start())
-        try:
-            if _driver(connection).is_closed():  # the server went and came back since it was last used
-                await connection.invalidate()
-                await self._available(connection.get_raw_connection())
-            yield connection
-        finally:
-            if not connection.invalidated and _useless(_driver(connection)):
-                await connection.invalidate()
-            await connection.close()
-
-    async def _available(self, connecting: Awaitable[object]) -> None:
-        try:
-            await connecting
-        except (OSError, exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise Unavailable(f"database of {self.service}: {type(error).__name__}") from error
-
     async def close(self) -> None:
         await self.wakeups.stop()
+        await self.pool.close()
         await self.engine.dispose()
 
 
@@ -221,15 +203,6 @@ class _Record(asyncpg.Record):  # type: ignore[misc]
             return self[name]
         except KeyError:
             raise AttributeError(name) from None
-
-
-def _driver(connection: AsyncConnection) -> Any:
-    """The driver's connection under SQLAlchemy's."""
-    return connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]
-
-
-def _useless(driver: Any) -> bool:
-    return bool(driver.is_closed() or driver.is_in_transaction())
 
 
 def away(error: BaseException) -> bool:

@@ -143,7 +143,7 @@ async def test_browser_that_leaves_in_the_middle_of_a_query_costs_no_connection(
             async with watching(client, gateway, story):
                 await wait_until(lambda: waiting_for_a_lock(gateway))
             await wait_until(lambda: not gateway.service.deps.live.watched(story.id))
-        await wait_until(lambda: database.engine.sync_engine.pool.checkedout() == 0)  # type: ignore[attr-defined]
+        await wait_until(lambda: database.pool.busy == 0)
         assert lost == []
 
 
