@@ -31,7 +31,8 @@ def library_errors() -> Iterator[None]:
     """Every way in which the library says that a connection is of no use, as ConnectionError.
 
     One of them is CancelledError, raised although nobody cancelled, when its watchdog ends a silent connection. Taken
-    for a real one, it would end the task that publishes, and nobody would notice.
+    for a real one, it would end the task that publishes, and nobody would notice. Another is a plain Exception: what it
+    gives to whoever is waiting for an answer on a channel that is closed for no reason that it knows.
     """
     try:
         yield
@@ -39,8 +40,10 @@ def library_errors() -> Iterator[None]:
         if cancelled_by_us():
             raise
         raise ConnectionError("the connection fell silent") from error
-    except _BROKEN as error:
-        raise ConnectionError(f"{type(error).__name__}: {error}"[:300]) from error
+    except Exception as error:
+        if isinstance(error, _BROKEN) or type(error) is Exception:
+            raise ConnectionError(f"{type(error).__name__}: {error}"[:300]) from error
+        raise
 
 
 def cancelled_by_us() -> bool:
