@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from ctypes.util import find_library
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +25,7 @@ from keyturn.events import Event
 MARKS = [pytest.mark.servers, pytest.mark.xdist_group("browser")]  # one system and one browser for all of them
 CHROMIUM = "CHROMIUM"
 INSTALLED = Path("/usr/bin/chromium")
-PACKAGES = ("chromium", "fonts-dejavu-core")
+PACKAGES = ("chromium", "fonts-dejavu-core", "libatomic1")  # the last is for the driver, which the wheel brings
 PATIENCE = 20_000.0  # milliseconds, for whatever a page is waited for
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
 SCHEMES = ("light", "dark")
@@ -59,7 +60,7 @@ class BrowserMissing(Exception):
 def program() -> Path:
     """Raises `BrowserMissing`."""
     found = Path(os.environ.get(CHROMIUM) or INSTALLED)
-    if not found.exists() and found == INSTALLED:
+    if found == INSTALLED and not (found.exists() and find_library("atomic")):
         _install()
     if not found.exists():
         raise BrowserMissing(f"no browser: there is no {found}")

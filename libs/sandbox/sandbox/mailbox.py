@@ -115,7 +115,8 @@ class Mailbox:
             self._server.close()
             self._server = None
         for session in self._sessions:
-            if isinstance(session.transport, asyncio.Transport):
+            # One that is closing already has nothing left to abort: over TLS that raises before Python 3.11.3.
+            if isinstance(session.transport, asyncio.Transport) and not session.transport.is_closing():
                 session.transport.abort()
         self._sessions.clear()
 

