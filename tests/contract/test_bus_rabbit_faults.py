@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from keyturn import probes
 from keyturn.bus import Blocked, Message, Refused, Unknown
 from keyturn.bus.rabbit import RabbitBus
 from keyturn.errors import Unavailable
@@ -233,6 +234,28 @@ async def test_a_full_queue_blocks_and_loses_nothing(
     await wait_until(lambda: inbox.numbers == confirmed)
     await gateway.publish(message(len(confirmed)))
     await bus.close()
+
+
+async def test_a_probe_that_gives_up_costs_the_consumers_nothing(
+    vhost: VirtualHost, proxy: Proxy, gateway: RabbitBus, wait_until: WaitUntil
+) -> None:
+    inbox = Inbox()
+    async with Proxy(vhost.host) as slow:
+        bus = RabbitBus(vhost.url("billing", host=slow.address), service="billing", replica="1")
+        await bus.connect()
+        await bus.consume(KEYS, inbox)
+        slow.delay = 0.5
+        for within in (0.1, 0.3, 0.7):
+            assert await probes.failures({"bus": bus.ping}, within) == {"bus": "no answer in time"}
+        slow.delay = 0
+        await wait_until(lambda: _ready(bus))
+        slow.mode = "swallow to"  # the broker never hears the question, nor may it hear of its end
+        assert await probes.failures({"bus": bus.ping}, 0.1) == {"bus": "no answer in time"}
+        slow.mode = "pass"
+        await gateway.publish(message(1))
+        await wait_until(lambda: inbox.numbers == [1])
+        assert slow.accepted == 2  # the two connections of the beginning
+        await bus.close()
 
 
 async def test_an_event_that_nobody_wants_is_kept_where_an_operator_sees_it(

@@ -52,6 +52,11 @@ def relay(database: Database, bus: Any) -> list[Part]:
     return [Relay(database, bus)]
 
 
+def impatient_relay(database: Database, bus: Any) -> list[Part]:
+    """Leads no longer than two seconds without a sign of life."""
+    return [Relay(database, bus, silence=2)]
+
+
 def consumer(database: Database, bus: Any) -> list[Part]:
     handlers: Handlers = {OperatorActed: on_operator_acted}
     worker: Worker[None] = Worker(database, {}, None, handlers=handlers)
@@ -78,6 +83,10 @@ class Victim:
 
     def is_up(self) -> bool:
         return self._up.poll()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process.pid
+        os.kill(self._process.pid, number)
 
     def kill(self) -> None:
         self._process.kill()

@@ -29,7 +29,23 @@ from keyturn.wakeups import Wakeups
 __all__ = ["Database", "Transaction", "TypedBase", "migrate", "new_metadata", "run_env"]
 
 # The server or the way to it is away or full: connection errors, shutdown, start-up, out of connections or memory.
-_AWAY = ("08", "53", "57P")
+# Also a statement or a session that the server ended because it took too long.
+_AWAY = ("08", "53", "57P", "57014", "25P03")
+
+ANSWER_WITHIN = (
+    10.0  # seconds for a statement. Nothing of ours takes a second: beyond it the server or the way is silent
+)
+
+# Where it is we who fall silent, stopped or cut off, the server ends the transaction, and with it the locks that it
+# holds. To the server, whoever stops between the two messages of a new statement is not idle, but in the statement.
+SESSION = {
+    "statement_timeout": "10s",
+    "idle_in_transaction_session_timeout": "10s",
+    "tcp_user_timeout": "10s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
 
 
 class Transaction:
@@ -142,7 +158,9 @@ class Transaction:
 
 
 class Database:
-    def __init__(self, url: str, *, service: str, clock: Clock, pool_size: int = 10) -> None:
+    def __init__(
+        self, url: str, *, service: str, clock: Clock, pool_size: int = 10, answer_within: float = ANSWER_WITHIN
+    ) -> None:
         self.url = _normal(url)
         self.dsn = self.url.replace("postgresql+asyncpg://", "postgresql://", 1)
         self.service = service
@@ -155,7 +173,12 @@ class Database:
             poolclass=NullPool,
             hide_parameters=True,
             isolation_level="AUTOCOMMIT",
-            connect_args={"timeout": 10, "record_class": _Record},
+            connect_args={
+                "timeout": answer_within,
+                "command_timeout": answer_within,
+                "server_settings": SESSION,
+                "record_class": _Record,
+            },
         )
         # Never more than this, so never open a transaction within another.
         self.pool = Pool(self.engine, pool_size, service)
@@ -171,7 +194,7 @@ class Database:
                 async with driver.transaction():
                     yield tx
                     await tx.finish()
-            except (exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
                 if driver.is_closed() or away(error):
                     raise Unavailable(f"database of {self.service}: {name}") from error
                 raise
@@ -186,7 +209,7 @@ class Database:
         async with self.pool.connection() as connection:
             try:
                 await connection.driver.execute("SELECT 1")
-            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
                 raise Unavailable(f"database of {self.service}") from error
 
     async def close(self) -> None:
@@ -207,7 +230,7 @@ class _Record(asyncpg.Record):  # type: ignore[misc]
 
 def away(error: BaseException) -> bool:
     """Whether the database is away, rather than our statement wrong."""
-    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+    if isinstance(error, TimeoutError) or (isinstance(error, exc.DBAPIError) and error.connection_invalidated):
         return True
     origin = error.orig if isinstance(error, exc.DBAPIError) else error
     return str(getattr(origin, "sqlstate", None) or "").startswith(_AWAY)

@@ -6,7 +6,7 @@ those behind it wait with it, and nobody else does. A crash between confirm and 
 
 import asyncio
 from collections import deque
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Any
 
@@ -41,14 +41,26 @@ REFUSE = "UPDATE outbox SET attempts = attempts + 1, error = $2, due = $3 WHERE 
 Lane = tuple[str, str]
 
 
-class Leader:
-    """One leadership: ends with its connection."""
+async def rehearse(connection: Any, now: datetime) -> None:
+    """Each statement once, to no effect, before the lock is taken. The driver prepares what it has not sent before in a
+    message of its own; a process that is stopped just then is not silent to the server, which waits for it for ever."""
+    await connection.fetch(READ, now, [], 0)
+    await connection.execute(MARK, [], now)
+    await connection.execute(REFUSE, 0, None, now)
 
-    def __init__(self, database: Database, bus: Bus, connection: Any) -> None:
+
+class Leader:
+    """One leadership: ends with its connection. The server ends that where it hears nothing, and frees the lock: each
+    `beat` seconds there is a sign of life, also while the broker is away. Whoever was stopped for longer may publish
+    once more what it had in hand, which the others have published since; it can mark nothing, and ends at its next
+    statement."""
+
+    def __init__(self, database: Database, bus: Bus, connection: Any, *, beat: float) -> None:
         self._database = database
         self._service = database.service
         self._bus = bus
         self._connection = connection
+        self._beat = beat
         self._one_statement = asyncio.Lock()
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._in_hand: set[int] = set()
@@ -70,9 +82,16 @@ class Leader:
     async def run(self) -> None:
         """Until the outbox is empty after `stop_when_empty`. Raises what the connection raises."""
         async with asyncio.TaskGroup() as tasks:
-            marking = tasks.create_task(self._mark_for_ever())
+            beside = [tasks.create_task(run()) for run in (self._mark_for_ever, self._beat_for_ever)]
             await self._read_for_ever(tasks)
-            marking.cancel()
+            for task in beside:
+                task.cancel()
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._beat)
+            async with self._one_statement:
+                await self._connection.execute("SELECT 1")
 
     async def _read_for_ever(self, tasks: asyncio.TaskGroup) -> None:
         with self._database.wakeups.listen("outbox") as self._woken:

@@ -1,5 +1,6 @@
 """The relay: publishes the outbox. One process at a time leads for each database, by an advisory lock on a connection
-of its own; whoever loses the connection stops, and tries to lead again for ever. What a leader does: `keyturn.leader`.
+of its own; whoever loses the connection stops, and tries to lead again for ever. The server ends the connection of a
+leader that gives no sign of life. What a leader does: `keyturn.leader`.
 """
 
 import asyncio
@@ -7,8 +8,8 @@ import asyncio
 import asyncpg
 
 from keyturn.bus import Bus
-from keyturn.database import Database
-from keyturn.leader import Leader
+from keyturn.database import ANSWER_WITHIN, SESSION, Database
+from keyturn.leader import Leader, rehearse
 from keyturn.log import get_logger
 from keyturn.metrics import LEADER
 
@@ -16,16 +17,16 @@ LOCK = 7_315_221
 POLL = 1.0
 STOP_WITHIN = 5.0
 
-# A dead host's lock is freed when the server's keep-alive notices, not after two hours.
-_SETTINGS = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+SILENCE = 10.0  # seconds: a leader that was stopped, or cut off, holds up its service's events no longer than this
 
 log = get_logger()
 
 
 class Relay:
-    def __init__(self, database: Database, bus: Bus) -> None:
+    def __init__(self, database: Database, bus: Bus, *, silence: float = SILENCE) -> None:
         self._database = database
         self._bus = bus
+        self._silence = silence
         self._leader: Leader | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -62,15 +63,21 @@ class Relay:
                 await asyncio.sleep(POLL)
 
     async def _lead(self) -> None:
+        settings = SESSION | {"idle_session_timeout": f"{self._silence * 1000:.0f}"}
         connection = await asyncpg.connect(
-            self._database.dsn, timeout=10, command_timeout=30, server_settings=_SETTINGS
+            self._database.dsn,
+            timeout=ANSWER_WITHIN,
+            command_timeout=ANSWER_WITHIN,
+            server_settings=settings,
+            max_cached_statement_lifetime=0,  # see `rehearse`
         )
         gauge = LEADER.labels(self._database.service)
         try:
+            await rehearse(connection, self._database.clock.now())
             while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):  # noqa: ASYNC110 - the other leader may be in another process
                 await asyncio.sleep(POLL)
             gauge.set(1)
-            self._leader = Leader(self._database, self._bus, connection)
+            self._leader = Leader(self._database, self._bus, connection, beat=self._silence / 4)
             await self._leader.run()
         finally:
             gauge.set(0)

@@ -245,7 +245,7 @@ class Held:
 async def test_stop_publishes_what_was_committed_during_its_last_read(database: Database) -> None:
     wire, connection = Wire(), await asyncpg.connect(database.dsn)
     held = Held(connection)
-    leader = Leader(database, wire, held)
+    leader = Leader(database, wire, held, beat=1)
     leading = asyncio.create_task(leader.run())
     await held.read.wait()
     await publish(database, expired(), expired())

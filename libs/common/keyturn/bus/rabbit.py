@@ -17,6 +17,7 @@ from keyturn.bus.topology import dead_queue
 from keyturn.errors import Unavailable
 
 PING_SECONDS = 5.0
+SILENT_SECONDS = 33.0  # as long as the library takes to give up a silent peer
 CLOSE_SECONDS = 10.0
 SIFT_SECONDS = 60.0
 
@@ -38,6 +39,7 @@ class RabbitBus:
         self._consuming = Link(address, f"{service}/consumer/{replica}", self._restore)
         self._publisher = Publisher(self._publishing, service, user, confirm_seconds)
         self._consumers: list[RabbitConsumer] = []
+        self._asking: asyncio.Task[None] | None = None
         for name in ("aiormq", "aio_pika"):  # at DEBUG they print whole frames, bodies included
             logger = logging.getLogger(name)
             logger.setLevel(max(logger.level, logging.INFO))
@@ -53,19 +55,34 @@ class RabbitBus:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._publisher.idle()
         self._publisher.close()
+        if self._asking:
+            self._asking.cancel()
         await asyncio.gather(self._publishing.close(), self._consuming.close())
 
     async def ping(self) -> None:
         if not (self._publishing.is_up and self._consuming.is_up):
             raise Unavailable("not connected to the broker")
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(), name=f"ping {self._service}")
+            self._asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             with library_errors():
                 async with asyncio.timeout(PING_SECONDS):
-                    connection = await self._consuming.connection()
-                    for consumer in self._consumers:
-                        await consumer.check(connection)
+                    # Whoever asks may give up. A question cancelled half-way can cost the connection, and with it all
+                    # who consume on it: it ends with its answer, or with the connection.
+                    await asyncio.shield(self._asking)
         except ConnectionError as error:
             raise Unavailable(f"the broker does not answer: {error}") from error
+
+    async def _ask(self) -> None:
+        connection = await self._consuming.connection()
+        try:
+            async with asyncio.timeout(SILENT_SECONDS):
+                for consumer in self._consumers:
+                    await consumer.check(connection)
+        except TimeoutError:
+            self._consuming.drop(connection, "a question was not answered")
+            raise
 
     async def publish(self, message: Message) -> None:
         await self._publisher.publish(message)
