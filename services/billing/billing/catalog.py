@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from billing.errors import CatalogError
 from billing.policy import Policy
+from keyturn import yamlfiles
+from keyturn.yamlfiles import YamlFault
 
 Cycle = Literal["one_time", "monthly", "quarterly", "yearly", "biennial", "triennial"]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
@@ -18,7 +20,7 @@ RAZORPAY_MINIMUM = 100  # paise: it takes no smaller order
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Price(_Model):
@@ -61,11 +63,10 @@ def read_catalog(file: Path) -> Catalog:
 def parse_catalog(text: str, name: str = "catalog.yaml") -> Catalog:
     """Raises `CatalogError` with all faults of the text."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise CatalogError(f"{name}:{mark.line + 1 if mark else 1}: {getattr(error, 'problem', error)}") from error
+        root = yamlfiles.compose(text)
+        content = yamlfiles.value_of(root) if root else None
+    except YamlFault as fault:
+        raise CatalogError(f"{name}:{fault.line}: {fault}") from fault
     lines: dict[Place, int] = {(): 1}
     faults = list(_walk(root, (), lines)) if root else []
     try:

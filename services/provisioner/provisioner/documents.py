@@ -1,11 +1,14 @@
 """YAML with the line of every value, so that an error can say where it is."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from keyturn import yamlfiles
+from keyturn.yamlfiles import YamlFault
 from provisioner.errors import BlueprintError
 
 Way = tuple[str | int, ...]  # keys and indexes from the root to a value
@@ -32,12 +35,11 @@ class Document:
 def read(file: Path) -> Document:
     """Raises `BlueprintError` for what is not YAML, not a mapping, or has one key twice."""
     try:
-        root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise BlueprintError(file, line, f"not YAML: {error.problem}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+        root = yamlfiles.compose(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
         raise BlueprintError(file, 1, "not YAML in UTF-8") from None
+    except YamlFault as fault:
+        raise BlueprintError(file, fault.line, str(fault)) from None
     lines: dict[Way, int] = {(): 1}
     if not isinstance(root, yaml.MappingNode):
         raise BlueprintError(file, 1, "a blueprint is a mapping")
@@ -49,7 +51,6 @@ class _Reader:
     def __init__(self, file: Path, lines: dict[Way, int]) -> None:
         self._file = file
         self._lines = lines
-        self._scalars = yaml.SafeLoader("")
 
     def value(self, node: yaml.Node, way: Way) -> Any:
         self._lines.setdefault(way, node.start_mark.line + 1)
@@ -57,9 +58,17 @@ class _Reader:
             return self._mapping(node, way)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*way, index)) for index, item in enumerate(node.value)]
-        value = self._scalars.construct_object(node)
+        return self._scalar(node)
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            value = yamlfiles.value_of(node)
+        except YamlFault as fault:
+            raise self._error(node, str(fault)) from None
         if not isinstance(value, str | int | float | bool | None):
             raise self._error(node, f"{node.value!r} is read as a {type(value).__name__}: put it in quotes")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self._error(node, f"{node.value!r} is no number that can be used")
         return value
 
     def _mapping(self, node: yaml.MappingNode, way: Way) -> dict[str, Any]:
