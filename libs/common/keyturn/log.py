@@ -100,6 +100,23 @@ def _redacted(key: str, value: Any, deep: int) -> Any:
     return masked(text_of(value) if isinstance(value, BaseException) else str(value))
 
 
+def unforgeable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """For terminals: no stranger's text begins a line that looks like a record, or moves the cursor. JSON escapes such
+    characters by itself."""
+    return {key: _plain(key, value) for key, value in event.items()}
+
+
+def _plain(key: str, value: Any) -> Any:
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    lines = value.split("\n") if key in {"exception", "stack"} else [value]
+    return "\n".join(("    " if len(lines) > 1 else "") + "".join(map(_visible, line)) for line in lines)
+
+
+def _visible(char: str) -> str:
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
+
+
 def configure(
     service: str | None,
     log_format: Literal["console", "json"] = "console",
@@ -133,10 +150,13 @@ def configure(
 
 
 def _formatter(shared: list[Processor], log_format: Literal["console", "json"]) -> logging.Formatter:
-    renderer: Processor = (
-        structlog.processors.JSONRenderer(default=str)
+    renderers: list[Processor] = (
+        [structlog.processors.JSONRenderer(default=str)]
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+        else [
+            unforgeable,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
     )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
@@ -145,7 +165,7 @@ def _formatter(shared: list[Processor], log_format: Literal["console", "json"]) 
             structlog.processors.StackInfoRenderer(),
             structlog.processors.ExceptionRenderer(formatted),
             redact,
-            renderer,
+            *renderers,
         ],
     )
 

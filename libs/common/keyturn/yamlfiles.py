@@ -28,8 +28,8 @@ class _Composer(yaml.SafeLoader):
     deep = 0
 
     def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
-        line = event.start_mark.line + 1
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        line = _line(event.start_mark)
         if getattr(event, "anchor", None) is not None:
             raise YamlFault(line, "anchors and aliases are not taken")
         if getattr(event, "tag", None) is not None:
@@ -64,4 +64,8 @@ def value_of(node: yaml.Node) -> Any:
     try:
         return yaml.SafeLoader("").construct_document(node)
     except (ValueError, OverflowError, yaml.YAMLError):
-        raise YamlFault(node.start_mark.line + 1, "holds a value that cannot be read: put it in quotes") from None
+        raise YamlFault(_line(node.start_mark), "holds a value that cannot be read: put it in quotes") from None
+
+
+def _line(mark: Any) -> int:
+    return int(mark.line) + 1 if mark else 1
