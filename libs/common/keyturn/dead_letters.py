@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from keyturn.bus import Bus, Message
-from keyturn.bus.message import CAUSE, DEATH_REASON
+from keyturn.bus.message import CAUSE, DEATH_REASON, storable
 from keyturn.database import Database, Transaction
 from keyturn.errors import Unavailable
 from keyturn.log import get_logger
@@ -63,7 +63,7 @@ async def _sift(tx: Transaction, service: str, messages: Sequence[Message], kept
     rows = await tx.run(STATES, [row_id(key) for key in keys], [_event_id(key) for key in keys], service)
     states = {row.id: row.state for row in rows}
     verdicts = []
-    for message, key in zip(messages, keys, strict=True):
+    for message, key in zip(map(storable, messages), keys, strict=True):
         state = states[row_id(key)]
         if state is None and CAUSE not in message.headers:
             await _bury(tx, message, key)

@@ -5,11 +5,13 @@ the database is away are deliveries returned, and the consumer pauses until it a
 """
 
 import asyncio
+from dataclasses import replace
 from time import perf_counter
 
 from keyturn import failpoints
 from keyturn.bus import Bus, Delivery, Settle
 from keyturn.bus import Consumer as BusConsumer
+from keyturn.bus.message import storable
 from keyturn.bus.topology import binding_keys
 from keyturn.database import Database
 from keyturn.errors import GiveUp, Unavailable
@@ -63,6 +65,7 @@ class Consumer:
 
     async def deliver(self, delivery: Delivery) -> Settle:
         """What the bus is to do with the message: acknowledged unless the database is away."""
+        delivery = replace(delivery, message=storable(delivery.message))
         while True:
             try:
                 await self._take(delivery)

@@ -5,7 +5,7 @@ an id derived from the event's, so that a second delivery after a crash finds th
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from keyturn.bus.message import Message
@@ -103,7 +103,7 @@ class Inbox:
     async def park(self, message: Message, error: Exception) -> None:
         """Commit what follows from a failure; then the delivery may be acknowledged."""
         async with self._database.transaction("park") as tx:
-            await park(tx, self._service, _storable(message), error, self._retry)
+            await park(tx, self._service, message, error, self._retry)
 
     def work_kind(self) -> WorkKind[Any]:
         """How work of kind `event` is done: the same handling, from the bytes in the row."""
@@ -122,16 +122,6 @@ class Inbox:
 
     async def _died(self, work: Work, error: BaseException, tx: Transaction) -> None:
         show_dead(tx, self._service, Parked(work.key, str(work.payload["wire"]), work.body or b""), error)
-
-
-def _storable(message: Message) -> Message:
-    """With properties that a database takes, whoever made them up. The bytes stay as they are."""
-    headers = {name: _plain(value) for name, value in message.headers.items()}
-    return replace(message, type=_plain(message.type), subject=_plain(message.subject), headers=headers)
-
-
-def _plain(text: str) -> str:
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def _open(envelope: Envelope, kind: type[Event]) -> Event:

@@ -16,6 +16,7 @@ from keyturn.bus import Delivery, Message
 from keyturn.bus.memory import MemoryBroker
 from keyturn.clock import MovableClock
 from keyturn.database import Database, Transaction
+from keyturn.dead_letters import reconcile
 from keyturn.events import Envelope, PurchaseExpired
 from keyturn.handling import Consumer, Handlers
 
@@ -70,6 +71,14 @@ HOSTILE = {
     "a null id": sent(id=None),
     "another's class": message(json.dumps(document(source="/notifier")).encode(), source="notifier"),
     "another's name": message(json.dumps(document(source="/billing")).encode(), source="notifier"),
+    "NUL in its publisher": message(json.dumps(document()).encode(), source="bil\0ling"),
+    "half a surrogate in its publisher": message(json.dumps(document()).encode(), source="\ud800"),
+    "lines in its publisher": message(json.dumps(document()).encode(), source="billing\r\n\x1b[2J"),
+    "NUL in the publisher of its body": sent(source="/bil\0ling"),
+    "half a surrogate in the publisher of its body": message(json.dumps(document(source="/\ud800")).encode()),
+    "a publisher without end": sent(source="/" + "b" * 100_000),
+    "a type without end": sent(type="purchase." + "a" * 100_000 + ".v1"),
+    "NUL in its id": replace(sent(), id="\0"),
     "nobody's": message(json.dumps(document()).encode(), source=""),
 }  # fmt: skip
 
@@ -89,6 +98,18 @@ async def test_rule_16_no_message_stops_a_consumer_or_reaches_a_handler_it_does_
     takes = Consumer(database, MemoryBroker().bus("gateway"), CLOSED)
     assert await takes.deliver(Delivery(HOSTILE[what], redelivered=False)) == "ack"
     assert await takes.deliver(Delivery(HOSTILE[what], redelivered=True)) == "ack"
+
+
+async def test_rule_16_no_message_in_the_dead_queue_keeps_the_others_from_their_rows(database: Database) -> None:
+    broker = MemoryBroker()
+    bus = broker.bus("gateway")
+    await bus.connect()
+    broker.dead["gateway"].extend(HOSTILE.values())
+    await reconcile(database, bus)
+    await bus.close()
+    async with database.transaction("look") as tx:
+        bodies = {bytes(row.body) for row in await tx.run("SELECT body FROM work WHERE state = 'dead'")}
+    assert bodies >= {found.body for name, found in HOSTILE.items() if "its properties" in name or "its id" in name}
 
 
 @pytest.mark.parametrize("what", ["another's class", "another's name", "nobody's"])

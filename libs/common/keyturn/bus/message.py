@@ -1,7 +1,7 @@
 """What the bus carries, and what it promises: the port that both transports keep."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -35,6 +35,22 @@ class Message:
     headers: Mapping[str, str] = field(default_factory=dict)
     exchange: str = EVENTS_EXCHANGE
     routing_key: str = ""
+
+
+def storable(message: Message) -> Message:
+    """With properties that a database and a log take, whoever made them up. The bytes stay as they are."""
+    return replace(
+        message,
+        id=_plain(message.id),
+        type=_plain(message.type),
+        subject=_plain(message.subject),
+        source=_plain(message.source),
+        headers={name: _plain(value) for name, value in message.headers.items()},
+    )
+
+
+def _plain(text: str) -> str:
+    return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 @dataclass(frozen=True, slots=True)
