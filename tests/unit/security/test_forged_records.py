@@ -18,6 +18,7 @@ NASTY = [
     FORGED, "\r\n\r\n" + FORGED, "\x1b[2J\x1b]0;title\x07", "\x9b31m", "a\x00b", "\u2028" + FORGED, "\u202eevil",
     "\ud800", "\x7f\x08\x08", "\x85" + FORGED, "\x0b\x0c\x1c\x1d\x1e",
 ]  # fmt: skip
+SENDABLE = [nasty for nasty in NASTY if nasty != "\ud800"]  # pytest-xdist fails on records with it
 
 
 def fail(message: str) -> None:
@@ -56,13 +57,13 @@ def test_a_record_stays_one_line_whatever_its_values_hold(written: io.StringIO, 
     assert len(lines(written)) == 1
 
 
-@pytest.mark.parametrize("nasty", [nasty for nasty in NASTY if nasty != "\ud800"])  # pytest keeps it and cannot send it
+@pytest.mark.parametrize("nasty", SENDABLE)
 def test_a_librarys_record_stays_one_line(written: io.StringIO, nasty: str) -> None:
     logging.getLogger("some.library").warning("bad header %s", nasty)
     assert len(lines(written)) == 1
 
 
-@pytest.mark.parametrize("nasty", NASTY)
+@pytest.mark.parametrize("nasty", SENDABLE)
 def test_no_line_of_a_traceback_looks_like_a_record(written: io.StringIO, nasty: str) -> None:
     try:
         fail(nasty)
