@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
+from keyturn.acting import acted
 from keyturn.database import Database, Transaction
 from keyturn.errors import Problem
-from keyturn.events import OperatorActed
 from keyturn.internal import Caller
 
 Action = Literal["retry", "resolve", "discard"]
@@ -168,20 +168,19 @@ async def _change(tx: Transaction, order: Order, asked_at: datetime) -> int:
         sql = _LOCKED.format(which=which, also="", then=_CLOSE)
         rows = await tx.run(sql, *first, _CLOSED[order.action])
     if rows:
-        tx.publish(_acted(tx, order, rows))
+        _told(tx, order, rows)
     return len(rows)
 
 
-def _acted(tx: Transaction, order: Order, rows: Sequence[Any]) -> OperatorActed:
+def _told(tx: Transaction, order: Order, rows: Sequence[Any]) -> None:
     one = rows[0] if len(rows) == 1 else None
     several = f"{len(rows)} ids" if order.chosen.how == "ids" else f"{order.chosen.how}: {order.chosen.value}"
-    return OperatorActed(
+    acted(
+        tx,
+        order.who,
+        f"work.{order.action}",
+        str(one.id) if one else several,
         subject=(one.subject if one else None) or "work",
-        time=tx.now,
-        actor=order.who.actor,
-        role=order.who.role,
-        action=f"work.{order.action}",
-        target=str(one.id) if one else several,
         reason=order.reason,
         after={"count": len(rows)},
     )

@@ -1,6 +1,5 @@
 """What operators do to money. Each act and the event that tells of it commit together."""
 
-from typing import Any
 from uuid import UUID
 
 from billing.deps import BillingDeps
@@ -10,8 +9,8 @@ from billing.payments import decide, record_payment
 from billing.refunds import ask_for_refund
 from billing.repository.payments import get_payment, matched_payment
 from billing.repository.purchases import lock_purchase, lock_purchase_of
+from keyturn.acting import acted
 from keyturn.database import Transaction
-from keyturn.events import OperatorActed
 from keyturn.internal import Caller
 
 
@@ -28,7 +27,7 @@ async def mark_paid(deps: BillingDeps, caller: Caller, purchase_id: UUID, reason
         key = reference = str(purchase.id)
         fact = MoneyFact("operator", key, purchase.amount, purchase.currency, purchase.livemode, reference)
         await record_payment(tx, fact, "operator")
-        _tell(
+        acted(
             tx,
             caller,
             "purchase.mark_paid",
@@ -47,7 +46,7 @@ async def refund(deps: BillingDeps, caller: Caller, purchase_id: UUID, amount: i
         request = await ask_for_refund(tx, purchase, await matched_payment(tx, purchase.id), amount)
         after = {"refund_request": str(request), "amount": amount}
         before = {"refunded": purchase.refunded}
-        _tell(tx, caller, "purchase.refund", str(purchase.id), reason=reason, before=before, after=after)
+        acted(tx, caller, "purchase.refund", str(purchase.id), reason=reason, before=before, after=after)
         return request
 
 
@@ -64,7 +63,7 @@ async def refund_payment(deps: BillingDeps, caller: Caller, payment_id: UUID, am
         request = await ask_for_refund(tx, purchase, payment, amount)
         after = {"refund_request": str(request), "amount": amount}
         before, subject = {"state": payment.state}, str(purchase.id)
-        _tell(tx, caller, "payment.refund", str(payment.id), reason=reason, before=before, after=after, subject=subject)
+        acted(tx, caller, "payment.refund", str(payment.id), reason=reason, before=before, after=after, subject=subject)
         return request
 
 
@@ -83,7 +82,7 @@ async def decide_payment(
         await decide(tx, payment, pays)
         after = {"state": payment.state, "purchase_id": str(payment.purchase_id) if payment.purchase_id else None}
         subject = after["purchase_id"]
-        _tell(tx, caller, "payment.decide", str(payment.id), reason=reason, before=before, after=after, subject=subject)
+        acted(tx, caller, "payment.decide", str(payment.id), reason=reason, before=before, after=after, subject=subject)
         return payment
 
 
@@ -92,28 +91,3 @@ async def _locked(tx: Transaction, purchase_id: UUID) -> Purchase:
     if purchase is None:
         raise purchase_unknown()
     return purchase
-
-
-def _tell(
-    tx: Transaction,
-    caller: Caller,
-    action: str,
-    target: str,
-    *,
-    reason: str,
-    before: dict[str, Any],
-    after: dict[str, Any],
-    subject: str | None = None,
-) -> None:
-    acted = OperatorActed(
-        subject=subject or target,
-        time=tx.now,
-        actor=caller.actor,
-        role=caller.role,
-        action=action,
-        target=target,
-        reason=reason,
-        before=before,
-        after=after,
-    )
-    tx.publish(acted)

@@ -11,9 +11,9 @@ from fastapi import Depends, Request
 
 from gateway.deps import GatewayDeps
 from gateway.repository import operators
-from keyturn.database import Database, Transaction
+from keyturn.acting import acted
+from keyturn.database import Database
 from keyturn.errors import Problem
-from keyturn.events import OperatorActed
 from keyturn.internal import Caller, Role
 from keyturn.log import get_logger
 from keyturn.service import get_deps
@@ -75,20 +75,6 @@ def because(caller: Caller, reason: str) -> Caller:
     return replace(caller, reason=reason)
 
 
-def acted(tx: Transaction, caller: Caller, action: str, target: str, **after: object) -> OperatorActed:
-    """What goes to the audit log when an operator acts on the gateway itself."""
-    return OperatorActed(
-        subject=target,
-        time=tx.now,
-        actor=caller.actor,
-        role=caller.role,
-        action=action,
-        target=target,
-        reason=caller.reason,
-        after=after,
-    )
-
-
 async def make_first_operator(database: Database, file: Path) -> None:
     """Where there is no operator, makes one and writes an admin token to `file`, readable to its owner alone."""
     async with database.transaction("first_operator") as tx:
@@ -100,7 +86,7 @@ async def make_first_operator(database: Database, file: Path) -> None:
         token = new_token()
         await operators.add_token(tx, operator, name=FIRST, role="admin", hash=hashed(token), hint=hint(token))
         caller = Caller(actor="system", role="admin", reason="there was no operator")
-        tx.publish(acted(tx, caller, "operator.created", f"operator:{FIRST}"))
+        acted(tx, caller, "operator.created", f"operator:{FIRST}")
         # Before the commit: a token that nobody can read would lock everybody out, a file too many locks nobody out.
         _write(file, token)
     log.info("first operator token written", file=str(file))

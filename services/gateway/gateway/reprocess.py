@@ -3,12 +3,12 @@
 from typing import cast
 from uuid import UUID
 
-from gateway import operators
 from gateway.deps import GatewayDeps
 from gateway.repository import webhooks
 from gateway.repository.webhooks import WebhookRow
 from gateway.webhooks import SOURCES, Arrival, Reading, read
 from gateway.webhooks.payload import parse
+from keyturn.acting import acted
 from keyturn.events import Provider
 from keyturn.internal import Caller
 
@@ -34,7 +34,7 @@ async def reprocess(deps: GatewayDeps, webhook_id: UUID, caller: Caller) -> Webh
             tx.publish(fact)
         row.state, row.cause, row.type, row.reprocessed = reading.state, reading.cause, reading.notice.type, tx.now
         after = {"state": reading.state, "events": len(reading.facts)}
-        tx.publish(operators.acted(tx, caller, "webhook.reprocessed", f"webhook:{webhook_id}", **after))
+        acted(tx, caller, "webhook.reprocessed", f"webhook:{webhook_id}", after=after)
     return row
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from keyturn.acting import acted
 from keyturn.errors import Problem
-from keyturn.events import OperatorActed
 from keyturn.internal import Operator, Viewer
 from keyturn.service import get_deps
 from notifier import repository
@@ -106,18 +106,16 @@ async def retry_message(deps: Deps, caller: Operator, message_id: UUID, body: Re
         if moved(message.state, "pending"):
             repository.close(message, "pending", None)
         tx.schedule(MAIL, str(message.id), subject=message.subject)
-        acted = OperatorActed(
+        acted(
+            tx,
+            caller,
+            "message.retry",
+            str(message.id),
             subject=message.subject,
-            time=tx.now,
-            actor=caller.actor,
-            role=caller.role,
-            action="message.retry",
-            target=str(message.id),
             reason=body.reason,
             before=before,
             after={"state": "pending"},
         )
-        tx.publish(acted)
     return Shown.model_validate(message)
 
 

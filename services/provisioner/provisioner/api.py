@@ -1,14 +1,14 @@
 """What the gateway asks of the provisioner: names, setup links, and installs for operators."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime, BaseModel, Field, SecretStr
 
+from keyturn.acting import acted
 from keyturn.errors import Problem
-from keyturn.events import OperatorActed
 from keyturn.internal import Admin, Caller, Operator, Public, Viewer, caller
 from keyturn.service import get_deps
 from provisioner import names, operators, setup
@@ -104,20 +104,8 @@ async def reissue(install_id: UUID, deps: Deps, by: Customer) -> dict[str, Any]:
         link = await setup.reissue(tx, deps, install_id, pause=pause)
         await installs.note(tx, install_id, "setup_link_reissued", actor=by.actor, reason=by.reason)
         if by.may("operator"):
-            tx.publish(_acted(by, install_id, tx.now))
+            acted(tx, by, "install.reissue", f"install {install_id}", subject=str(install_id))
     return {"link_id": str(link.id), "number": link.number, "expires_at": link.expires_at.isoformat()}
-
-
-def _acted(by: Caller, install_id: UUID, now: datetime) -> OperatorActed:
-    return OperatorActed(
-        subject=str(install_id),
-        time=now,
-        actor=by.actor,
-        role=by.role,
-        action="install.reissue",
-        target=f"install {install_id}",
-        reason=by.reason,
-    )
 
 
 @router.get("/installs")

@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
+from keyturn.acting import acted
 from keyturn.database import Transaction
 from keyturn.errors import Problem
-from keyturn.events import OperatorActed
 from keyturn.internal import Caller
 from provisioner.domain import Install
 from provisioner.engine.jobs import JOB
@@ -41,18 +41,15 @@ async def obey(tx: Transaction, install_id: UUID, order: Order, caller: Caller) 
         install.revision += 1
         tx.schedule(JOB, str(install.id), subject=str(install.id))
         await installs.note(tx, install.id, f"operator_{order.act}", actor=caller.actor, reason=order.reason)
-        tx.publish(
-            OperatorActed(
-                subject=str(install.id),
-                time=tx.now,
-                actor=caller.actor,
-                role=caller.role,
-                action=f"install.{order.act}",
-                target=f"install {install.id}",
-                reason=order.reason,
-                before=before,
-                after=_level(install),
-            )
+        acted(
+            tx,
+            caller,
+            f"install.{order.act}",
+            f"install {install.id}",
+            subject=str(install.id),
+            reason=order.reason,
+            before=before,
+            after=_level(install),
         )
     return install
 

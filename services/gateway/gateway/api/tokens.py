@@ -9,9 +9,10 @@ from pydantic import Field
 
 from gateway import operators as access
 from gateway.api.asking import Deps, Reason
-from gateway.operators import Admin, Viewer, acted, because
+from gateway.operators import Admin, Viewer
 from gateway.repository import operators
 from gateway.repository.operators import Token
+from keyturn.acting import acted
 from keyturn.database import Transaction
 from keyturn.errors import Problem
 
@@ -50,7 +51,7 @@ async def create(wanted: NewToken, caller: Admin, deps: Deps) -> dict[str, Any]:
         secret = {"hash": access.hashed(token), "hint": access.hint(token)}
         made = await operators.add_token(tx, await _operator(tx, owner), **values, **secret)
         told = {"name": wanted.name, "role": wanted.role, "operator": owner}
-        tx.publish(acted(tx, because(caller, wanted.reason), "token.created", f"token:{made}", **told))
+        acted(tx, caller, "token.created", f"token:{made}", reason=wanted.reason, after=told)
     return {"id": str(made), "token": token, **told}
 
 
@@ -63,7 +64,7 @@ async def revoke(token_id: UUID, why: Reason, caller: Admin, deps: Deps) -> dict
             raise Problem(404, "token_not_found", "there is no such token")
         if found.revoked is None:
             told = {"name": found.name, "operator": found.operator}
-            tx.publish(acted(tx, because(caller, why.reason), "token.revoked", f"token:{token_id}", **told))
+            acted(tx, caller, "token.revoked", f"token:{token_id}", reason=why.reason, after=told)
     return {"id": str(token_id), "revoked": True}
 
 
