@@ -15,9 +15,9 @@ from keyturn.bus import Blocked, Message, Refused, Unknown
 from keyturn.bus.memory import MemoryBroker
 from keyturn.clock import MovableClock
 from keyturn.database import Database
-from keyturn.leader import Leader
+from keyturn.leader import BATCH, READ, Leader
 from keyturn.outbox import INSERT, columns, event_row
-from keyturn.relay import Relay
+from keyturn.relay import PLAN, Relay
 from keyturn.replay import replay
 from support.data_plane import METADATA, Wire, acted, expired, one, publish
 
@@ -69,6 +69,21 @@ async def _publish_and_fail(database: Database, event: Any) -> None:
     async with database.transaction("fails") as tx:
         tx.publish(event)
         raise RuntimeError
+
+
+async def test_a_backlog_is_read_along_its_index_whatever_the_statistics_say(
+    database: Database, clock: MovableClock
+) -> None:
+    row = event_row(expired(), "billing", clock.now())
+    connection = await asyncpg.connect(database.dsn, server_settings=PLAN)
+    try:
+        await connection.execute("ANALYZE outbox")  # a quiet day's: there is nothing to publish
+        await connection.execute(INSERT, *columns([row] * 5_000))
+        plan = [line[0] for line in await connection.fetch("EXPLAIN " + READ, clock.now(), [], BATCH)]
+    finally:
+        await connection.close()
+    assert any("Index Scan using ix_outbox_unpublished" in line for line in plan)
+    assert not [line for line in plan if "Sort" in line or "Bitmap" in line]
 
 
 async def test_the_row_function_serves_single_and_bulk_inserts_alike(database: Database, clock: MovableClock) -> None:
