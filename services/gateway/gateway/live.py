@@ -5,7 +5,7 @@ One query a wake-up asks how far all watched journeys have come; only the stream
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import UUID
@@ -18,6 +18,7 @@ from keyturn.errors import Problem, Unavailable
 from keyturn.wakeups import wait
 
 POLL = 2.0  # seconds between looks, whatever the wake-ups say
+DOUBT = 2.0  # seconds between looks at whether watchers may still watch
 KEEP_ALIVE = 15.0  # seconds of silence: below what proxies take for a dead connection
 LONGEST = 30 * 60.0  # seconds of one stream; the browser comes back by itself with its Last-Event-ID
 BATCH = 100
@@ -26,16 +27,23 @@ MOST_OF_CLIENT = 100  # streams of one address in one replica: an office, and no
 MOST_OF_ONE = 20  # streams of one purchase in one replica
 
 T = TypeVar("T")
+Proven = Callable[[], Awaitable[bool]]  # whether a watcher may still watch: tokens are revoked, tickets run out
 _reads: set[asyncio.Task[Any]] = set()  # held, since nobody else may hold them
 
 
 class Watcher:
     """One stream's interest in one journey."""
 
-    def __init__(self, last: int, client: str) -> None:
+    def __init__(self, last: int, client: str, proven: Proven) -> None:
         self.last = last
         self.client = client
+        self.proven = proven
+        self.dismissed = False
         self.moved = asyncio.Event()
+
+    def dismiss(self) -> None:
+        self.dismissed = True
+        self.moved.set()
 
 
 class LiveJourneys:
@@ -43,6 +51,7 @@ class LiveJourneys:
         self._database = database
         self._watchers: defaultdict[UUID, set[Watcher]] = defaultdict(set)
         self._stopping = False
+        self._doubted = 0.0
 
     async def run(self) -> None:
         """Until cancelled, which also ends every stream: nobody waits for an endless answer at the stop."""
@@ -51,6 +60,7 @@ class LiveJourneys:
                 while True:
                     await wait(heard, POLL)
                     await self._look()
+                    await self._doubt()
         except asyncio.CancelledError:
             self.stop()
             raise
@@ -79,8 +89,21 @@ class LiveJourneys:
                 if watcher.last < last:
                     watcher.moved.set()
 
+    async def _doubt(self) -> None:
+        """Ends the streams of those who may not watch any more."""
+        now = asyncio.get_running_loop().time()
+        if now < self._doubted + DOUBT:
+            return
+        self._doubted = now
+        for watcher in [watcher for watchers in self._watchers.values() for watcher in watchers]:
+            try:
+                if not await watcher.proven():
+                    watcher.dismiss()
+            except Unavailable:
+                return
+
     @contextmanager
-    def watch(self, purchase: UUID, after: int, client: str) -> Iterator[Watcher]:
+    def watch(self, purchase: UUID, after: int, client: str, proven: Proven) -> Iterator[Watcher]:
         """Raises `Problem` 503 where this replica, and 429 where this purchase or this client's address, has as many as
         it may."""
         everyone = [watcher.client for watchers in self._watchers.values() for watcher in watchers]
@@ -90,7 +113,7 @@ class LiveJourneys:
             raise Problem(429, "too_many_streams", "too many live updates go to this address already", retry_after=10)
         if len(self._watchers.get(purchase, ())) >= MOST_OF_ONE:
             raise Problem(429, "too_many_streams", "this journey is already watched often enough", retry_after=10)
-        watcher = Watcher(after, client)
+        watcher = Watcher(after, client, proven)
         self._watchers[purchase].add(watcher)
         try:
             yield watcher
@@ -105,10 +128,10 @@ class LiveJourneys:
 
     async def events(self, purchase: UUID, watcher: Watcher) -> AsyncIterator[list[StoredEvent]]:
         """The journey's events after the watcher's, as they come. An empty list: all is told for now, or is silent
-        for `KEEP_ALIVE`. Ends at the stop, and after `LONGEST`."""
+        for `KEEP_ALIVE`. Ends at the stop, after `LONGEST`, and soon after the watcher may not watch any more."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + LONGEST
-        while not self._stopping and loop.time() < ends:
+        while not (self._stopping or watcher.dismissed) and loop.time() < ends:
             watcher.moved.clear()
             found = await self._read(purchase, watcher.last)
             if found:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from sqlalchemy.event import listen as listen_for
 
 from gateway.live import LiveJourneys
+from keyturn.clock import MovableClock
 from keyturn.errors import Problem
 from keyturn.server import Server, listen
 from support.gateway import Gateway, Start
@@ -152,16 +154,20 @@ async def waiting_for_a_lock(gateway: Gateway) -> bool:
     return bool((await gateway.rows(seen))[0][0])
 
 
+async def always() -> bool:
+    return True
+
+
 async def test_streams_of_one_purchase_and_of_a_replica_are_bounded(gateway: Gateway) -> None:
     live: LiveJourneys = gateway.service.deps.live
     story = Story()
     async with AsyncExitStack() as stack:
         for _ in range(20):
-            stack.enter_context(live.watch(story.id, 0, "203.0.113.9"))
-        with pytest.raises(Problem) as refused, live.watch(story.id, 0, "203.0.113.9"):
+            stack.enter_context(live.watch(story.id, 0, "203.0.113.9", always))
+        with pytest.raises(Problem) as refused, live.watch(story.id, 0, "203.0.113.9", always):
             pass
         assert refused.value.status == 429
-    with live.watch(story.id, 0, "203.0.113.9"):
+    with live.watch(story.id, 0, "203.0.113.9", always):
         pass  # their places are free again
 
 
@@ -174,3 +180,34 @@ async def test_ticket_opens_a_stream_where_no_header_can_be_sent(gateway: Gatewa
         path = f"/api/journeys/{story.id}/events?ticket={given.json()['ticket']}"
         async with client.stream("GET", path) as answer:
             assert len(await until(events(answer), "active")) == len(story.whole)
+
+
+async def test_stream_ends_soon_after_its_ticket(gateway: Gateway, clock: MovableClock) -> None:
+    story, deps = Story(), gateway.service.deps
+    path = f"/api/journeys/{story.id}/events?ticket={deps.access.sign(story.id, 'ticket', clock.now())}"
+    async with (
+        serving(gateway) as client,
+        client.stream("GET", path) as answer,
+        watching(client, gateway, story) as longer,
+    ):
+        stream = events(answer)
+        assert await until(stream, "pending") == await until(longer, "pending") == []
+        clock.move(timedelta(minutes=3))
+        assert await rest_of(stream) == []
+        await hear(gateway.service.database, *story.whole)
+        assert await until(longer, "active")
+
+
+async def test_stream_ends_soon_after_its_operators_token_is_revoked(gateway: Gateway, admin: str) -> None:
+    path, headers = f"/api/journeys/{Story().id}/events", {"Authorization": f"Bearer {admin}"}
+    async with serving(gateway) as client, client.stream("GET", path, headers=headers) as answer:
+        stream = events(answer)
+        await until(stream, "pending")
+        await gateway.rows("UPDATE tokens SET revoked = now() RETURNING id")
+        assert await rest_of(stream) == []
+
+
+async def rest_of(stream: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is told until the stream ends, which must be soon."""
+    async with asyncio.timeout(30):
+        return [event async for event in stream]
