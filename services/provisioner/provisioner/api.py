@@ -59,7 +59,7 @@ class Deletion(Reason):
 @router.post("/names/check")
 async def check_name(asked: NameAsked, deps: Deps, _: Public) -> dict[str, str | None]:
     async with deps.database.transaction("name_checked") as tx:
-        status, suggestion, detail = await names.check(tx, asked.kind, asked.name)
+        status, suggestion, detail = await names.check(tx, asked.kind, asked.name, deps.settings.base_domain)
     return {"name": names.normal(asked.name), "status": status, "suggestion": suggestion, "detail": detail}
 
 
@@ -68,7 +68,7 @@ async def reserve_names(asked: NamesReserved, deps: Deps, _: Public) -> dict[str
     """All of them or none."""
     wanted = [(kind, names.normal(name)) for kind, name in sorted(asked.names.items()) if name]
     for kind, name in wanted:
-        if wrong := names.objection(kind, name):
+        if wrong := names.objection(kind, name, deps.settings.base_domain):
             raise Problem(422, "name_not_allowed", wrong, field=kind)
     try:
         async with deps.database.transaction("names_reserved") as tx:

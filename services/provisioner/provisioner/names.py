@@ -36,15 +36,16 @@ RESERVED = frozenset(
 
 
 def normal(name: str) -> str:
-    """As it is compared and stored: lower case, without blanks or a final dot around it."""
-    return name.strip().lower().rstrip(".")
+    """As it is compared and stored: lower case, without blanks or a final dot around it. Foreign letters stay as they
+    are, since some of them (the sign for kelvin) have one of ours as their lower case."""
+    plain = name.strip().removesuffix(".")
+    return plain.lower() if plain.isascii() else plain
 
 
-def objection(kind: Kind, name: str) -> str | None:
+def objection(kind: Kind, name: str, base_domain: str) -> str | None:
     """Why a name (in its normal form) may not be chosen; None where it may."""
     if kind == "domain":
-        right = len(name) <= LONGEST_DOMAIN and _DOMAIN.fullmatch(name)
-        return None if right else "a domain looks like shop.example.com"
+        return _domain_objection(name, base_domain.lower())
     if not _SUBDOMAIN.fullmatch(name):
         return "3 to 63 letters (a-z), digits and hyphens, with no hyphen at either end"
     if name[2:4] == "--":  # where encoded foreign letters begin: they can look like another name
@@ -52,10 +53,28 @@ def objection(kind: Kind, name: str) -> str | None:
     return "this name is reserved" if name in RESERVED else None
 
 
-async def check(tx: Transaction, kind: Kind, asked: str) -> tuple[Status, str | None, str | None]:
+def _domain_objection(name: str, base_domain: str) -> str | None:
+    if len(name) > LONGEST_DOMAIN or not _DOMAIN.fullmatch(name) or not all(map(_says_what_it_is, name.split("."))):
+        return "a domain looks like shop.example.com"
+    if f".{name}".endswith(f".{base_domain}"):  # there every name is an install's, and its owner's alone
+        return f"domains below {base_domain} are ours: choose a subdomain instead"
+    return None
+
+
+def _says_what_it_is(label: str) -> bool:
+    """Encoded foreign letters must hold some: `xn--paypal-` is shown as `paypal` by some, and is another name."""
+    if label[2:4] != "--":
+        return True
+    try:
+        return label.startswith("xn--") and not label[4:].encode().decode("punycode").isascii()
+    except UnicodeError:
+        return False
+
+
+async def check(tx: Transaction, kind: Kind, asked: str, base_domain: str) -> tuple[Status, str | None, str | None]:
     """What the name is, one to take instead, and why it is not allowed."""
     name = normal(asked)
-    wrong = objection(kind, name)
+    wrong = objection(kind, name, base_domain)
     if wrong is None and await names.is_free(tx, kind, name):
         return "free", None, None
     suggestion = await suggest(tx, name) if kind == "subdomain" else None
@@ -67,7 +86,7 @@ async def suggest(tx: Transaction, like: str) -> str | None:
     stem = slug(like)
     for number in range(1, SUGGESTIONS):
         name = stem if number == 1 else f"{stem[:58]}-{number}"
-        if objection("subdomain", name) is None and await names.is_free(tx, "subdomain", name):
+        if objection("subdomain", name, "") is None and await names.is_free(tx, "subdomain", name):
             return name
     return None
 
@@ -89,20 +108,20 @@ async def release(tx: Transaction, owner: UUID) -> None:
     await names.release_reserved(tx, owner)
 
 
-async def claim(tx: Transaction, install: Install) -> str:
+async def claim(tx: Transaction, install: Install, base_domain: str) -> str:
     """The install's names become its own: those ordered, else a subdomain derived from what is known of it. Gives the
     subdomain. Raises `NameConflictError` where one that was ordered is somebody else's, or may not be had."""
     ordered = {kind: normal(install.parameters.get(kind) or "") for kind in ("domain", "subdomain")}
     if domain := ordered["domain"]:
-        await _claim_ordered(tx, "domain", domain, install.id)
+        await _claim_ordered(tx, "domain", domain, install.id, base_domain)
     if subdomain := ordered["subdomain"]:
-        await _claim_ordered(tx, "subdomain", subdomain, install.id)
+        await _claim_ordered(tx, "subdomain", subdomain, install.id, base_domain)
         return subdomain
     return install.subdomain or await _derived(tx, install)
 
 
-async def _claim_ordered(tx: Transaction, kind: Kind, name: str, owner: UUID) -> None:
-    if objection(kind, name) or not await names.take(tx, kind, name, owner, None):
+async def _claim_ordered(tx: Transaction, kind: Kind, name: str, owner: UUID, base_domain: str) -> None:
+    if objection(kind, name, base_domain) or not await names.take(tx, kind, name, owner, None):
         raise NameConflictError(kind, name)
     await names.release_others(tx, owner, kind, keep=name)
 
@@ -110,7 +129,7 @@ async def _claim_ordered(tx: Transaction, kind: Kind, name: str, owner: UUID) ->
 async def _derived(tx: Transaction, install: Install) -> str:
     stem = slug(install.parameters.get("store_name") or install.product)
     for name in (stem, f"{stem}-{install.id.hex[-6:]}", f"{stem}-{install.id.hex[-12:]}"):
-        if objection("subdomain", name) is None and await names.take(tx, "subdomain", name, install.id, None):
+        if objection("subdomain", name, "") is None and await names.take(tx, "subdomain", name, install.id, None):
             return name
     name = f"i-{install.id.hex}"
     await names.take(tx, "subdomain", name, install.id, None)

@@ -250,3 +250,23 @@ async def test_a_refused_order_frees_what_it_reserved_and_nothing_that_is_claime
     await rig.until_state(owner, "active")
     await rig.ask("POST", "/internal/names/release", {"owner": str(owner)})
     assert await status() == "taken"
+
+
+async def test_a_neighbours_address_is_nobodys_own_domain(make_rig: Any) -> None:
+    rig = await make_rig()
+    until = (rig.clock.now() + timedelta(minutes=30)).isoformat()
+    body = {
+        "owner": str(uuid4()),
+        "names": {"domain": f"victim.{rig.service.deps.settings.base_domain}"},
+        "until": until,
+    }
+    refused = await rig.ask("POST", "/internal/names/reserve", body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "name_not_allowed")
+    order = {"domain": f"victim.{rig.service.deps.settings.base_domain}"}
+    install = await rig.bought(blueprint="open", limits={"size": "small"}, parameters=order)
+
+    async def parked() -> bool:
+        rows = await rig.rows("SELECT reason FROM jobs WHERE install_id = $1", install)
+        return [row.reason for row in rows] == ["needs_customer"]
+
+    await rig.wait_until(parked)

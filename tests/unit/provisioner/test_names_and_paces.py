@@ -27,7 +27,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.mark.parametrize("name", ["janes-shop", "abc", "a1b2", "x" * 63, "9lives"])
 def test_an_ordinary_subdomain_may_be_chosen(name: str) -> None:
-    assert names.objection("subdomain", name) is None
+    assert names.objection("subdomain", name, "ours.example") is None
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_an_ordinary_subdomain_may_be_chosen(name: str) -> None:
      "api", "jane\n", "{x}"],
 )  # fmt: skip
 def test_a_hostile_or_reserved_subdomain_may_not(name: str) -> None:
-    assert names.objection("subdomain", name)
+    assert names.objection("subdomain", name, "ours.example")
 
 
 @pytest.mark.parametrize(("name", "right"), [
@@ -45,7 +45,7 @@ def test_a_hostile_or_reserved_subdomain_may_not(name: str) -> None:
     (f"{'a.' * 130}com", False),
 ])  # fmt: skip
 def test_a_domain_has_its_own_grammar(name: str, right: bool) -> None:
-    assert (names.objection("domain", name) is None) is right
+    assert (names.objection("domain", name, "ours.example") is None) is right
 
 
 @pytest.mark.parametrize(("text", "slug"), [
@@ -53,7 +53,7 @@ def test_a_domain_has_its_own_grammar(name: str, right: bool) -> None:
 ])  # fmt: skip
 def test_a_name_is_derived_from_any_text(text: str, slug: str) -> None:
     assert names.slug(text) == slug
-    assert names.objection("subdomain", slug) is None
+    assert names.objection("subdomain", slug, "ours.example") is None
 
 
 async def test_a_target_gets_no_more_calls_at_once_than_it_bears() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # spelt out: `(?i)` would take the sign for kelvin as a k
 
 
 def _empty_is_absent(value: Any) -> Any:
@@ -19,10 +19,10 @@ Line = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
 Address = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
-Subdomain = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=rf"(?i)^{_LABEL}$")]
+Subdomain = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=rf"^{_LABEL}$")]
 Domain = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, to_lower=True, max_length=253, pattern=rf"(?i)^({_LABEL}\.)+{_LABEL}$"),
+    StringConstraints(strip_whitespace=True, to_lower=True, max_length=253, pattern=rf"^({_LABEL}\.)+{_LABEL}$"),
 ]
 Url = Annotated[str, StringConstraints(max_length=1500, pattern=r"^https?://[^\s{}]+$")]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{3}$")]

@@ -98,7 +98,7 @@ async def _resume(tx: Transaction, deps: ProvisionerDeps, install: Install, job:
     steps = await jobs.steps_of(tx, job.id) if not fresh else []
     makes = job.action in MAKING and not job.undoing
     if makes:
-        await _take_names(tx, install)
+        await _take_names(tx, install, deps.settings.base_domain)
     plans = _plans(deps, install) if makes else {}
     if job.state == "pending" and job.reason == RETENTION and job.due and job.due > tx.now:
         return Begun(install, job, steps, plans, waits_until=job.due)
@@ -143,9 +143,9 @@ def _plans(deps: ProvisionerDeps, install: Install) -> dict[str, Plan]:
     return {name: plan for name, plan in blueprint.resources.items() if values.holds(plan.when, find)}
 
 
-async def _take_names(tx: Transaction, install: Install) -> None:
+async def _take_names(tx: Transaction, install: Install, base_domain: str) -> None:
     try:
-        install.subdomain = await claim(tx, install)
+        install.subdomain = await claim(tx, install, base_domain)
     except NameConflictError as conflict:
         raise Blocked("needs_customer", str(conflict)) from None
 
