@@ -23,6 +23,9 @@ POLL = 1.0
 BATCH = 500
 ROOM = 1_500  # rows in hand at most; a batch is read when there is room for it
 IN_FLIGHT = 200
+# What commits, or is confirmed, within so short a while is read, or marked, by one statement.
+READ_PAUSE = 0.003
+MARK_PAUSE = 0.02
 BROKER_AWAY = RetryPolicy(first=timedelta(milliseconds=200), cap=timedelta(seconds=5))
 REFUSED = RetryPolicy(first=timedelta(seconds=1), cap=timedelta(minutes=5))
 
@@ -58,13 +61,16 @@ class Leader:
     def __init__(self, database: Database, bus: Bus, connection: Any, *, beat: float) -> None:
         self._database = database
         self._service = database.service
+        self._confirm_seconds = CONFIRM.labels(database.service)
         self._bus = bus
         self._connection = connection
         self._beat = beat
         self._one_statement = asyncio.Lock()
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._in_hand: set[int] = set()
         self._lanes: dict[Lane, deque[Any]] = {}
+        self._waiting: deque[Lane] = deque()  # for their turn to be in flight
+        self._in_flight = 0
+        self._tasks = asyncio.TaskGroup()
         self._confirmed: list[int] = []
         self._to_mark = asyncio.Event()
         self._room = asyncio.Event()
@@ -81,9 +87,9 @@ class Leader:
 
     async def run(self) -> None:
         """Until the outbox is empty after `stop_when_empty`. Raises what the connection raises."""
-        async with asyncio.TaskGroup() as tasks:
-            beside = [tasks.create_task(run()) for run in (self._mark_for_ever, self._beat_for_ever)]
-            await self._read_for_ever(tasks)
+        async with self._tasks:
+            beside = [self._tasks.create_task(run()) for run in (self._mark_for_ever, self._beat_for_ever)]
+            await self._read_for_ever()
             for task in beside:
                 task.cancel()
 
@@ -93,7 +99,7 @@ class Leader:
             async with self._one_statement:
                 await self._connection.execute("SELECT 1")
 
-    async def _read_for_ever(self, tasks: asyncio.TaskGroup) -> None:
+    async def _read_for_ever(self) -> None:
         with self._database.wakeups.listen("outbox") as self._woken:
             while True:
                 told_to_stop = (
@@ -101,12 +107,14 @@ class Leader:
                 )  # before the read: what it began to read earlier may not show the last commit
                 rows = await self._read()
                 for row in rows:
-                    self._take(row, tasks)
+                    self._take(row)
+                self._begin()
                 if not rows and not self._in_hand and told_to_stop:
                     return
                 if len(rows) == BATCH:
                     await self._until_there_is_room()
                 else:
+                    await asyncio.sleep(READ_PAUSE)
                     await wait(self._woken, POLL if not self.stopping else 0.02)
 
     async def _read(self) -> list[Any]:
@@ -121,14 +129,19 @@ class Leader:
             self._room.clear()
             await self._room.wait()
 
-    def _take(self, row: Any, tasks: asyncio.TaskGroup) -> None:
+    def _take(self, row: Any) -> None:
         self._in_hand.add(row["id"])
         lane = (row["exchange"], row["subject"])
         if lane in self._lanes:
             self._lanes[lane].append(row)
         else:
             self._lanes[lane] = deque([row])
-            tasks.create_task(self._drain(lane))
+            self._waiting.append(lane)
+
+    def _begin(self) -> None:
+        while self._waiting and self._in_flight < IN_FLIGHT:
+            self._in_flight += 1
+            self._tasks.create_task(self._drain(self._waiting.popleft()))
 
     async def _drain(self, lane: Lane) -> None:
         rows = self._lanes[lane]
@@ -137,6 +150,10 @@ class Leader:
             self._to_mark.set()
         self._release(rows)
         del self._lanes[lane]
+        self._in_flight -= 1
+        # Not one by one: what is sent together is written, and often confirmed, together.
+        if self._in_flight <= IN_FLIGHT // 2:
+            self._begin()
 
     def _release(self, rows: deque[Any]) -> None:
         if rows:
@@ -147,29 +164,28 @@ class Leader:
 
     async def _publish(self, row: Any) -> bool:
         """Whether the next of its subject may follow."""
-        async with self._slots:
-            if not self._go_on.is_set():
-                return False
-            began = perf_counter()
-            try:
-                await failpoints.hit(f"{self._service}.relay.claimed")
-                await self._bus.publish(self._message(row))
-                await failpoints.hit(f"{self._service}.relay.confirmed")
-            except (Refused, Blocked, TypeError, ValueError) as error:
-                await self._refuse(row, error)
-                return False
-            except asyncio.CancelledError:
-                if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                    raise
-                self._pause()  # the client library cancels where its peer went silent
-                return False
-            except Exception as error:  # noqa: BLE001 - no confirm came, for whatever reason: it is sent again
-                log.warning("event_not_confirmed", error=type(error).__name__, event_id=str(row["event_id"]))
-                self._pause()
-                return False
-            self._unknown = 0
-            CONFIRM.labels(self._service).observe(perf_counter() - began)
-            return True
+        if not self._go_on.is_set():
+            return False
+        began = perf_counter()
+        try:
+            await failpoints.hit(f"{self._service}.relay.claimed")
+            await self._bus.publish(self._message(row))
+            await failpoints.hit(f"{self._service}.relay.confirmed")
+        except (Refused, Blocked, TypeError, ValueError) as error:
+            await self._refuse(row, error)
+            return False
+        except asyncio.CancelledError:
+            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                raise
+            self._pause()  # the client library cancels where its peer went silent
+            return False
+        except Exception as error:  # noqa: BLE001 - no confirm came, for whatever reason: it is sent again
+            log.warning("event_not_confirmed", error=type(error).__name__, event_id=str(row["event_id"]))
+            self._pause()
+            return False
+        self._unknown = 0
+        self._confirm_seconds.observe(perf_counter() - began)
+        return True
 
     def _message(self, row: Any) -> Message:
         headers = {"traceparent": row["traceparent"], CAUSE: row["cause"]}
@@ -200,10 +216,14 @@ class Leader:
             self._unknown += 1
             delay = BROKER_AWAY.delay(self._unknown).total_seconds()
             asyncio.get_running_loop().call_later(delay, self._go_on.set)
+            while self._waiting:
+                self._release(self._lanes.pop(self._waiting.popleft()))
 
     async def _mark_for_ever(self) -> None:
         while True:
             await self._to_mark.wait()
+            if self._in_flight:
+                await asyncio.sleep(MARK_PAUSE)
             self._to_mark.clear()
             ids, self._confirmed = self._confirmed, []
             await failpoints.hit(f"{self._service}.relay.before_mark")

@@ -67,12 +67,13 @@ class Relay:
                 await asyncio.sleep(POLL)
 
     async def _lead(self) -> None:
-        settings = SESSION | PLAN | {"idle_session_timeout": f"{self._silence * 1000:.0f}"}
+        # Marking a row waits for no disk: what a crash of the server unmarks is published once more.
+        own = {"idle_session_timeout": f"{self._silence * 1000:.0f}", "synchronous_commit": "off"}
         connection = await asyncpg.connect(
             self._database.dsn,
             timeout=ANSWER_WITHIN,
             command_timeout=ANSWER_WITHIN,
-            server_settings=settings,
+            server_settings=SESSION | PLAN | own,
             max_cached_statement_lifetime=0,  # see `rehearse`
         )
         gauge = LEADER.labels(self._database.service)

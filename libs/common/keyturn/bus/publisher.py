@@ -1,13 +1,14 @@
 """Publishing to RabbitMQ: pipelined on one channel, every message confirmed, every outcome told apart."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, DeliveryMode
 from aio_pika.exceptions import ChannelClosed, DeliveryError, PublishError
+from aiormq import Channel as Underlay
+from pamqp.commands import Basic
 
 from keyturn.bus.link import Link, cancelled_by_us, library_errors
 from keyturn.bus.message import Blocked, Message, NotPublished, Refused, Unknown, check
@@ -38,13 +39,25 @@ class Publisher:
         check(message)
         if message.source != self._service:
             raise Refused(f"{self._service} cannot publish as {message.source}")
-        async with self._slots, self._never_twice(message.id):
-            if not self._suspects:
-                await self._send(message)
-                return
-            async with self._alone:
-                await self._send(message)
-                self._suspects.discard(message.id)
+        # The library matches what the broker returns by message id alone: of two copies in flight on one channel, the
+        # wrong one would be reported as confirmed.
+        while other := self._under_way.get(message.id):
+            await asyncio.wait([other])
+        done = self._under_way[message.id] = asyncio.get_running_loop().create_future()
+        try:
+            async with self._slots:
+                await self._send_alone_or_not(message)
+        finally:
+            del self._under_way[message.id]
+            done.set_result(None)
+
+    async def _send_alone_or_not(self, message: Message) -> None:
+        if not self._suspects:
+            await self._send(message)
+            return
+        async with self._alone:
+            await self._send(message)
+            self._suspects.discard(message.id)
 
     async def idle(self) -> None:
         """Wait until nothing is under way."""
@@ -54,19 +67,6 @@ class Publisher:
     def close(self) -> None:
         if self._opening is not None:
             self._opening.cancel()
-
-    @asynccontextmanager
-    async def _never_twice(self, id_: str) -> AsyncIterator[None]:
-        """The library matches what the broker returns by message id alone: of two copies in flight on one channel,
-        the wrong one would be reported as confirmed."""
-        while other := self._under_way.get(id_):
-            await asyncio.wait([other])
-        done = self._under_way[id_] = asyncio.get_running_loop().create_future()
-        try:
-            yield
-        finally:
-            del self._under_way[id_]
-            done.set_result(None)
 
     async def _send(self, message: Message) -> None:
         lane: _Lane | None = None
@@ -79,7 +79,7 @@ class Publisher:
                 too_late = Unknown
                 lane = await self._open_lane()
                 with lane.carrying(message.id):
-                    await lane.publish(_to_wire(message, self._user), message)
+                    await lane.publish(message, self._user)
         except TimeoutError as error:
             self._retire(lane)
             raise too_late("no confirm came" if lane else "the broker takes nothing") from error
@@ -117,7 +117,9 @@ class Publisher:
         connection = await self._link.connection()
         channel = connection.channel(on_return_raises=True)  # else a returned message looks like a published one
         await channel.initialize()
-        return _Lane(channel)
+        underlay = await channel.get_underlay_channel()
+        assert isinstance(underlay, Underlay)
+        return _Lane(channel, underlay)
 
     def _retire(self, lane: "_Lane | None") -> None:
         """A message whose outcome is unknown may be sent again, but never on the channel that may still carry it."""
@@ -128,10 +130,14 @@ class Publisher:
 
 
 class _Lane:
-    """A channel, and what is in flight on it."""
+    """A channel, and what is in flight on it.
 
-    def __init__(self, channel: AbstractChannel) -> None:
+    Publishing goes to the channel underneath: aio-pika waits for each message to be written before it takes the next.
+    """
+
+    def __init__(self, channel: AbstractChannel, underlay: Underlay) -> None:
         self._channel = channel
+        self._underlay = underlay
         self._carried: set[str] = set()
         self._retired = False
         self._closing: asyncio.Task[None] | None = None
@@ -153,9 +159,15 @@ class _Lane:
             self._carried.discard(id_)
             self._close_if_done()
 
-    async def publish(self, wire: aio_pika.Message, message: Message) -> None:
-        exchange = await self._channel.get_exchange(message.exchange, ensure=False)
-        await exchange.publish(wire, message.routing_key, mandatory=True)
+    async def publish(self, message: Message, user: str) -> None:
+        await self._underlay.basic_publish(
+            message.body,
+            exchange=message.exchange,
+            routing_key=message.routing_key,
+            properties=_properties(message, user),
+            mandatory=True,
+            wait=False,
+        )
 
     def retire(self) -> None:
         self._retired = True
@@ -177,14 +189,13 @@ async def _alarm_over(connection: AbstractConnection) -> None:
         await connection.transport.ready()
 
 
-def _to_wire(message: Message, user: str) -> aio_pika.Message:
+def _properties(message: Message, user: str) -> Basic.Properties:
     own = {"ce-id": message.id, "ce-type": message.type, "ce-source": f"/{message.source}"}
-    return aio_pika.Message(
-        message.body,
+    return Basic.Properties(
         content_type=CONTENT_TYPE,
         delivery_mode=DeliveryMode.PERSISTENT,  # not the library's default; dead letters keep it
         message_id=message.id,
-        type=message.type,
+        message_type=message.type,
         app_id=message.source,
         user_id=user,
         timestamp=message.time,
