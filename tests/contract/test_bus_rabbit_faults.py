@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from typing import Any
 
+import aio_pika
 import pytest
 
 from keyturn import probes
@@ -256,6 +258,34 @@ async def test_a_probe_that_gives_up_costs_the_consumers_nothing(
         await wait_until(lambda: inbox.numbers == [1])
         assert slow.accepted == 2  # the two connections of the beginning
         await bus.close()
+
+
+class Bytes(str):
+    """A text that is sent as other bytes."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff\xfe"
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [{"message_id": Bytes()}, {"type": Bytes()}, {"headers": {Bytes(): "x"}}],
+    ids=lambda strange: next(iter(strange)),
+)
+async def test_properties_that_nobody_can_read_cost_no_connection(
+    vhost: VirtualHost, inbox: Inbox, gateway: RabbitBus, wait_until: WaitUntil, strange: dict[str, Any]
+) -> None:
+    async with await aio_pika.connect(vhost.admin_url) as connection:
+        exchange = await (await connection.channel()).get_exchange("keyturn.events")
+        sent = aio_pika.Message(b'{"n": 0}')
+        for name, value in strange.items():
+            setattr(sent, name, value)
+        await exchange.publish(sent, KEYS[0])
+    await gateway.publish(message(1))
+    await wait_until(lambda: inbox.numbers == [0, 1])
+    assert not any(delivery.redelivered for delivery in inbox.got)
 
 
 async def test_an_event_that_nobody_wants_is_kept_where_an_operator_sees_it(

@@ -8,6 +8,7 @@ from contextlib import suppress
 from aio_pika.abc import AbstractConnection
 from yarl import URL
 
+from keyturn.bus import decoding
 from keyturn.bus.consumer import RabbitConsumer
 from keyturn.bus.link import Link, library_errors
 from keyturn.bus.message import PREFETCH, Deliver, Message, Sift
@@ -40,6 +41,7 @@ class RabbitBus:
         self._publisher = Publisher(self._publishing, service, user, confirm_seconds)
         self._consumers: list[RabbitConsumer] = []
         self._asking: asyncio.Task[None] | None = None
+        decoding.install()
         for name in ("aiormq", "aio_pika"):  # at DEBUG they print whole frames, bodies included
             logger = logging.getLogger(name)
             logger.setLevel(max(logger.level, logging.INFO))

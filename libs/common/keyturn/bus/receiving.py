@@ -1,12 +1,9 @@
 """A message as RabbitMQ hands it over, in our terms."""
 
-from datetime import UTC, datetime
-
 from aio_pika.abc import AbstractIncomingMessage
 
+from keyturn.bus.decoding import EPOCH
 from keyturn.bus.message import Message
-
-EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def from_wire(incoming: AbstractIncomingMessage, service: str, user: str) -> Message:
