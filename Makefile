@@ -28,6 +28,9 @@ test-fast: $(READY) ## the tests that need no server
 models: $(READY) ## the model-based tests with many new runs (EXAMPLES=500)
 	MODEL_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/pytest -n 2 tests/models
 
+chaos: $(READY) ## customers buy while everything is killed, stopped and cut off; counts what came of it (JOURNEYS=n FAULTS=n SEED=n)
+	PYTHONPATH=tests $(BIN)/python -m chaos --journeys $(or $(JOURNEYS),20) --faults $(or $(FAULTS),12) $(if $(SEED),--seed $(SEED))
+
 check: $(READY) ## format, lint, types, direction of imports, migrations, generated files
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)

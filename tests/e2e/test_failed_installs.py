@@ -4,34 +4,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
 
 from sandbox.loopback import Loopback
 from sandbox.shopper import Bought
 from support import recipes
+from support.neighbour import Neighbour
 from support.whole import Begin, Way, Whole
 
 pytestmark = pytest.mark.servers
-
-
-class Neighbour:
-    """An outside system that each install needs; it fails at a step, for a purchase, when told."""
-
-    def __init__(self) -> None:
-        self.broken: set[tuple[str, str]] = set()
-
-    def app(self) -> FastAPI:
-        app = FastAPI()
-
-        @app.api_route("/{step}/{purchase}", methods=["GET", "POST"])
-        async def ask(step: str, purchase: str) -> JSONResponse:
-            if (step, purchase) in self.broken:
-                return JSONResponse({"detail": "no"}, 400)
-            # The name of the variable in which `app` is told its port; no variable has a space in its name.
-            return JSONResponse({"value": "NO NAME" if ("app", purchase) in self.broken else "PORT"})
-
-        return app
 
 
 def _blueprint(neighbour: str) -> dict[str, Any]:

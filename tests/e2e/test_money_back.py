@@ -1,22 +1,11 @@
 """Refunds and disputes: the customer's level follows the money, and what ends is removed with proof (14, 15)."""
 
-from typing import Any
-
 import pytest
 
-from sandbox.shopper import Bought
 from support.whole import Whole
 
 pytestmark = pytest.mark.servers
 PROVIDERS = pytest.mark.parametrize("provider", ["stripe", "razorpay"])
-
-
-def _bank(system: Whole, bought: Bought) -> tuple[Any, str]:
-    """The provider, and what it calls the money that was paid."""
-    if bought.provider == "stripe":
-        return system.system.stripe, system.system.stripe.charge_of(bought.checkout_id)
-    payments = system.system.razorpay.account.payments_of(bought.checkout_id)
-    return system.system.razorpay, str(payments[0]["id"])
 
 
 @PROVIDERS
@@ -24,7 +13,7 @@ async def test_rule_14_a_full_refund_ends_the_install_and_after_its_time_everyth
     system: Whole, provider: str
 ) -> None:
     bought, url = await system.own(provider)
-    bank, money = _bank(system, bought)
+    bank, money = system.bank(bought)
     bank.refund(money)
     await system.wait_for(bought, "purchase.refunded", "entitlement.changed")
     await system.settled()
@@ -55,7 +44,7 @@ async def test_an_operator_refunds_and_the_provider_sends_the_money_once(system:
 
 async def test_a_partial_refund_leaves_the_install_as_it_is(system: Whole) -> None:
     bought, url = await system.own()
-    bank, money = _bank(system, bought)
+    bank, money = system.bank(bought)
     bank.refund(money, 100)
     await system.wait_for(bought, "purchase.refunded")
     await system.settled()
@@ -65,7 +54,7 @@ async def test_a_partial_refund_leaves_the_install_as_it_is(system: Whole) -> No
 @PROVIDERS
 async def test_rule_15_a_dispute_suspends_until_it_is_won(system: Whole, provider: str) -> None:
     bought, url = await system.own(provider)
-    bank, money = _bank(system, bought)
+    bank, money = system.bank(bought)
     dispute = bank.dispute(money)
     await system.wait_for(bought, "install.suspended")
     assert not await system.shopper.logs_in(url, bought.email, system.password)
@@ -86,7 +75,7 @@ async def test_rule_15_a_dispute_suspends_until_it_is_won(system: Whole, provide
 async def test_rule_15_a_customer_who_is_suspended_before_setup_cannot_take_the_install_over(system: Whole) -> None:
     bought = await system.buy()
     link = await system.link(bought)
-    bank, money = _bank(system, bought)
+    bank, money = system.bank(bought)
     dispute = bank.dispute(money)
     await system.wait_for(bought, "install.suspended")
     body = {"password": system.password, "confirmPassword": system.password}
@@ -99,7 +88,7 @@ async def test_rule_15_a_customer_who_is_suspended_before_setup_cannot_take_the_
 
 async def test_a_lost_dispute_ends_the_install(system: Whole) -> None:
     bought, url = await system.own()
-    bank, money = _bank(system, bought)
+    bank, money = system.bank(bought)
     bank.close_dispute(bank.dispute(money)["id"], "lost")
     await system.settled()
     assert not await system.shopper.logs_in(url, bought.email, system.password)

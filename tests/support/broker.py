@@ -76,6 +76,9 @@ class RabbitMQ:
         policy = {"pattern": pattern, "apply-to": "queues", "priority": 10, "definition": definition}
         self.client.put(f"/api/policies/{vhost.name}/{name}", json=policy).raise_for_status()
 
+    def remove_policy(self, vhost: VirtualHost, name: str) -> None:
+        self.client.delete(f"/api/policies/{vhost.name}/{name}").raise_for_status()
+
     def disconnect(self, vhost: VirtualHost, service: str) -> None:
         """Close a service's connections from the broker's side, once management has noticed them."""
         deadline = time.monotonic() + 15

@@ -16,27 +16,33 @@ PATIENCE = 200.0  # the test's own time-out is shorter
 class Customer:
     """One purchase from the order to the login, and its suspension by an operator, through any number of failures."""
 
+    patience = PATIENCE
+
     def __init__(self, system: Whole, provider: str) -> None:
         self._system, self._provider = system, provider
-        self.email = system.email()
+        self.email, self.key = system.email(), secrets.token_hex(8)
 
     async def live(self) -> Bought:
         """Returns once suspended and resumed."""
         bought = await self.buy()
-        await self._system.wait_for(bought, "message.sent", within=PATIENCE)
+        await self._system.wait_for(bought, "message.sent", within=self.patience)
         await self.take_over(bought)
-        await self._system.wait_for(bought, "install.activated", within=PATIENCE)
+        await self._system.wait_for(bought, "install.activated", within=self.patience)
         for action, event in (("suspend", "suspended"), ("resume", "resumed")):
             url = f"/api/installs/{bought.purchase_id}/{action}"
             await self._again(lambda url=url: self._system.tell(url))  # type: ignore[misc]
-            await self._system.wait_for(bought, f"install.{event}", within=PATIENCE)
+            await self._system.wait_for(bought, f"install.{event}", within=self.patience)
         return bought
 
     async def buy(self) -> Bought:
-        currency = {"stripe": "EUR", "razorpay": "INR"}[self._provider]
-        order = {"key": secrets.token_hex(8), "name": "Somebody", "storeName": "Shop", "currency": currency}
-        bought: Bought = await self._again(lambda: self._system.shopper.order(self.email, **order))
+        bought = await self.order()
         self._system.shopper.pay(bought)
+        return bought
+
+    async def order(self) -> Bought:
+        currency = {"stripe": "EUR", "razorpay": "INR"}[self._provider]
+        order = {"key": self.key, "name": "Somebody", "storeName": "Shop", "currency": currency}
+        bought: Bought = await self._again(lambda: self._system.shopper.order(self.email, **order))
         return bought
 
     async def take_over(self, bought: Bought) -> None:
@@ -53,8 +59,12 @@ class Customer:
             except httpx.HTTPStatusError as refused:
                 if refused.response.status_code == 410:  # used: an earlier try of ours succeeded, its answer was lost
                     return None
-                if refused.response.status_code == 409:  # the link is in the hands of a try that died
-                    self._system.move(seconds=30)
+                if refused.response.status_code == 409:
+                    self._held()
                 elif refused.response.status_code < 500:
                     raise
             await asyncio.sleep(0.1)  # a person at a browser
+
+    def _held(self) -> None:
+        """The link is in the hands of a try that died."""
+        self._system.move(seconds=30)

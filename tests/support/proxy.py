@@ -1,6 +1,7 @@
 """A TCP proxy that can be told to misbehave: pass, swallow, delay, reset, refuse."""
 
 import asyncio
+from collections import deque
 from contextlib import suppress
 from typing import Literal, Self
 
@@ -8,11 +9,12 @@ Mode = Literal["pass", "swallow to", "swallow from", "refuse"]  # to the server,
 
 
 class Proxy:
-    """`async with Proxy("127.0.0.1:5672") as proxy:` and connect to `proxy.address`."""
+    """`async with Proxy("127.0.0.1:5672") as proxy:` and connect to `proxy.address`. Of several targets each connection
+    gets the next one that answers."""
 
-    def __init__(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        self._target = (host, int(port))
+    def __init__(self, *targets: str, port: int = 0) -> None:
+        self._targets = deque((host, int(at)) for host, _, at in (target.rpartition(":") for target in targets))
+        self._port = port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -21,7 +23,7 @@ class Proxy:
         self.accepted = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -51,7 +53,11 @@ class Proxy:
             writer.transport.abort()
             return
         self.accepted += 1
-        server_reader, server_writer = await asyncio.open_connection(*self._target)
+        connected = await self._connect()
+        if connected is None:
+            writer.transport.abort()
+            return
+        server_reader, server_writer = connected
         self._writers |= {writer, server_writer}
         try:
             await asyncio.gather(
@@ -61,6 +67,13 @@ class Proxy:
             for end in (writer, server_writer):
                 self._writers.discard(end)
                 end.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        self._targets.rotate()
+        for target in tuple(self._targets):
+            with suppress(OSError):
+                return await asyncio.open_connection(*target)
+        return None
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, swallow: Mode) -> None:
         with suppress(OSError):

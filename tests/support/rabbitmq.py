@@ -72,6 +72,10 @@ class PrivateRabbitMQ:
             child.kill()
             child.wait()
 
+    def signal(self, number: signal.Signals) -> None:
+        """To the broker, not to its port mapper."""
+        self._children[-1].send_signal(number)
+
     def stop(self) -> None:
         """Without ceremony: its data go with it, and an orderly stop takes seconds."""
         self.kill()

@@ -64,6 +64,13 @@ class Whole:
         """How the bought thing's provider tells of it."""
         return self.provider(bought).webhooks
 
+    def bank(self, bought: Bought) -> tuple[Any, str]:
+        """The provider, and what it calls the money that was paid."""
+        if bought.provider == "stripe":
+            return self.system.stripe, self.system.stripe.charge_of(bought.checkout_id)
+        payments = self.system.razorpay.account.payments_of(bought.checkout_id)
+        return self.system.razorpay, next(str(one["id"]) for one in payments if one["captured"])
+
     def move(self, **by: float) -> None:
         """Time passes for all services and providers: `move(days=31)`."""
         self.system.clock.move(timedelta(**by))
@@ -191,7 +198,7 @@ def _name(event: JSON) -> str:
     return str(event["type"]).removesuffix(".v1")
 
 
-async def _from_anywhere(request: httpx.Request) -> None:
+async def from_anywhere(request: httpx.Request) -> None:
     """Each request comes from another address, as the gateway's proxy tells it: limits are for one client."""
     request.headers["x-forwarded-for"] = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
 
@@ -221,7 +228,7 @@ async def whole(
     given |= {"TRUSTED_PROXIES": "127.0.0.1", "LOG_LEVEL": "INFO", **settings}
     try:
         async with System(folder, given=given, host=host) as system, new_client(base_url=system.url) as client:
-            client.event_hooks["request"].append(_from_anywhere)
+            client.event_hooks["request"].append(from_anywhere)
             shopper = Shopper(client, system.stripe, system.razorpay, system.mailbox)
             running = Whole(system, client, shopper, way, broker, vhost)
             try:
