@@ -9,7 +9,7 @@ CODE := libs services tests benchmarks
 T ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-fast models check format docs bench lock service-locks clean
+.PHONY: help demo run test test-fast models check abuse format docs bench lock service-locks clean
 
 ##@ See it
 demo: $(READY) ## two customers buy, get their instances, set passwords; prints the journeys and ends (KEEP=1: stays up)
@@ -39,6 +39,10 @@ check: $(READY) ## format, lint, types, direction of imports, migrations, genera
 	$(BIN)/python -m sandbox.migrations
 	$(BIN)/python -m sandbox.selling
 	$(BIN)/python -m sandbox.docs --check
+
+abuse: $(READY) ## what strangers may send, much more of it than in the tests (EXAMPLES=100 of each, SEED=1)
+	EXAMPLES=$(or $(EXAMPLES),100) SEED=$(or $(SEED),1) $(BIN)/pytest -n 2 --dist loadgroup --timeout 0 tests/integration/security \
+	  tests/unit/security tests/unit/gateway/test_webhook_requests.py
 
 bench: $(READY) ## measure ours, the limit and the peer in one run, as ratios (B="name --keep" for some of them)
 	$(BIN)/python -m benchmarks $(B)

@@ -44,6 +44,23 @@ PLAIN_REASONS = frozenset(
     }
 )  # fmt: skip
 
+_SHAPE = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        "type": {"type": "string", "description": "urn:keyturn:problem:<code>"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "stable, to be decided by"},
+        "detail": {"type": "string", "description": "for people"},
+    },
+}
+# What every route may answer besides its own, for the OpenAPI documents.
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    status: {"description": f"{what}: a problem document", "content": {MEDIA_TYPE: {"schema": _SHAPE}}}
+    for status, what in {"4XX": "What is wrong with the request", "5XX": "What failed"}.items()
+}
+
 REQUESTS = Histogram(
     "keyturn_http_request_seconds",
     "Time to answer a request, by route template",

@@ -18,7 +18,7 @@ from keyturn.clock import Clock
 from keyturn.database import Database, migrate
 from keyturn.errors import Misconfigured
 from keyturn.handling import Consumer, Handler
-from keyturn.http import BodyLimit, Boundary, install_problems
+from keyturn.http import ANSWERS, BodyLimit, Boundary, install_problems
 from keyturn.internal import Verifier
 from keyturn.keychecks import check_rings
 from keyturn.lifecycle import Step, closed, supervised, until_there
@@ -158,6 +158,7 @@ class Service(Generic[D]):
             docs_url=None,
             redoc_url=None,
             redirect_slashes=False,
+            responses=ANSWERS,
             telemetry={"exclude": probes.is_probe, "operation_spans": False, "logs": False},
         )
         app.state.deps = self.deps

@@ -17,6 +17,7 @@ from gateway.repository.webhooks import Stored, Webhook
 from gateway.webhooks.requests import MOST_BYTES
 from keyturn.clock import SystemClock
 from support import provider_webhooks as sent
+from support.examples import examples
 
 STRIPE = "/api/webhooks/stripe"
 RAZORPAY = "/api/webhooks/razorpay"
@@ -204,7 +205,7 @@ FIELDS = sorted(
 things = st.dictionaries(st.sampled_from(FIELDS), json_values)
 signed_events = st.builds(sent.stripe_event, st.sampled_from(KINDS), things)
 
-any_request = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+any_request = settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _answer(path: str, body: bytes, headers: Any) -> tuple[httpx.Response, list[Webhook]]:

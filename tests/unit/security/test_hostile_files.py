@@ -15,6 +15,7 @@ from provisioner import blueprints
 from provisioner.errors import BlueprintError
 from provisioner.resources import kinds
 from provisioner.resources.local import Local
+from support.examples import examples
 
 KINDS = kinds(httpx.AsyncClient(), Local(Path("/nowhere"), range(20000, 20010)))
 LAUGHS = "a0: &a0 [ha, ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
@@ -77,7 +78,7 @@ PARTS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(text=st.lists(PARTS | st.text(max_size=5), max_size=25).map("".join))
 def test_no_text_breaks_the_readers_of_catalogue_and_blueprints(
     tmp_path_factory: pytest.TempPathFactory, text: str

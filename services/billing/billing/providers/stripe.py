@@ -5,6 +5,7 @@ result is unclear we look for the object by our key in its metadata; and only wh
 is no such object, a next key is used.
 """
 
+import hmac
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -168,7 +169,7 @@ class StripeProvider:
             raise failure("looking for what was created", error) from None
 
     def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
-        return proof.session_id == checkout.provider_id
+        return hmac.compare_digest((proof.session_id or "").encode(), checkout.provider_id.encode())
 
     async def close(self) -> None:
         await self._http.close_async()  # type: ignore[no-untyped-call]

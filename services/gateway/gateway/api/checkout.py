@@ -45,7 +45,7 @@ async def check_subdomain(asked: SubdomainRequest, deps: Deps) -> SubdomainAnswe
     )
 
 
-@router.get("/checkout/return", dependencies=[limits.STATUS])
+@router.get("/checkout/return", dependencies=[limits.STATUS], status_code=303, response_class=RedirectResponse)
 async def come_back(deps: Deps, purchase: str = "", session_id: str = "", to: str | None = None) -> RedirectResponse:
     """From Stripe's page. Billing asks Stripe once; whatever comes of it, the customer gets to see the status."""
     known = uuid(purchase)
@@ -59,7 +59,11 @@ async def come_back(deps: Deps, purchase: str = "", session_id: str = "", to: st
     return response
 
 
-@router.post("/api/checkout/razorpay/confirm", dependencies=[limits.CHECKOUT])
+@router.post(
+    "/api/checkout/razorpay/confirm",
+    dependencies=[limits.CHECKOUT],
+    responses={303: {"description": "From the form: on to the status"}},
+)
 async def confirm_razorpay(request: Request, deps: Deps) -> Response:
     """From Razorpay's page: its script posts JSON and gets JSON, its form (`callback_url`) is sent on to the status."""
     is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")

@@ -1,5 +1,6 @@
 """The customer's view of an install. An order id alone shows its status and domain; the rest needs proof."""
 
+import hmac
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -56,7 +57,8 @@ async def owned(deps: GatewayDeps, purchase_id: str, email: str) -> UUID:
     """The purchase, if the address is its customer's. Raises `Problem` 404 otherwise, whatever is wrong."""
     known = uuid(purchase_id)
     journey = await read(deps, known) if known else None
-    if known is None or journey is None or not journey.email or journey.email != email.strip().lower():
+    right = (journey and journey.email) or ""
+    if known is None or not right or not hmac.compare_digest(right.encode(), email.strip().lower().encode()):
         raise proofs.unknown()
     return known
 

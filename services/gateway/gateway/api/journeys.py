@@ -52,7 +52,11 @@ async def ticket(purchase_id: str, request: Request, deps: Deps) -> dict[str, An
     return {"ticket": made, "expiresIn": int(LIFETIME["ticket"].total_seconds())}
 
 
-@router.get("/api/journeys/{purchase_id}/events")
+@router.get(
+    "/api/journeys/{purchase_id}/events",
+    response_class=StreamingResponse,
+    responses={200: {"description": "Without an end", "content": {"text/event-stream": {}}}},
+)
 async def events(
     purchase_id: str, request: Request, deps: Deps, last_event_id: Annotated[str, Header()] = ""
 ) -> StreamingResponse:
