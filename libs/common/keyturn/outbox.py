@@ -4,8 +4,8 @@ Published by `keyturn.relay`. Rows stay for the retention time, so that a replay
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from keyturn.bus.message import MAX_BODY
@@ -13,8 +13,7 @@ from keyturn.bus.topology import EVENTS_EXCHANGE, QUEUES_EXCHANGE, dead_queue
 from keyturn.events import Envelope, Event
 
 
-@dataclass(frozen=True)
-class OutboxRow:
+class OutboxRow(NamedTuple):
     """One row to insert, its fields in the order of the insert's parameters."""
 
     event_id: UUID
@@ -73,9 +72,7 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], 
 ORDER BY place
 """
 
-_FIELDS = tuple(OutboxRow.__dataclass_fields__)
-
 
 def columns(rows: Sequence[OutboxRow]) -> tuple[list[object], ...]:
     """The parameters of `INSERT`: one list for each column, whether one row is written or a thousand."""
-    return tuple([getattr(row, field) for row in rows] for field in _FIELDS)
+    return tuple(map(list, zip(*rows, strict=True))) if rows else ([],) * len(OutboxRow._fields)

@@ -7,12 +7,14 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import uvloop
 from fastapi import APIRouter, FastAPI, Request
+from starlette.types import ASGIApp
 
-from keyturn import dead_letters, log, probes
+from keyturn import dead_letters, lag, log, probes
 from keyturn.bus import Bus
 from keyturn.clock import Clock
 from keyturn.database import Database, migrate
@@ -62,13 +64,14 @@ class Service(Generic[D]):
     body_limit: int = 1024 * 1024
     rings: Mapping[str, KeyRing] = field(default_factory=dict)  # by the name of the setting
     app: FastAPI = field(init=False)
+    front: ASGIApp = field(init=False)  # what is served: the application, with what its `app.py` puts in front of it
     state: str = field(init=False, default="starting")  # starting, ready, stopping
     listening: asyncio.Event = field(init=False, default_factory=asyncio.Event)  # `port` is the real one from here on
 
     def __post_init__(self) -> None:
         log.register_secrets(self.settings.secrets())
         self._bus_ping = probes.MayGoAway(self.bus.ping, BUS_CONNECTED.labels(self.name))
-        self.app = self._app()
+        self.front = self.app = self._app()
         self._relay = Relay(self.database, self.bus)
         self._consumer = Consumer(self.database, self.bus, self.handlers)
         work: dict[str, WorkKind[Any]] = {**self.work, "dead_letters": dead_letters.work_kind(self.bus)}
@@ -88,7 +91,7 @@ class Service(Generic[D]):
             await self._relay.start()
             await self._consumer.start()
             await self._worker.start()
-            for step in (self._bus_ping.watch, *self.background):
+            for step in (self._bus_ping.watch, partial(lag.watch, self.name), *self.background):
                 self._spawn(supervised(step))
             self.state = "ready"
             logger.info("service_ready", port=self.port)
@@ -111,7 +114,7 @@ class Service(Generic[D]):
         """Start, answer HTTP, and return after `request_stop`. Takes no signals: several can share a process."""
         at = listen(self.settings.host, self.port)
         self.port = at.getsockname()[1]
-        self._server = Server(self.app, at)
+        self._server = Server(self.front, at)
         self._http = asyncio.create_task(self._server.run_until_told())
         self.listening.set()
         try:

@@ -166,4 +166,4 @@ def _put_in_front(service: Service[GatewayDeps], webhooks: Intake) -> None:
         max_age=600,
     )
     service.app.add_middleware(PlainPaths)
-    service.app.add_middleware(WebhookEndpoints, intake=webhooks)
+    service.front = WebhookEndpoints(service.app, webhooks)

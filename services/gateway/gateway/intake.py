@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
 from typing import Literal
 
@@ -42,8 +43,10 @@ PATHS: dict[str, Provider] = {
     "/api/webhooks/razorpay/": "razorpay",
 }
 
+_count = cache(WEBHOOKS.labels)
+_last = cache(LAST.labels)
 for _provider in set(PATHS.values()):
-    WEBHOOKS.labels(_provider, "unreadable")  # from the start: the first one is then an increase, too
+    _count(_provider, "unreadable")  # from the start: the first one is then an increase, too
 
 log = get_logger()
 
@@ -149,7 +152,7 @@ class WebhookEndpoints:
             log.exception("webhook_failed", provider=provider)
             await answer(Problem(500, "internal_error", "not stored; send it again"))(scope, receive, send)
         else:
-            LAST.labels(provider).set_to_current_time()
+            _last(provider).set_to_current_time()
             await send(_START)
             await send(_BODY)
-        WEBHOOKS.labels(provider, outcome).inc()
+        _count(provider, outcome).inc()

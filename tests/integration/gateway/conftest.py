@@ -39,7 +39,7 @@ async def start(database_url: Callable[[Any], Awaitable[str]], clock: MovableClo
             bus=MemoryBroker().bus("gateway"),
             transport=httpx.MockTransport(services.handle),
         )
-        transport = httpx.ASGITransport(service.app, client=("203.0.113.9", 1234))
+        transport = httpx.ASGITransport(service.front, client=("203.0.113.9", 1234))
         client = httpx.AsyncClient(transport=transport, base_url="https://shop.example")
         made.append(Gateway(client, service, services))
         return made[-1]

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.servers
 async def serving(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
     """The application behind a real server, with what it runs in the background."""
     socket = listen("127.0.0.1", 0)
-    server = Server(gateway.service.app, socket)
+    server = Server(gateway.service.front, socket)
     gateway.service.database.wakeups.start()
     tasks = [asyncio.create_task(server.run_until_told()), asyncio.create_task(gateway.service.deps.live.run())]
     url = f"http://127.0.0.1:{socket.getsockname()[1]}"

@@ -67,8 +67,7 @@ class Event(BaseModel):
         """The structured CloudEvent as it goes over the wire; `source` is the publishing service's name."""
         data = self.model_dump(mode="json")
         context = {name: value for name in ATTRIBUTES if (value := data.pop(name)) is not None}
-        document = {"specversion": "1.0", "source": f"/{source}", "type": self.wire, **context}
-        return to_json(document | {"data": data})
+        return to_json({"specversion": "1.0", "source": f"/{source}", "type": self.wire, **context, "data": data})
 
 
 EventClass = type[Event]  # `type` means the wire name inside Envelope

@@ -1,9 +1,9 @@
 """Raw webhooks: stored in batches together with the events they become; listed and read again for operators."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from operator import attrgetter
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select
@@ -18,8 +18,7 @@ __all__ = ["Stored", "Webhook", "WebhookRow", "find", "page", "store", "unreadab
 Stored = Literal["stored", "duplicate"]
 
 
-@dataclass(frozen=True)
-class Webhook:
+class Webhook(NamedTuple):
     """One webhook to store, its fields in the order of the statement's parameters; `outbox`: what it says to others."""
 
     id: UUID
@@ -37,7 +36,7 @@ class Webhook:
     outbox: tuple[OutboxRow, ...] = ()
 
 
-_FIELDS = tuple(name for name in Webhook.__dataclass_fields__ if name != "outbox")
+_order = attrgetter("provider", "event_id")
 
 # Whatever is known already, by event id or by content, is left out with its outbox rows; what comes back is new.
 STORE = """
@@ -63,13 +62,13 @@ SELECT id FROM new
 
 async def store(tx: Transaction, webhooks: Sequence[Webhook]) -> list[Stored]:
     """One statement for all of them; answers for each. Ordered, so that two replicas with the same cannot deadlock."""
-    ordered = sorted(webhooks, key=lambda webhook: (webhook.provider, webhook.event_id))
-    said = [(row, webhook.id) for webhook in ordered for row in webhook.outbox]
+    ordered = sorted(webhooks, key=_order)
+    *fields, said = zip(*ordered, strict=True)
     rows = await tx.run(
         STORE,
-        *([getattr(webhook, field) for webhook in ordered] for field in _FIELDS),
-        *columns([row for row, _ in said]),
-        [webhook_id for _, webhook_id in said],
+        *fields,
+        *columns([row for outbox in said for row in outbox]),
+        [webhook.id for webhook in ordered for _ in webhook.outbox],
     )
     new = {row[0] for row in rows}
     return ["stored" if webhook.id in new else "duplicate" for webhook in webhooks]

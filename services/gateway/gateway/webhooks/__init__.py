@@ -1,7 +1,7 @@
 """From a provider's webhook to our events: pure functions, one module a provider."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.webhooks import razorpay, stripe
 from gateway.webhooks.notice import Arrival, Notice, Source
@@ -15,8 +15,7 @@ SOURCES: dict[Provider, Source] = {"stripe": stripe.SOURCE, "razorpay": razorpay
 log = get_logger()
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """What a webhook says. `cause`: why it cannot be read, although it is signed."""
 
     notice: Notice

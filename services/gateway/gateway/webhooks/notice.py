@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from gateway.webhooks.payload import Part
 from keyturn import tracing
@@ -12,8 +12,7 @@ from keyturn.events import Provider, ProviderFact, derived_id
 F = TypeVar("F", bound=ProviderFact)
 
 
-@dataclass(frozen=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A webhook whose signature was right. `fallback_id` names its content, for a provider that sent no event id."""
 
     document: Mapping[str, Any]
@@ -22,8 +21,7 @@ class Arrival:
     fallback_id: str
 
 
-@dataclass(frozen=True)
-class Notice:
+class Notice(NamedTuple):
     """What the provider tells us: `id` is its event id, `object` what it is about. `type` is "" where it names none."""
 
     provider: Provider
