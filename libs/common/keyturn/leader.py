@@ -111,9 +111,8 @@ class Leader:
                 self._begin()
                 if not rows and not self._in_hand and told_to_stop:
                     return
-                if len(rows) == BATCH:
-                    await self._until_there_is_room()
-                else:
+                await self._until_there_is_room()
+                if len(rows) < BATCH:
                     await asyncio.sleep(READ_PAUSE)
                     await wait(self._woken, POLL if not self.stopping else 0.02)
 

@@ -91,7 +91,8 @@ class Service(Generic[D]):
             await self._relay.start()
             await self._consumer.start()
             await self._worker.start()
-            for step in (self._bus_ping.watch, partial(lag.watch, self.name), *self.background):
+            watches: list[Step] = [self._bus_ping.watch, partial(lag.watch, self.name)]
+            for step in (*watches, *self.background):
                 self._spawn(supervised(step))
             self.state = "ready"
             logger.info("service_ready", port=self.port)

@@ -15,7 +15,7 @@ from keyturn.bus import Blocked, Message, Refused, Unknown
 from keyturn.bus.memory import MemoryBroker
 from keyturn.clock import MovableClock
 from keyturn.database import Database
-from keyturn.leader import BATCH, READ, Leader
+from keyturn.leader import BATCH, READ, ROOM, Leader
 from keyturn.outbox import INSERT, columns, event_row
 from keyturn.relay import PLAN, Relay
 from keyturn.replay import replay
@@ -175,6 +175,18 @@ async def test_at_most_200_are_in_flight(database: Database, relay_on: Any, wait
     await relay_on(wire)
     await wait_until(lambda: len(wire.sent) == 1_000)
     assert 100 < wire.most <= 200
+
+
+async def test_what_trickles_in_while_the_broker_is_silent_is_left_in_the_database(
+    database: Database, relay_on: Any, wait_until: Any
+) -> None:
+    relay = await relay_on(Wire(delay=3600))
+    for number in range(25):
+        await publish(database, *(expired() for _ in range(100)))
+        wanted = min(100 * number, ROOM - BATCH)
+        await wait_until(lambda wanted=wanted: relay._leader and len(relay._leader._in_hand) >= wanted)
+    assert len(relay._leader._in_hand) <= ROOM
+    relay._task.cancel()  # it would wait for what is in hand
 
 
 async def test_another_relay_takes_over_when_the_leader_loses_its_connection(
