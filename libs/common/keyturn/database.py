@@ -59,6 +59,7 @@ class Transaction:
         self.cause = cause
         self.causationid = str(cause.id) if cause else None
         self.waiting_since = now
+        self.first = ""  # what the server answered to the first statement
         self.before_commit: list[Callable[[], Any]] = []
         self._connection = connection
         self._driver = connection.driver
@@ -184,16 +185,28 @@ class Database:
         self.pool = Pool(self.engine, pool_size, service)
 
     @asynccontextmanager
-    async def transaction(self, name: str, *, cause: Event | Envelope | None = None) -> AsyncIterator[Transaction]:
-        """Commits at the end, rolls back on any error. `name` labels the commit: failpoints, metrics, logs.
-        Raises `Unavailable` where the database is away."""
+    async def transaction(
+        self, name: str, *, cause: Event | Envelope | None = None, first: str = ""
+    ) -> AsyncIterator[Transaction]:
+        """Commits at the end, rolls back on any error. `name` labels the commit: failpoints, metrics, logs. `first`: a
+        statement without parameters that goes to the server together with BEGIN. Raises `Unavailable` where the
+        database is away."""
         async with self.pool.connection() as connection:
             tx = Transaction(connection, name=name, service=self.service, now=self.clock.now(), cause=cause)
             driver = connection.driver
             try:
-                async with driver.transaction():
+                try:
+                    tx.first = await driver.execute(f"BEGIN;{first}")
                     yield tx
                     await tx.finish()
+                except BaseException:
+                    if driver.is_in_transaction():
+                        await driver.execute("ROLLBACK")
+                    raise
+                if await driver.execute("COMMIT") != "COMMIT":
+                    raise asyncpg.InFailedSQLTransactionError(
+                        f"{name}: a statement failed, and the error was swallowed"
+                    )
             except (exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
                 if driver.is_closed() or away(error):
                     raise Unavailable(f"database of {self.service}: {name}") from error

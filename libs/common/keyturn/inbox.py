@@ -7,6 +7,7 @@ an id derived from the event's, so that a second delivery after a crash finds th
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from uuid import UUID
 
 from keyturn.bus.message import Message
 from keyturn.database import Database, Transaction
@@ -24,11 +25,11 @@ MOST_STARTS = 5  # a redelivered event begun more often than this may be what ki
 FOR_EVER = RetryPolicy(attempts=2**31)
 
 # The first statement of a handler's transaction: a concurrent copy waits here, and then finds the row handled.
-FIRST = """
-INSERT INTO inbox (consumer, event_id, received, handled) VALUES ($1, $2, $3, $3)
+_FIRST = """
+INSERT INTO inbox (consumer, event_id, received, handled) VALUES ({consumer}, {event_id}, {now}, {now})
 ON CONFLICT (consumer, event_id) DO UPDATE SET handled = excluded.handled WHERE inbox.handled IS NULL
-RETURNING 1
 """
+FIRST = _FIRST.format(consumer="$1", event_id="$2", now="$3") + "RETURNING 1"
 BEGIN = """
 INSERT INTO inbox (consumer, event_id, received, starts) VALUES ($1, $2, $3, 1)
 ON CONFLICT (consumer, event_id) DO UPDATE SET starts = inbox.starts + 1
@@ -81,16 +82,23 @@ class Inbox:
 
     async def handle(self, received: Received) -> bool:
         """Run the handler once, in one transaction with everything it says. False: it was handled before."""
-        async with self._database.transaction(received.label, cause=received.event) as tx:
+        first = self._first(received.envelope.id)
+        async with self._database.transaction(received.label, cause=received.event, first=first) as tx:
             if received.redriven:
                 await tx.run(RESOLVE, row_id(str(received.envelope.id)), tx.now)
-            return await self._effect(received, tx)
-
-    async def _effect(self, received: Received, tx: Transaction) -> bool:
-        first = bool(await tx.run(FIRST, self._service, received.envelope.id, tx.now))
-        if first:
+            if tx.first == "INSERT 0 0":
+                return False
             await received.handler(received.event, tx)
-        return first
+            return True
+
+    def _first(self, event_id: UUID) -> str:
+        """With its values in it, none of which anybody else chooses, it takes no way of its own to the server."""
+        now = self._database.clock.now().isoformat()
+        return _FIRST.format(consumer=f"'{self._service}'", event_id=f"'{event_id}'", now=f"'{now}'")
+
+    async def _effect(self, received: Received, tx: Transaction) -> None:
+        if await tx.run(FIRST, self._service, received.envelope.id, tx.now):
+            await received.handler(received.event, tx)
 
     async def begin(self, received: Received) -> None:
         """Commit that a redelivered event is begun. Raises `Retry` where that happened too often: as work it is tried

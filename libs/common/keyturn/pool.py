@@ -53,10 +53,7 @@ class Pool:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Raises `Unavailable` where the database is away, or all connections stay in use."""
-        if self._free.locked():
-            await self._available(asyncio.wait_for(self._free.acquire(), PATIENCE))
-        else:
-            await self._free.acquire()
+        await self._turn()
         self.busy += 1
         try:
             connection = await self._open()
@@ -70,6 +67,16 @@ class Pool:
         finally:
             self.busy -= 1
             self._free.release()
+
+    async def _turn(self) -> None:
+        if not self._free.locked():
+            await self._free.acquire()
+            return
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise Unavailable(f"database of {self._service}: all its connections are in use") from error
 
     async def _open(self) -> Connection:
         while self._kept:  # the last one first: its statements are prepared

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-from weakref import WeakSet
 
 import asyncpg
 
@@ -28,7 +27,7 @@ class Wakeups:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._waiting: defaultdict[str, WeakSet[asyncio.Event]] = defaultdict(WeakSet)
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._unsent: set[str] = set()
         self._something = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from keyturn import failpoints
@@ -55,6 +57,25 @@ async def test_our_own_mistakes_are_not_taken_for_a_database_that_is_away(databa
         async with database.transaction("t") as tx:
             await tx.run("SELECT nothing")
     assert not isinstance(caught.value, Unavailable)
+
+
+async def test_a_failed_statement_whose_error_was_swallowed_does_not_pass_for_a_commit(database: Database) -> None:
+    with pytest.raises(asyncpg.InFailedSQLTransactionError):
+        await _fail_and_go_on(database)
+    assert await one(database, "SELECT count(*) FROM effects") == 0
+
+
+async def _fail_and_go_on(database: Database) -> None:
+    async with database.transaction("t") as tx:
+        await tx.run("INSERT INTO effects (what, n) VALUES ('x', 1)")
+        with suppress(asyncpg.PostgresError):
+            await tx.run("SELECT nothing")
+
+
+async def test_the_first_statement_goes_with_the_beginning_and_its_answer_is_kept(database: Database) -> None:
+    async with database.transaction("t", first="INSERT INTO effects (what, n) VALUES ('x', 1)") as tx:
+        assert tx.first == "INSERT 0 1"
+    assert await one(database, "SELECT count(*) FROM effects") == 1
 
 
 async def test_rule_17_the_text_of_a_database_error_holds_no_parameters(database: Database) -> None:

@@ -1,12 +1,17 @@
-"""Consuming from RabbitMQ: manual acknowledgement, after the handler; registered anew on every new connection."""
+"""Consuming from RabbitMQ: manual acknowledgement, after the handler; registered anew on every new connection.
+
+What comes is taken from the channel underneath: aio-pika makes a second task, and a second message, of each.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import AbstractChannel as Underlay
+from aiormq.abc import DeliveredMessage
 
 from keyturn.bus.link import Link, library_errors
-from keyturn.bus.message import Deliver, Delivery, Settle
+from keyturn.bus.message import Deliver, Delivery, Message, Settle
 from keyturn.bus.receiving import from_wire
 from keyturn.bus.topology import EVENTS_EXCHANGE, events_queue
 from keyturn.errors import Unavailable
@@ -33,7 +38,7 @@ class RabbitConsumer:
         self._wanted = True
         self._changing = asyncio.Lock()
         self._connection: AbstractConnection | None = None
-        self._queue: AbstractQueue | None = None
+        self._channel: Underlay | None = None
         self._tag: str | None = None
         self._running: set[asyncio.Task[object]] = set()
 
@@ -52,7 +57,7 @@ class RabbitConsumer:
             queue = await channel.declare_queue(events_queue(self._service), durable=True, passive=True)
             for key in self._keys:
                 await queue.bind(EVENTS_EXCHANGE, routing_key=key)
-            self._connection, self._queue = connection, queue
+            self._connection, self._channel = connection, underlay
             if self._wanted:
                 await self._consume()
 
@@ -86,14 +91,14 @@ class RabbitConsumer:
                 raise Unavailable(f"nothing consumes {queue.name}")
 
     async def _consume(self) -> None:
-        assert self._queue is not None
-        self._tag = await self._queue.consume(self._on_message)
+        assert self._channel is not None
+        self._tag = (await self._channel.basic_consume(events_queue(self._service), self._on_message)).consumer_tag
 
     async def _cancel(self) -> None:
-        assert self._queue is not None
+        assert self._channel is not None
         assert self._tag is not None
         tag, self._tag = self._tag, None
-        await self._queue.cancel(tag)
+        await self._channel.basic_cancel(tag)
 
     async def _change(self, change: Callable[[], Awaitable[None]]) -> None:
         """A connection lost meanwhile is no failure: `restore` does on the next one what is wanted then."""
@@ -105,7 +110,7 @@ class RabbitConsumer:
             if self._connection is not None:
                 self._link.drop(self._connection, f"changing the consumer failed: {error}")
 
-    async def _on_message(self, incoming: AbstractIncomingMessage) -> None:
+    async def _on_message(self, incoming: DeliveredMessage) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
@@ -114,18 +119,30 @@ class RabbitConsumer:
         finally:
             self._running.discard(task)
 
-    async def _handle(self, incoming: AbstractIncomingMessage) -> None:
+    async def _handle(self, incoming: DeliveredMessage) -> None:
+        message = self._message(incoming)
         try:
-            settle: Settle = await self._deliver(
-                Delivery(from_wire(incoming, self._service, self._user), bool(incoming.redelivered))
-            )
+            settle: Settle = await self._deliver(Delivery(message, bool(incoming.redelivered)))
         except Exception:
-            log.exception("delivery failed", event_id=incoming.message_id, wire=incoming.type)
+            log.exception("delivery failed", event_id=message.id, wire=message.type)
             await asyncio.sleep(RETURN_SECONDS)
             settle = "return"
         try:
             with library_errors():
-                await (incoming.ack() if settle == "ack" else incoming.nack(requeue=True))
+                await self._settle(incoming, settle)
         except ConnectionError as error:
             # The effect is committed; the message comes again and the inbox knows it.
-            log.info("settlement lost", event_id=incoming.message_id, reason=str(error))
+            log.info("settlement lost", event_id=message.id, reason=str(error))
+
+    def _message(self, incoming: DeliveredMessage) -> Message:
+        how = {"exchange": incoming.exchange, "key": incoming.routing_key}
+        return from_wire(incoming.header.properties, incoming.body, **how, service=self._service, user=self._user)
+
+    async def _settle(self, incoming: DeliveredMessage, settle: Settle) -> None:
+        """Waits for nothing to be written: should the connection be lost, the message comes again in any case."""
+        channel, tag = incoming.channel, incoming.delivery_tag
+        assert tag is not None
+        if settle == "ack":
+            await channel.basic_ack(tag, wait=False)
+        else:
+            await channel.basic_nack(tag, requeue=True, wait=False)

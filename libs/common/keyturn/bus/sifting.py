@@ -25,10 +25,15 @@ async def sift_queue(connection: AbstractConnection, name: str, service: str, us
         queue = await channel.declare_queue(name, durable=True, passive=True)
         async with aclosing(_batches(queue)) as batches:
             async for batch in batches:
-                messages: list[Message] = [from_wire(incoming, service, user) for incoming in batch]
+                messages = [_message(incoming, service, user) for incoming in batch]
                 for incoming, may_go in zip(batch, await sift(messages), strict=True):
                     if may_go:
                         await incoming.ack()
+
+
+def _message(incoming: AbstractIncomingMessage, service: str, user: str) -> Message:
+    exchange, key = incoming.exchange, incoming.routing_key
+    return from_wire(incoming.properties, incoming.body, exchange=exchange, key=key, service=service, user=user)
 
 
 async def _batches(queue: AbstractQueue) -> AsyncGenerator[list[AbstractIncomingMessage], None]:
