@@ -28,7 +28,7 @@ def main() -> int:
 
     report = asyncio.run(run(folder, journeys=asked.journeys, faults=asked.faults, seed=asked.seed, say=say))
     print(table(report))
-    if report.wrong:
+    if report.wrong or report.late:
         print(f"\nseed {asked.seed}; what the services wrote is in {folder}")
         return 1
     if not asked.keep:

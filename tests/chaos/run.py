@@ -42,8 +42,8 @@ class Report:
 
     @property
     def wrong(self) -> Counts:
-        """What must not be: empty after a good run."""
-        return {name: found for name, found in (self.counts | {"resumed too late": self.late}).items() if found}
+        """What must not be, however slow the machine is: empty after a good run."""
+        return {name: found for name, found in self.counts.items() if found}
 
 
 def workplace(seed: int) -> Path:

@@ -19,6 +19,9 @@ from keyturn.errors import Unavailable
 
 T = TypeVar("T")
 
+# What the driver raises. The last is for a connection that it has lost track of, as where the server ends in an answer.
+DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 PATIENCE = 30.0  # seconds to wait for a connection while all are in use
 
 
@@ -59,6 +62,9 @@ class Pool:
             connection = await self._open()
             try:
                 yield connection
+            except asyncpg.InternalClientError as error:
+                connection.driver.terminate()
+                raise Unavailable(f"database of {self._service}: {type(error).__name__}") from error
             finally:
                 if connection.clean:
                     self._kept.append(connection)
@@ -91,7 +97,7 @@ class Pool:
     async def _available(self, answer: Awaitable[T]) -> T:
         try:
             return await answer
-        except (OSError, exc.SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, exc.SQLAlchemyError, *DRIVER) as error:
             raise Unavailable(f"database of {self._service}: {type(error).__name__}") from error
 
     async def close(self) -> None:

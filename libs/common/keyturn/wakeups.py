@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 
 from keyturn.log import get_logger
+from keyturn.pool import DRIVER
 
 CHANNEL = "keyturn"
 THROTTLE = 0.05
@@ -73,7 +74,7 @@ class Wakeups:
         while True:
             try:
                 await self._connected()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, *DRIVER) as error:
                 log.warning("wakeups_connection_lost", error=type(error).__name__)
             await asyncio.sleep(1)
 

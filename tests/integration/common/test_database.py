@@ -52,6 +52,15 @@ async def _publish_and_lose_the_connection(database: Database) -> None:
         await tx.run("SELECT 1")
 
 
+async def test_a_connection_that_its_driver_lost_track_of_is_unavailable_and_used_no_more(database: Database) -> None:
+    """As it happens where a server is killed in the middle of an answer."""
+    pid = await one(database, "SELECT pg_backend_pid()")
+    with pytest.raises(Unavailable):
+        async with database.transaction("t"):
+            raise asyncpg.InternalClientError("cannot switch to state 2; another operation (11) is in progress")
+    assert await one(database, "SELECT pg_backend_pid()") != pid
+
+
 async def test_our_own_mistakes_are_not_taken_for_a_database_that_is_away(database: Database) -> None:
     with pytest.raises(Exception, match="does not exist") as caught:
         async with database.transaction("t") as tx:
