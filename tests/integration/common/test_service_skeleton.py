@@ -38,6 +38,12 @@ pytestmark = pytest.mark.servers
 
 Start = Callable[..., Awaitable[subprocess.Popen[str]]]
 SIGNER = Signer.from_seed(base64.b64encode(os.urandom(32)).decode())
+# `python -m notifier`, with a thread that hangs in a library: it keeps no stopped process alive.
+HANGING = """
+import runpy, threading, time
+threading.Thread(target=time.sleep, args=(600,)).start()
+runpy.run_module("notifier", run_name="__main__")
+"""
 
 
 class Settings(ServiceSettings):
@@ -325,7 +331,7 @@ async def process(database_url: DatabaseUrl) -> AsyncIterator[Start]:
         environment = {"PATH": os.environ["PATH"], "NOTIFIER_DATABASE_URL": url}
         environment |= {"NOTIFIER_PORT": "0", "LOG_FORMAT": "json", "OPERATOR_EMAIL": "op@example.com"}
         environment |= {"MAIL_KEYS": "k:" + base64.b64encode(os.urandom(32)).decode()}
-        command = [sys.executable, "-m", "notifier"]
+        command = [sys.executable, "-c", HANGING]
         started.append(
             subprocess.Popen(  # noqa: ASYNC220 - starting is quick
                 command, env=environment | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
