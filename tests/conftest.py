@@ -30,6 +30,12 @@ def _may_need_servers(config: pytest.Config) -> bool:
 
 
 @pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What one worker has to do whole comes first, so that all end together."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where CI is set, a skipped test has not been run, and that is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
