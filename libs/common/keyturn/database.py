@@ -191,10 +191,10 @@ class Database:
         """Commits at the end, rolls back on any error. `name` labels the commit: failpoints, metrics, logs. `first`: a
         statement without parameters that goes to the server together with BEGIN. Raises `Unavailable` where the
         database is away."""
-        async with self.pool.connection() as connection:
+        async with self._connection(name) as connection:
             tx = Transaction(connection, name=name, service=self.service, now=self.clock.now(), cause=cause)
-            driver = connection.driver
             try:
+                driver = connection.driver
                 try:
                     tx.first = await driver.execute(f"BEGIN;{first}")
                     yield tx
@@ -207,15 +207,33 @@ class Database:
                     raise asyncpg.InFailedSQLTransactionError(
                         f"{name}: a statement failed, and the error was swallowed"
                     )
-            except (exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-                if driver.is_closed() or away(error):
-                    raise Unavailable(f"database of {self.service}: {name}") from error
-                raise
             finally:
                 await tx.close()
         COMMITS.labels(self.service, name).inc()
         tx.committed(self.wakeups)
         await failpoints.hit(f"{self.service}.{name}.after_commit")
+
+    async def run(self, name: str, sql: str, *parameters: object, wake: str | None = None) -> Sequence[Any]:
+        """A transaction of one statement, in one round trip instead of three. `name` as above; with the commit it
+        wakes whoever listens to `wake`."""
+        await failpoints.hit(f"{self.service}.{name}.before_commit")
+        async with self._connection(name) as connection:
+            rows: Sequence[Any] = await connection.driver.fetch(sql, *parameters)
+        COMMITS.labels(self.service, name).inc()
+        if wake:
+            self.wakeups.wake(wake)
+        await failpoints.hit(f"{self.service}.{name}.after_commit")
+        return rows
+
+    @asynccontextmanager
+    async def _connection(self, what: str) -> AsyncIterator[Connection]:
+        async with self.pool.connection() as connection:
+            try:
+                yield connection
+            except (exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                if connection.driver.is_closed() or away(error):
+                    raise Unavailable(f"database of {self.service}: {what}") from error
+                raise
 
     async def ping(self) -> None:
         """Raises `Unavailable` where the database does not answer."""

@@ -1,14 +1,20 @@
 """The statements behind a worker's leases. Due times come from our clock as a parameter; leases live by the
 database's, which is one for all replicas."""
 
+# The first of each kind, past however much of another kind waits; of these as many as their part has room for.
 CLAIM = """
-WITH found AS (
-  SELECT id FROM work
-  WHERE state = 'open' AND due <= $1 AND kind = ANY($2::text[])
-    AND (leased_until IS NULL OR leased_until < clock_timestamp())
-  ORDER BY due LIMIT $3 FOR UPDATE SKIP LOCKED)
-UPDATE work SET fence = fence + 1, attempts = attempts + 1, leased_until = clock_timestamp() + $4::interval,
-  worker = $5, started = coalesce(started, $1)
+WITH due AS (
+  SELECT first.id, part, most, due FROM unnest($2::text[], $3::int[], $4::int[]) AS mine(kind, part, most)
+  CROSS JOIN LATERAL (
+    SELECT id, due FROM work
+    WHERE state = 'open' AND work.kind = mine.kind AND due <= $1
+      AND (leased_until IS NULL OR leased_until < clock_timestamp())
+    ORDER BY due LIMIT most FOR UPDATE SKIP LOCKED) AS first),
+found AS (
+  SELECT id FROM (SELECT id, most, row_number() OVER (PARTITION BY part ORDER BY due) AS place FROM due) AS placed
+  WHERE place <= most)
+UPDATE work SET fence = fence + 1, attempts = attempts + 1, leased_until = clock_timestamp() + $5::interval,
+  worker = $6, started = coalesce(started, $1)
 FROM found WHERE work.id = found.id
 RETURNING work.id, kind, key, payload, subject, attempts, created, fence, started, body, history, traceparent,
   causationid

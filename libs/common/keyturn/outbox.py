@@ -63,14 +63,31 @@ def dead_row(envelope: Envelope, body: bytes, service: str, cause: str, now: dat
     )
 
 
-INSERT = """
-INSERT INTO outbox (event_id, subject, wire, time, body, exchange, routing_key, traceparent, cause, created, due)
-SELECT event_id, subject, wire, time, body, exchange, routing_key, traceparent, cause, created, created
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::text[], $7::text[], $8::text[],
-            $9::text[], $10::timestamptz[]) WITH ORDINALITY
-  AS new(event_id, subject, wire, time, body, exchange, routing_key, traceparent, cause, created, place)
-ORDER BY place
-"""
+_FIELDS = {
+    "event_id": "uuid",
+    "subject": "text",
+    "wire": "text",
+    "time": "timestamptz",
+    "body": "bytea",
+    "exchange": "text",
+    "routing_key": "text",
+    "traceparent": "text",
+    "cause": "text",
+    "created": "timestamptz",
+}
+
+
+def insert(first: int = 1, only_if: str = "true") -> str:
+    """The statement that writes rows, which are its parameters from `first` on."""
+    names, types = ", ".join(_FIELDS), enumerate(_FIELDS.values(), first)
+    return (
+        f"INSERT INTO outbox ({names}, due) SELECT {names}, created "  # noqa: S608 - our own names
+        f"FROM unnest({', '.join(f'${number}::{type_}[]' for number, type_ in types)}) WITH ORDINALITY "
+        f"AS new({names}, place) WHERE {only_if} ORDER BY place"
+    )
+
+
+INSERT = insert()
 
 
 def columns(rows: Sequence[OutboxRow]) -> tuple[list[object], ...]:

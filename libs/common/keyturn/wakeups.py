@@ -67,8 +67,9 @@ class Wakeups:
         for event in self._waiting[name]:
             event.set()
 
-    def _heard(self, _connection: object, _pid: int, _channel: str, name: object) -> None:
-        self._wake_here(str(name))
+    def _heard(self, connection: Any, pid: int, _channel: str, name: object) -> None:
+        if pid != connection.get_server_pid():  # what we told ourselves was heard here at once
+            self._wake_here(str(name))
 
     async def _run(self) -> None:
         while True:

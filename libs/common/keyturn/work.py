@@ -4,7 +4,7 @@ async def send_refund(work: Work, deps: BillingDeps) -> None: ...
 WORK = {"refund": WorkKind(send_refund)}
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -58,34 +58,40 @@ class Work:
     every: timedelta | None = None
     finished: bool = False
 
-    def transaction(self, name: str = "", *, finish: bool = False) -> AbstractAsyncContextManager[Transaction]:
+    def transaction(
+        self, name: str = "", *, finish: bool = False, hold: bool = True
+    ) -> AbstractAsyncContextManager[Transaction]:
         """A transaction that only the holder of the lease gets: raises `LeaseLost` otherwise. With `finish` the work
-        is done in the same commit."""
-        return self.labelled(f"{self.kind}.{name}" if name else self.kind, finish=finish)
+        is done in the same commit. Without `hold`, one of its own statements checks the fence."""
+        return self.labelled(f"{self.kind}.{name}" if name else self.kind, finish=finish, hold=hold)
 
     @asynccontextmanager
     async def labelled(
-        self, label: str, *, finish: bool, cause: Event | Envelope | None = None
+        self, label: str, *, finish: bool, hold: bool = True, cause: Event | Envelope | None = None
     ) -> AsyncIterator[Transaction]:
         async with self.database.transaction(label, cause=cause) as tx:
             tx.waiting_since = self.waiting_since
             tx.causationid = tx.causationid or self.causationid
-            if not await tx.run(HOLD, self.id, self.fence):
-                raise LeaseLost(f"{self.kind} {self.id}")
-            if finish:
+            if finish:  # which checks the fence itself
                 tx.before_commit.append(lambda: self._finish(tx))
+            elif hold and not await tx.run(HOLD, self.id, self.fence):
+                raise LeaseLost(f"{self.kind} {self.id}")
             yield tx
         self.finished = self.finished or finish
 
     async def end(self) -> None:
         """Finish it, where no transaction of its own did. The statement checks the fence itself."""
-        async with self.database.transaction(f"{self.kind}.done") as tx:
-            await self._finish(tx)
+        self._check(await self.database.run(f"{self.kind}.done", *self._finishing(self.database.clock.now())))
         self.finished = True
 
     async def _finish(self, tx: Transaction) -> None:
-        following = tx.now + self.every if self.every else None
-        if not await tx.run(FINISH, self.id, self.fence, tx.now, following):
+        self._check(await tx.run(*self._finishing(tx.now)))
+
+    def _finishing(self, now: datetime) -> tuple[Any, ...]:
+        return FINISH, self.id, self.fence, now, now + self.every if self.every else None
+
+    def _check(self, held: Sequence[Any]) -> None:
+        if not held:
             raise LeaseLost(f"{self.kind} {self.id}")
 
 

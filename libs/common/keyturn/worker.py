@@ -75,6 +75,8 @@ class Worker(Generic[D]):
         self._stopping = True
         if self._tasks:
             claiming = self._tasks.pop(0)
+            self._wake.set()
+            await asyncio.wait([claiming], timeout=POLL)  # what it is claiming now would wait for its lease to expire
             claiming.cancel()
             await asyncio.wait([claiming])
         if self._running:
@@ -87,23 +89,25 @@ class Worker(Generic[D]):
 
     async def _claim_forever(self) -> None:
         with self._database.wakeups.listen("work") as self._wake:
-            while True:
-                if await self._claim() == 0:
+            while not self._stopping:
+                self._wake.clear()  # what is scheduled from here on wakes us again
+                if not await self._claim():
                     await wait(self._wake, POLL)
 
-    async def _claim(self) -> int:
-        """Claim what is due and start it; gives the number of rows."""
-        claimed = 0
-        for kinds, limit in self._room():
-            async with self._database.transaction("claim") as tx:
-                rows = await tx.run(CLAIM, tx.now, kinds, limit, self._lease, self._name)
-            for row in rows:
-                self._begin(self._work(row))
-            claimed += len(rows)
-        return claimed
+    async def _claim(self) -> bool:
+        """Claim what is due and start it; whether there may be more."""
+        room = self._room()
+        if not room:
+            return False
+        columns = zip(*((kind, part, most) for part, (kinds, most) in enumerate(room) for kind in kinds), strict=True)
+        now = self._database.clock.now()
+        rows = await self._database.run("claim", CLAIM, now, *columns, self._lease, self._name)
+        for row in rows:
+            self._begin(self._work(row))
+        return len(rows) >= min(most for _, most in room)
 
     def _room(self) -> list[tuple[list[str], int]]:
-        """Which kinds may be claimed, and how many of them: kinds with slots of their own are asked for one by one."""
+        """Which kinds may be claimed, and how many of them; kinds with slots of their own apart."""
         busy = [work.kind for work in self._running.values()]
         free = self._slots - len(busy)
         shared = [name for name, kind in self._kinds.items() if kind.slots is None]
@@ -189,8 +193,7 @@ class Worker(Generic[D]):
         """Stopped before its end: due again at once, and no attempt is counted."""
         if not work.finished:
             with suppress(Unavailable):
-                async with self._database.transaction("release") as tx:
-                    await tx.run(RELEASE, work.id, work.fence)
+                await self._database.run("release", RELEASE, work.id, work.fence)
 
     async def _renew_forever(self) -> None:
         while True:
@@ -206,8 +209,8 @@ class Worker(Generic[D]):
         mine = [work for work in self._running.values() if not work.finished]
         held: list[UUID] = []
         if mine:
-            async with self._database.transaction("renew") as tx:
-                rows = await tx.run(RENEW, [w.id for w in mine], [w.fence for w in mine], self._lease)
+            ids, fences = [work.id for work in mine], [work.fence for work in mine]
+            rows = await self._database.run("renew", RENEW, ids, fences, self._lease)
             held = [row.id for row in rows]
         self._renewed = began
         self._stop_running(held, among=mine)
@@ -243,4 +246,6 @@ async def _for_ever(run: Callable[[], Awaitable[None]]) -> None:
         except Exception as error:  # noqa: BLE001
             # Not the traceback: a bug's own text may quote what customers told us.
             log.error("worker_loop_failed", **asdict(cause_of(error)))  # noqa: TRY400
+        else:
+            return
         await asyncio.sleep(POLL)

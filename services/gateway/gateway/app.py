@@ -24,7 +24,6 @@ from gateway.api import (
     webhooks,
     work,
 )
-from gateway.batching import Batcher
 from gateway.buckets import Buckets, Limit
 from gateway.deps import GatewayDeps
 from gateway.handlers import HANDLERS, WORK
@@ -35,6 +34,7 @@ from gateway.pages import setup as setup_page
 from gateway.paths import PlainPaths
 from gateway.repository.webhooks import Stored, Webhook, store
 from gateway.settings import GatewaySettings
+from keyturn.batching import Batcher
 from keyturn.bus import Bus, connect_bus
 from keyturn.clock import Clock
 from keyturn.database import Database

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.batching import MOST_WAITING, Batcher
+from keyturn.batching import MOST_WAITING, Batcher
 from keyturn.errors import Unavailable
 
 

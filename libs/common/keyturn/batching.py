@@ -1,4 +1,4 @@
-"""Concurrent requests share a commit: while one batch is being written, the next one gathers."""
+"""Concurrent writers share a commit: while one batch is being written, the next one gathers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
