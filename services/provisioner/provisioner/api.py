@@ -101,11 +101,11 @@ async def complete(asked: Password, deps: Deps, _: Public) -> dict[str, Any]:
 async def reissue(install_id: UUID, deps: Deps, by: Customer) -> dict[str, Any]:
     async with deps.database.transaction("setup_reissued") as tx:
         pause = timedelta() if by.may("operator") else deps.policy.link_pause
-        link = await setup.reissue(tx, deps, install_id, pause=pause)
+        issued = await setup.reissue(tx, deps, install_id, pause=pause)
         await installs.note(tx, install_id, "setup_link_reissued", actor=by.actor, reason=by.reason)
         if by.may("operator"):
             acted(tx, by, "install.reissue", f"install {install_id}", subject=str(install_id))
-    return {"link_id": str(link.id), "number": link.number, "expires_at": link.expires_at.isoformat()}
+    return {"link_id": issued.link_id, "number": issued.number, "expires_at": issued.expires_at.isoformat()}
 
 
 @router.get("/installs")

@@ -11,6 +11,7 @@ from keyturn.service import Service
 from provisioner import blueprints
 from provisioner.api import router
 from provisioner.deps import ProvisionerDeps
+from provisioner.engine.begun import Recorder
 from provisioner.engine.jobs import JOB
 from provisioner.handlers import HANDLERS, WORK
 from provisioner.resources import kinds
@@ -36,6 +37,7 @@ def build(
         mail_keys=KeyRing.from_text(settings.mail_keys.get_secret_value()),
         kinds=known,
         blueprints=blueprints.load(settings.blueprints, known),
+        recorder=Recorder(database),
     )
     return Service(
         name=NAME,

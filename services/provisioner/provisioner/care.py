@@ -28,7 +28,7 @@ log = get_logger()
 async def watch(work: Work, deps: ProvisionerDeps) -> None:
     """Probe the programs on this machine; an install with a dead one gets a repair job."""
     watched = [name for name, kind in deps.kinds.resources.items() if kind.watched]
-    after: tuple[UUID, str] | None = None
+    after = installs.START
     while True:
         async with work.transaction("looked") as tx:
             batch = await installs.standing(tx, watched, after, BATCH)
@@ -85,6 +85,7 @@ async def setup_applying(work: Work, deps: ProvisionerDeps) -> None:
         if link is None or link.state != "completing" or link.operation is None:
             return
         install = await installs.get(tx, link.install_id)
+        assert install is not None
         call = await setup.call_of(tx, deps, install, int(link.operation["call"]))
         operation = link.operation["operation"]
     try:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from keyturn.clock import Clock
 from keyturn.database import Database
@@ -12,6 +13,9 @@ from provisioner.blueprints import Blueprint
 from provisioner.engine.pace import Paces
 from provisioner.resources import Kinds
 from provisioner.settings import ProvisionerSettings
+
+if TYPE_CHECKING:
+    from provisioner.engine.begun import Recorder
 
 _RETRY = RetryPolicy(attempts=8, first=timedelta(seconds=1), cap=timedelta(minutes=5))
 _REMOVAL = RetryPolicy(attempts=5, first=timedelta(seconds=1), cap=timedelta(minutes=1))
@@ -39,5 +43,6 @@ class ProvisionerDeps:
     mail_keys: KeyRing
     kinds: Kinds
     blueprints: Mapping[str, Blueprint]
+    recorder: "Recorder"
     policy: Policy = Policy()
     paces: Paces = field(default_factory=Paces)

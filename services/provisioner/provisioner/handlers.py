@@ -20,7 +20,11 @@ from provisioner.resealing import reseal
 async def on_entitlement_changed(event: EntitlementChanged, tx: Transaction) -> None:
     """A level: an older version changes nothing, a newer one is obeyed at the next step boundary of any job."""
     wanted = _from(event, tx)
-    install = await installs.claim_id(tx, wanted)
+    if await installs.insert(tx, wanted):
+        tx.schedule(JOB, str(wanted.id), subject=str(wanted.id))
+        return
+    install = await installs.locked(tx, wanted.id)
+    assert install is not None
     if install.version < event.version:
         if install.state == "deleted":
             await installs.note(tx, install.id, "entitled_after_deletion", wanted=event.wanted, version=event.version)
@@ -50,8 +54,8 @@ def _from(event: EntitlementChanged, tx: Transaction) -> Install:
         id=UUID(event.subject),
         state="pending",
         state_since=tx.now,
-        version=0,
-        revision=0,
+        version=event.version,
+        revision=1,
         wanted=event.wanted,
         reasons=event.reasons,
         own_reasons=[],

@@ -11,7 +11,7 @@ from keyturn.errors import Problem
 from keyturn.internal import Caller
 from provisioner.domain import Install
 from provisioner.engine.jobs import JOB
-from provisioner.repository import installs, jobs
+from provisioner.repository import installs, progress
 
 Act = Literal["retry", "suspend", "resume", "delete"]
 OwnReason = Literal["operator", "abuse"]
@@ -64,7 +64,7 @@ async def _apply(tx: Transaction, install: Install, order: Order) -> bool:
         case "delete":
             return _remove(tx, install, order.keep)
         case "retry":
-            job = await jobs.open_job(tx, install.id)
+            job = await progress.open_job(tx, install.id)
             if job is None and install.failed_revision is None and not await _orphans(tx, install):
                 raise Problem(409, "nothing_to_retry", "nothing of this install has failed or waits")
             install.failed_revision = None
@@ -93,7 +93,7 @@ def _remove(tx: Transaction, install: Install, keep: timedelta | None) -> bool:
 
 
 async def _orphans(tx: Transaction, install: Install) -> bool:
-    return any(record.state == "orphan" for record in await installs.records(tx, install.id))
+    return any(record.state == "orphan" for record in (await progress.records(tx, install.id)).values())
 
 
 def _level(install: Install) -> dict[str, object]:

@@ -24,7 +24,8 @@ from provisioner import rendering
 from provisioner.blueprints import customer_named
 from provisioner.domain import Install, LinkState, SetupLink
 from provisioner.engine import values
-from provisioner.repository import installs, links
+from provisioner.engine.telling import Says
+from provisioner.repository import installs, links, progress
 from provisioner.resources.port import Applying, Given, Refused, SetupCall
 
 if TYPE_CHECKING:
@@ -41,39 +42,35 @@ def hashed(token: str) -> str:
 
 async def issue(
     tx: Transaction, deps: "ProvisionerDeps", install: Install, *, credentials: str | None = None
-) -> SetupLink:
-    """A new link, the older ones dead; the event takes its token to the notifier, sealed."""
-    await links.replace_all(tx, install.id)
+) -> SetupLinkIssued:
+    """A new link, the older ones dead; the event, to be published, takes its token to the notifier, sealed."""
     token, subject = secrets.token_urlsafe(32), str(install.id)
     link = SetupLink(
         id=uuid7(),
         install_id=install.id,
-        number=await links.next_number(tx, install.id),
+        number=0,
         token_hash=hashed(token),
         state="used" if credentials else "open",  # with a password in the mail there is nothing to set up
         created_at=tx.now,
         expires_at=tx.now + deps.policy.link_lifetime,
     )
-    links.add(tx, link)
+    link.number = await links.issue(tx, link)
     wire = SetupLinkIssued.wire
-    tx.publish(
-        SetupLinkIssued(
-            subject=subject,
-            time=tx.now,
-            link_id=str(link.id),
-            token=deps.mail_keys.seal(token, place=(wire, subject, "token")),
-            expires_at=link.expires_at,
-            number=link.number,
-            url=install.admin_url or install.url,
-            credentials=deps.mail_keys.seal(credentials, place=(wire, subject, "credentials")) if credentials else None,
-        )
+    return SetupLinkIssued(
+        subject=subject,
+        time=tx.now,
+        link_id=str(link.id),
+        token=deps.mail_keys.seal(token, place=(wire, subject, "token")),
+        expires_at=link.expires_at,
+        number=link.number,
+        url=install.admin_url or install.url,
+        credentials=deps.mail_keys.seal(credentials, place=(wire, subject, "credentials")) if credentials else None,
     )
-    return link
 
 
 async def reissue(
     tx: Transaction, deps: "ProvisionerDeps", install_id: UUID, *, pause: timedelta = timedelta()
-) -> SetupLink:
+) -> SetupLinkIssued:
     """Raises `Problem` where the install waits for no setup, and 429 where its newest link is younger than `pause`."""
     install = await installs.locked(tx, install_id)
     if install is None:
@@ -84,7 +81,9 @@ async def reissue(
     if newest and (left := newest[0].created_at + pause - tx.now) > timedelta():
         detail = "a link was sent a moment ago; look into the mailbox, or ask again later"
         raise Problem(429, "setup_link_just_sent", detail, retry_after=ceil(left.total_seconds()))
-    return await issue(tx, deps, install)
+    issued = await issue(tx, deps, install)
+    tx.publish(issued)
+    return issued
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,9 @@ async def look_up(deps: "ProvisionerDeps", token: str) -> Seen:
         link = await links.by_hash(tx, hashed(token))
         if link is None:
             raise unknown()
-        return Seen(link.seen(tx.now), await installs.get(tx, link.install_id), link.detail)
+        install = await installs.get(tx, link.install_id)
+        assert install is not None
+        return Seen(link.seen(tx.now), install, link.detail)
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ async def _claim(deps: "ProvisionerDeps", token: str, password: str) -> Claimed:
         if state == "completing":
             raise Problem(409, "setup_in_progress", "the password is being set at this moment")
         install = await installs.get(tx, link.install_id)
-        if install.state not in {"setup_pending", "active"} or install.level != "on":
+        if install is None or install.state not in {"setup_pending", "active"} or install.level != "on":
             raise Problem(409, "install_not_available", "the install is not available now")
         calls, used = await _calls(tx, deps, install, password)
         link.state, link.claimed_until = "completing", tx.now + deps.policy.claim
@@ -188,13 +189,12 @@ async def _calls(
     blueprint = deps.blueprints.get(install.blueprint)
     if blueprint is None:
         raise Problem(503, "instance_unreachable", "the install cannot be set up now")
-    records = {record.name: record for record in await installs.records(tx, install.id)}
-    find = values.lookup(install, records, deps.settings)
+    find = values.lookup(install, await progress.records(tx, install.id), deps.settings)
     calls: list[SetupCall[Any]] = []
     used: set[str] = set()
     for index, setup in enumerate(blueprint.setup):
         rendered = rendering.render(dict(setup.parameters), find)
-        opened = await values.opened(tx, deps.keys, install.id, rendering.secrets_in(rendered))
+        opened = await values.read(tx, deps.keys, install.id, rendering.secrets_in(rendered))
         used |= set(opened.values())
         revealed = rendering.reveal(rendered, {**opened, "password": password})
         named = frozenset(customer_named(setup.parameters))
@@ -249,13 +249,14 @@ def settle(tx: Transaction, link: SetupLink, install: Install) -> None:
     activate(tx, install)
 
 
-def activate(tx: Transaction, install: Install) -> None:
+def activate(says: Says, install: Install) -> None:
     """The customer is in. Once, whatever is tried how often."""
+    now = says.now
     if install.activated_at is None:
-        install.activated_at = tx.now
+        install.activated_at = now
         if install.state == "setup_pending":
-            install.move_to("active", tx.now)
-        tx.publish(InstallActivated(subject=str(install.id), time=tx.now, url=install.url, admin_url=install.admin_url))
+            install.move_to("active", now)
+        says.publish(InstallActivated(subject=str(install.id), time=now, url=install.url, admin_url=install.admin_url))
 
 
 async def _still_ours(tx: Transaction, claimed: Claimed) -> SetupLink | None:

@@ -1,4 +1,4 @@
-"""The tables of the provisioner, and which class of `domain.py` each row is. Only `repository` imports this."""
+"""The tables of the provisioner. Only `repository` imports this."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
 
 from keyturn.database import new_metadata
-from provisioner import domain, records
+from provisioner import domain
 
 metadata = new_metadata()
 
@@ -229,12 +229,4 @@ history = Table(
     Index("history_by_install", "install_id", "id"),
 )
 
-_mapper = registry(metadata=metadata)
-for _class, _table in (
-    (domain.Install, installs),
-    (records.Job, jobs),
-    (records.Step, steps),
-    (records.Record, resources),
-    (domain.SetupLink, setup_links),
-):
-    _mapper.map_imperatively(_class, _table)
+registry(metadata=metadata).map_imperatively(domain.SetupLink, setup_links)

@@ -20,11 +20,10 @@ POINTS = [
     "provisioner.job.begun.before_commit",
     "provisioner.job.begun.after_commit",
     "provisioner.job.allocate.after_commit",
-    "provisioner.job.step_begun.after_commit",
     "provisioner.driver.ensure.before",
     "provisioner.driver.ensure.after",
-    "provisioner.job.step_ended.before_commit",
-    "provisioner.job.step_ended.after_commit",
+    "provisioner.job.step.before_commit",
+    "provisioner.job.step.after_commit",
     "provisioner.job.completed.before_commit",
     "provisioner.job.completed.after_commit",
 ]

@@ -16,7 +16,7 @@ from keyturn.errors import Misconfigured, SealError
 from keyturn.sealing import KeyRing, new_key_line
 from provisioner.engine import values
 from provisioner.engine.notes import sealed, unsealed
-from provisioner.repository import installs
+from provisioner.repository import progress
 from support.fake_target import World, fake_kinds
 from support.provisioning import Rig, WaitUntil, running, settings_for
 
@@ -70,9 +70,8 @@ def at(install: UUID, column: str, name: str) -> tuple[str, ...]:
 async def read(rig: Rig, install: UUID) -> dict[str, str]:
     keys = rig.service.deps.keys
     async with rig.service.database.transaction("test") as tx:
-        found = await values.opened(tx, keys, install, {"random.db", "database.key"})
-        record = await installs.record(tx, install, "database")
-        assert record is not None
+        found = await values.read(tx, keys, install, {"random.db", "database.key"})
+        record = (await progress.records(tx, install))["database"]
         found["note"] = unsealed(record.notes["login"], keys, at(install, "notes", "login"))[
             "password"
         ].get_secret_value()

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,7 +16,7 @@ from provisioner.deps import ProvisionerDeps
 from provisioner.engine import values
 from provisioner.engine.notes import CommittedNotes
 from provisioner.records import Operation, Record
-from provisioner.repository import installs, jobs
+from provisioner.repository import jobs
 from provisioner.resources import Kinds
 from provisioner.resources.port import Given, Gone, NotReady, Outputs, Pace, Permanent, Transient
 
@@ -44,7 +43,7 @@ class Result:
 
 async def prepare(tx: Transaction, deps: ProvisionerDeps, record: Record) -> Prepared:
     references = rendering.secrets_in(record.parameters)
-    return Prepared(record, await values.opened(tx, deps.keys, record.install_id, references))
+    return Prepared(record, await values.read(tx, deps.keys, record.install_id, references))
 
 
 class Caller:
@@ -123,10 +122,6 @@ async def _well(name: str, driver: Any, notes: CommittedNotes) -> None:
     health = await driver.probe(notes)
     if not health.ok:
         raise NotReady(f"{name}: {health.detail or 'does not answer the probe'}", after=timedelta(seconds=2))
-
-
-async def leave(tx: Transaction, install_id: UUID, name: str) -> None:
-    await installs.leave_slots(tx, install_id, name)
 
 
 def unexpected(error: Exception) -> Transient:

@@ -16,20 +16,22 @@ from provisioner import rendering
 from provisioner.deps import ProvisionerDeps
 from provisioner.domain import Install
 from provisioner.engine import values
-from provisioner.records import Job, Record
+from provisioner.engine.begun import Begun
+from provisioner.records import Record
 from provisioner.repository import installs, links, names
 from provisioner.setup import activate, issue
 
-Ended = Callable[[Transaction, ProvisionerDeps, Install, Job], Awaitable[datetime | None]]
+Ended = Callable[[Transaction, ProvisionerDeps, Begun], Awaitable[datetime | None]]
 
 
-async def complete(tx: Transaction, deps: ProvisionerDeps, install: Install, job: Job) -> datetime | None:
+async def complete(tx: Transaction, deps: ProvisionerDeps, begun: Begun) -> datetime | None:
     """Bring the install to what the job has reached. A time comes back where the job goes on then."""
-    until = await ENDS[job.action](tx, deps, install, job)
+    install, job, begun.now = begun.install, begun.job, tx.now
+    until = await ENDS[job.action](tx, deps, begun)
     if until is None:
         job.move_to("completed", tx.now)
         install.settled = True
-        await installs.note(tx, install.id, "job_completed", action=job.action)
+        begun.note("job_completed", action=job.action)
     return until
 
 
@@ -39,15 +41,16 @@ async def stay(tx: Transaction, install: Install) -> None:
         install.move_to("failed", tx.now)
 
 
-async def _provisioned(tx: Transaction, deps: ProvisionerDeps, install: Install, job: Job) -> None:
+async def _provisioned(tx: Transaction, deps: ProvisionerDeps, begun: Begun) -> None:
+    install, job = begun.install, begun.job
     blueprint = deps.blueprints[install.blueprint]
-    records = await _take_outputs(tx, deps, install)
+    _take_outputs(deps, begun)
     first = install.ready_at is None
     waits = bool(blueprint.setup) and install.activated_at is None
     install.ready_at = install.ready_at or tx.now
     install.optional_open = any(plan.optional for plan in blueprint.resources.values())
     install.move_to("setup_pending" if waits else "active", tx.now)
-    tx.publish(
+    begun.publish(
         InstallReady(
             subject=str(install.id),
             time=tx.now,
@@ -60,62 +63,62 @@ async def _provisioned(tx: Transaction, deps: ProvisionerDeps, install: Install,
         )
     )
     if first and (blueprint.setup or blueprint.credentials):
-        password = await _first_password(tx, deps, records, install) if blueprint.credentials else None
-        await issue(tx, deps, install, credentials=password)
+        password = _first_password(deps, begun) if blueprint.credentials else None
+        begun.publish(await issue(tx, deps, install, credentials=password))
     if not waits:
-        activate(tx, install)
+        activate(begun, install)
 
 
-async def _take_outputs(tx: Transaction, deps: ProvisionerDeps, install: Install) -> Mapping[str, Record]:
-    records = {record.name: record for record in await installs.records(tx, install.id)}
-    find = values.lookup(install, records, deps.settings)
+def _take_outputs(deps: ProvisionerDeps, begun: Begun) -> None:
+    install = begun.install
+    find = values.lookup(install, begun.records, deps.settings)
     outputs = deps.blueprints[install.blueprint].outputs
     rendered = {name: rendering.plain(rendering.render(text, find)) for name, text in outputs.items()}
     install.url, install.admin_url = rendered.get("url"), rendered.get("admin_url")
     install.applied, install.repair = install.terms, False
-    return records
 
 
-async def _first_password(
-    tx: Transaction, deps: ProvisionerDeps, records: Mapping[str, Record], install: Install
-) -> str | None:
-    made = await values.opened(tx, deps.keys, install.id, ["random.password"])
-    return made["random.password"] if records else None
+def _first_password(deps: ProvisionerDeps, begun: Begun) -> str | None:
+    name = "random.password"
+    return begun.opened(deps.keys, [name])[name] if begun.records else None
 
 
-async def _changed(tx: Transaction, deps: ProvisionerDeps, install: Install, job: Job) -> None:
-    await _take_outputs(tx, deps, install)
+async def _changed(tx: Transaction, deps: ProvisionerDeps, begun: Begun) -> None:
+    install, job = begun.install, begun.job
+    _take_outputs(deps, begun)
     told = InstallPlanChanged(
         subject=str(install.id), time=tx.now, job_id=str(job.id), action=job.action, plan=install.plan
     )
-    tx.publish(told)
+    begun.publish(told)
 
 
-async def _repaired(tx: Transaction, deps: ProvisionerDeps, install: Install, _: Job) -> None:
-    await _take_outputs(tx, deps, install)
+async def _repaired(_: Transaction, deps: ProvisionerDeps, begun: Begun) -> None:
+    _take_outputs(deps, begun)
 
 
-async def _extended(_: Transaction, __: ProvisionerDeps, install: Install, ___: Job) -> None:
-    install.optional_open = False
+async def _extended(_: Transaction, __: ProvisionerDeps, begun: Begun) -> None:
+    begun.install.optional_open = False
 
 
-async def _suspended(tx: Transaction, _: ProvisionerDeps, install: Install, job: Job) -> None:
+async def _suspended(tx: Transaction, _: ProvisionerDeps, begun: Begun) -> None:
+    install, job = begun.install, begun.job
     told = InstallSuspended(
         subject=str(install.id), time=tx.now, job_id=str(job.id), action=job.action, reasons=install.suspended_for
     )
-    tx.publish(told)
+    begun.publish(told)
 
 
-async def _resumed(tx: Transaction, _: ProvisionerDeps, install: Install, job: Job) -> None:
+async def _resumed(tx: Transaction, _: ProvisionerDeps, begun: Begun) -> None:
+    install, job = begun.install, begun.job
     install.move_to("active" if install.activated_at else "setup_pending", tx.now)
-    tx.publish(
+    begun.publish(
         InstallResumed(subject=str(install.id), time=tx.now, job_id=str(job.id), action=job.action, url=install.url)
     )
 
 
-async def _deleted(tx: Transaction, _: ProvisionerDeps, install: Install, job: Job) -> datetime | None:
+async def _deleted(tx: Transaction, _: ProvisionerDeps, begun: Begun) -> datetime | None:
     """Rule 14: the data is kept for its time; then everything is gone, with proof; the credentials went last."""
-    records = await installs.records(tx, install.id)
+    install, job, records = begun.install, begun.job, begun.records.values()
     if any(record.state != "gone" for record in records):
         return install.delete_after or tx.now
     await installs.forget_secrets(tx, install.id)
@@ -123,7 +126,7 @@ async def _deleted(tx: Transaction, _: ProvisionerDeps, install: Install, job: J
     await links.replace_all(tx, install.id)
     install.move_to("deleted", tx.now)
     install.deleted_at = tx.now
-    tx.publish(
+    begun.publish(
         InstallDeleted(
             subject=str(install.id),
             time=tx.now,

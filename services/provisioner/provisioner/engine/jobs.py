@@ -1,8 +1,6 @@
 """The life of a job: begun, waiting, superseded, completed, failed and undone. Each is one transaction."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from keyturn.database import Transaction
@@ -14,10 +12,12 @@ from provisioner.blueprints import Plan
 from provisioner.deps import ProvisionerDeps
 from provisioner.domain import Action, Install, InstallState, next_action
 from provisioner.engine import ending, planning, telling, values
+from provisioner.engine.begun import Begun
+from provisioner.engine.telling import Says
 from provisioner.errors import NameConflictError
 from provisioner.names import claim
 from provisioner.records import Job, Record, Step, WaitReason
-from provisioner.repository import installs, jobs
+from provisioner.repository import installs, progress
 
 JOB = "job"  # the kind of work; its key is the install's id
 RETENTION = "retention"
@@ -25,17 +25,6 @@ RETENTION = "retention"
 # What an install is called while the job is under way; the others leave it as it is until they end.
 WHILE: Mapping[Action, InstallState] = {"provision": "provisioning", "delete": "deleting", "suspend": "suspended"}
 MAKING: frozenset[Action] = frozenset({"provision", "change_plan", "extend", "repair"})
-
-
-@dataclass
-class Begun:
-    """A job in a worker's hands. `plans`: what the blueprint wants for this install, `when` decided."""
-
-    install: Install
-    job: Job
-    steps: list[Step]
-    plans: Mapping[str, Plan]
-    waits_until: datetime | None = None  # nothing to do before
 
 
 class Blocked(Exception):
@@ -47,16 +36,19 @@ class Blocked(Exception):
         self.detail = detail
 
 
-async def begin(work: Work, deps: ProvisionerDeps, install_id: str) -> Begun | None:
-    """The job to go on with, or a new one; None where the install is what is wanted. Raises `Wait` where it is parked
-    before its first step."""
-    async with work.transaction("begun") as tx:
-        install = await installs.locked(tx, UUID(install_id))
+async def begin(
+    work: Work, deps: ProvisionerDeps, install_id: str, go: Callable[[Begun], None] = lambda _: None
+) -> Begun | None:
+    """The job to go on with, or a new one; None where the install is what is wanted. `go` begins its first steps, in
+    the same commit. Raises `Wait` where the job is parked before its first step, or has nothing to do before a time."""
+    async with work.transaction("begun", hold=False) as tx:
+        install = await progress.locked(tx, UUID(install_id))
         if install is None:
             return None
-        job = await jobs.open_job(tx, install.id)
+        new = install.state == "pending"  # nothing of it is there to be read
+        job = None if new else await progress.open_job(tx, install.id)
         if job and not job.undoing and job.revision != install.revision:
-            await cancel(tx, job)
+            await cancel(tx, Begun(work, install, job, tx.now))
             job = None
         fresh = job is None
         if job is None:
@@ -64,67 +56,68 @@ async def begin(work: Work, deps: ProvisionerDeps, install_id: str) -> Begun | N
             if action is None:
                 return None
             job = _new_job(tx, install, action)
-        blocked = None
+        begun, waits = Begun(work, install, job, tx.now), None
         try:
-            begun = await _resume(tx, deps, install, job, fresh=fresh)
+            await _resume(tx, deps, begun, fresh=fresh, new=new)
+            go(begun)
         except Blocked as block:
-            blocked = block
-            _park(tx, job, block)
-    if blocked:
-        raise Wait(blocked.reason, blocked.detail, until=None)
+            waits = Wait(block.reason, block.detail, until=None)
+            park(begun, job, block)
+        except Wait as wait:
+            waits = wait
+        await begun.write(tx, install)
+    if waits:
+        raise waits
     return begun
 
 
-async def cancel(tx: Transaction, job: Job) -> None:
+async def cancel(tx: Transaction, begun: Begun) -> None:
     """A newer wish: what was done stays recorded, and the next job starts from there."""
-    job.move_to("cancelled", tx.now)
-    await installs.leave_slots(tx, job.install_id)
-    await installs.note(tx, job.install_id, "job_superseded", action=job.action)
-    await tx.session.flush()
+    begun.now = tx.now
+    begun.job.move_to("cancelled", tx.now)
+    begun.note("job_superseded", action=begun.job.action)
+    await begun.write(tx)
+    await installs.leave_slots(tx, begun.install.id)
 
 
 def _new_job(tx: Transaction, install: Install, action: Action) -> Job:
-    job = Job(id=uuid7(), install_id=install.id, action=action, revision=install.revision, created_at=tx.now)
-    installs.add(tx, job)
     install.settled = False
     if action in WHILE:
         install.move_to(WHILE[action], tx.now)
     if action == "change_plan":
         install.applied = {}  # between two plans: superseded now, it has neither
-    return job
+    return Job(id=uuid7(), install_id=install.id, action=action, revision=install.revision, created_at=tx.now)
 
 
-async def _resume(tx: Transaction, deps: ProvisionerDeps, install: Install, job: Job, *, fresh: bool) -> Begun:
-    steps = await jobs.steps_of(tx, job.id) if not fresh else []
-    makes = job.action in MAKING and not job.undoing
-    if makes:
+async def _resume(tx: Transaction, deps: ProvisionerDeps, begun: Begun, *, fresh: bool, new: bool) -> None:
+    install, job = begun.install, begun.job
+    begun.steps = await progress.steps_of(tx, job.id) if not fresh else []
+    if job.action in MAKING and not job.undoing:
         await _take_names(tx, install, deps.settings.base_domain)
-    plans = _plans(deps, install) if makes else {}
+        begun.plans = _plans(deps, install)
     if job.state == "pending" and job.reason == RETENTION and job.due and job.due > tx.now:
-        return Begun(install, job, steps, plans, waits_until=job.due)
-    if not steps or job.reason == RETENTION:
-        records = await installs.records(tx, install.id)
-        steps = [*steps, *planning.rows(job.id, _planned(tx, install, job, plans, records), after=len(steps))]
-        installs.add(tx, *steps)
+        raise Wait(RETENTION, "the data is kept until then", until=job.due)
+    if not new:
+        begun.records = await progress.records(tx, install.id)
+        begun.secrets = await progress.secrets(tx, install.id)
+    if not begun.steps or job.reason == RETENTION:
+        begun.add(planning.rows(job.id, _planned(tx, begun), after=len(begun.steps)))
         if job.reason != RETENTION:
-            telling.requested(tx, install, job, [step.name for step in steps])
+            telling.requested(begun, install, job, [step.name for step in begun.steps])
     job.move_to("processing", tx.now)
     job.attempts += 1
-    await tx.session.flush()
-    return Begun(install, job, steps, plans)
 
 
-def _planned(
-    tx: Transaction, install: Install, job: Job, plans: Mapping[str, Plan], records: list[Record]
-) -> list[planning.Planned]:
-    match job.action:
+def _planned(tx: Transaction, begun: Begun) -> list[planning.Planned]:
+    records = list(begun.records.values())
+    match begun.job.action:
         case "suspend":
             return planning.suspending(records)
         case "resume":
             return planning.resuming(records)
         case "delete":
-            return removal(tx, install, records)
-    return planning.making(job.action, plans, records)
+            return removal(tx, begun.install, records)
+    return planning.making(begun.job.action, begun.plans, records)
 
 
 def removal(tx: Transaction, install: Install, records: list[Record]) -> list[planning.Planned]:
@@ -150,13 +143,13 @@ async def _take_names(tx: Transaction, install: Install, base_domain: str) -> No
         raise Blocked("needs_customer", str(conflict)) from None
 
 
-def _park(tx: Transaction, job: Job, block: Blocked) -> None:
+def park(says: Says, job: Job, block: Blocked) -> None:
     told = (job.reason, job.detail) == (block.reason, block.detail)
     if job.state == "processing":
-        job.move_to("pending", tx.now)
+        job.move_to("pending", says.now)
     job.reason, job.detail, job.due = block.reason, telling.safe(block.detail), None
     if not told:
-        telling.waiting(tx, job, block.reason, job.detail, until=None)
+        telling.waiting(says, job, block.reason, job.detail, until=None)
 
 
 async def wait(work: Work, begun: Begun, steps: list[Step]) -> Wait:
@@ -164,61 +157,63 @@ async def wait(work: Work, begun: Begun, steps: list[Step]) -> Wait:
     waits = [step for step in steps if step.state == "waiting"]
     timed = [(step.due, step.position, step) for step in waits if step.due]
     first = min(timed)[2] if timed else waits[0]
-    async with work.transaction("waiting") as tx:
-        job = await jobs.get(tx, begun.job.id)
+    job = begun.job
+    async with work.transaction("waiting", hold=False) as tx:
         job.move_to("pending", tx.now)
         job.reason, job.due, job.step, job.detail = first.reason, first.due, first.name, first.detail
+        await begun.write(tx)
     return Wait(first.reason or "retry", f"{first.name}: {first.detail}", until=first.due)
 
 
 async def supersede(work: Work, begun: Begun) -> None:
     async with work.transaction("superseded", finish=True) as tx:
-        job = await jobs.get(tx, begun.job.id)
-        await cancel(tx, job)
-        tx.schedule(JOB, str(job.install_id), subject=str(job.install_id))
+        await cancel(tx, begun)
+        tx.schedule(JOB, str(begun.install.id), subject=str(begun.install.id))
 
 
-async def fail(work: Work, begun: Begun, step: Step) -> list[Step]:
-    """Told once. Where the install was never ready, what it has is then undone: the steps for that come back."""
-    async with work.transaction("failed") as tx:
-        install = await installs.locked(tx, begun.install.id)
-        job = await jobs.get(tx, begun.job.id)
+async def fail(work: Work, begun: Begun, step: Step) -> None:
+    """Told once. Where the install was never ready, what it has is undone next."""
+    job = begun.job
+    async with work.transaction("failed", hold=False) as tx:
+        install = await progress.locked(tx, begun.install.id)
         assert install is not None
+        begun.install, begun.now = install, tx.now
         job.cause, job.detail, job.step = step.reason or "failed", step.detail, step.name
-        telling.failed(tx, job, step)
-        await installs.note(tx, install.id, "job_failed", action=job.action, step=step.name, detail=step.detail)
+        telling.failed(begun, job, step)
+        begun.note("job_failed", action=job.action, step=step.name, detail=step.detail)
         if job.action != "provision" or install.ready_at:
             job.move_to("failed", tx.now)
             install.failed_revision = job.revision
             await ending.stay(tx, install)
-            return []
-        job.undoing = True
-        records = await installs.records(tx, install.id)
-        before = await jobs.steps_of(tx, job.id)
-        undo = planning.rows(job.id, planning.removing(records), after=len(before))
-        installs.add(tx, *undo)
-        begun.job = job
-    return undo
+        else:
+            job.undoing = True
+            removed = {step.name for step in begun.steps if step.operation == "destroy"}
+            planned = planning.removing([r for r in begun.records.values() if r.name not in removed])
+            begun.add(planning.rows(job.id, planned, after=len(begun.steps)))
+        await begun.write(tx, install)
 
 
 async def died(work: Work, error: BaseException, tx: Transaction) -> None:
     """A bug, or an outage of ours, outlasted every attempt: said of the job too, and its places at targets are free."""
-    install = await installs.locked(tx, UUID(work.key))
-    if install and (job := await jobs.open_job(tx, install.id)):
+    install = await progress.locked(tx, UUID(work.key))
+    if install and (job := await progress.open_job(tx, install.id)):
         await installs.leave_slots(tx, job.install_id)
-        _park(tx, job, Blocked("needs_operator", cause_of(error).group(work.kind)))
+        begun = Begun(work, install, job, tx.now)
+        park(begun, job, Blocked("needs_operator", cause_of(error).group(work.kind)))
+        await begun.write(tx)
 
 
 async def undone(work: Work, begun: Begun) -> None:
     async with work.transaction("undone", finish=True) as tx:
-        install = await installs.locked(tx, begun.install.id)
-        job = await jobs.get(tx, begun.job.id)
+        install = await progress.locked(tx, begun.install.id)
+        job = begun.job
         assert install is not None
         job.move_to("failed", tx.now)
         install.move_to("failed", tx.now)
         install.failed_revision, install.settled = job.revision, True
-        left = [r for r in await installs.records(tx, install.id) if r.state != "gone"]
+        left = [record for record in begun.records.values() if record.state != "gone"]
         if not left:
             await installs.forget_secrets(tx, install.id)
         if left or next_action(install):
             tx.schedule(JOB, str(install.id), subject=str(install.id))
+        await begun.write(tx, install)

@@ -12,7 +12,7 @@ from keyturn.sealing import KeyRing
 from keyturn.work import Work
 from provisioner.engine import values
 from provisioner.records import Record
-from provisioner.repository import installs, jobs
+from provisioner.repository import jobs, progress
 from provisioner.resources.port import Capacity, Notes
 
 
@@ -31,12 +31,11 @@ class CommittedNotes(Notes):
 
     async def save(self, **notes: Any) -> None:
         await failpoints.hit("provisioner.driver.note.before")
+        added = {name: sealed(v, self._keys, self._place(name)) for name, v in notes.items() if v is not None}
         async with self._work.transaction("note") as tx:
-            record = await installs.record(tx, self._record.install_id, self._record.name)
-            assert record is not None
-            kept = {**record.notes, **{name: sealed(v, self._keys, self._place(name)) for name, v in notes.items()}}
-            record.notes = {name: value for name, value in kept.items() if value is not None}
-        self._record.notes = record.notes
+            owner = (self._record.install_id, self._record.name)
+            kept = await progress.note(tx, owner, added, [name for name, value in notes.items() if value is None])
+        self._record.notes = kept
         await failpoints.hit("provisioner.driver.note.after")
 
     async def allocate(self, pool: str, numbers: range, *, refuse: Collection[int] = ()) -> int:

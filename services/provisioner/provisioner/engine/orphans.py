@@ -10,7 +10,7 @@ from provisioner.deps import ProvisionerDeps
 from provisioner.engine.calls import Caller, Prepared, Result, prepare, unexpected
 from provisioner.engine.telling import safe
 from provisioner.records import Record
-from provisioner.repository import installs
+from provisioner.repository import installs, progress
 from provisioner.resources.port import DriverError
 
 FIRST = timedelta(seconds=30)
@@ -20,7 +20,8 @@ LONGEST = timedelta(hours=6)
 async def retry_orphans(work: Work, deps: ProvisionerDeps) -> None:
     """Raises `Wait` while some are left."""
     async with work.transaction("orphans") as tx:
-        found = [r for r in await installs.records(tx, UUID(work.key)) if r.state == "orphan"]
+        records = await progress.records(tx, UUID(work.key))
+        found = [record for record in records.values() if record.state == "orphan"]
         prepared = [await prepare(tx, deps, record) for record in found]
     left = [record for one in prepared if (record := await _retry(work, deps, one))]
     if left:
@@ -40,18 +41,20 @@ async def _retry(work: Work, deps: ProvisionerDeps, prepared: Prepared) -> Recor
         raise
     except Exception as error:  # noqa: BLE001 - a driver's bug must not keep the others from being removed
         message = safe(unexpected(error))
+    record = prepared.record
+    named = (record.install_id, record.name)
+    rows = progress.Rows(records={named: record}, left={named})
     async with work.transaction("orphan_tried") as tx:
-        record = await installs.record(tx, prepared.record.install_id, prepared.record.name)
-        assert record is not None
-        await installs.leave_slots(tx, record.install_id, record.name)
         if result is None:
             record.attempts, record.message = record.attempts + 1, message
-            return record
-        record.state, record.gone_at, record.outcome = "gone", tx.now, result.gone
-        record.notes, record.outputs, record.parameters = {}, {}, {}
-        await installs.give_back(tx, record.install_id, record.name)
-        await installs.note(tx, record.install_id, "orphan_removed", resource=record.name)
-    return None
+        else:
+            record.state, record.gone_at, record.outcome = "gone", tx.now, result.gone
+            record.notes, record.outputs, record.parameters = {}, {}, {}
+            rows.outputs, rows.gone = {named}, {named}
+            await installs.note(tx, record.install_id, "orphan_removed", resource=record.name)
+        fence = (work.id, work.fence, record.install_id)
+        await tx.run(progress.WRITE, *progress.parameters([fence], rows, tx.now))
+    return record if result is None else None
 
 
 def _next(record: Record, now: datetime) -> datetime:

@@ -3,18 +3,19 @@
 import asyncio
 from datetime import datetime
 
-from keyturn.errors import Wait
 from keyturn.work import Work
 from provisioner.deps import ProvisionerDeps
 from provisioner.domain import next_action
 from provisioner.engine import ending, jobs
-from provisioner.engine.jobs import JOB, RETENTION, Begun
+from provisioner.engine.begun import Begun
+from provisioner.engine.calls import Result
+from provisioner.engine.jobs import JOB, RETENTION
 from provisioner.engine.orphans import retry_orphans
 from provisioner.engine.steps import StepRun
 from provisioner.errors import SupersededError
 from provisioner.records import Step
-from provisioner.repository import installs
-from provisioner.repository import jobs as rows
+from provisioner.repository import progress
+from provisioner.resources.port import DriverError
 
 MET = frozenset({"completed"})
 UNDO_MET = frozenset({"completed", "failed"})  # what could not be removed keeps nothing else from being removed
@@ -22,30 +23,34 @@ UNDO_MET = frozenset({"completed", "failed"})  # what could not be removed keeps
 
 async def run_job(work: Work, deps: ProvisionerDeps) -> None:
     """Bring one install a job nearer to what is wanted. Raises `Wait` until the job's next due time."""
-    begun = await jobs.begin(work, deps, work.key)
+    first: list[_Steps] = []  # the steps of the job that is begun, the first of them begun with it
+
+    def go(begun: Begun) -> None:
+        first.append(_Steps(work, deps, begun))
+        first[0].begin()
+
+    begun = await jobs.begin(work, deps, work.key, go)
     if begun is None:
         await retry_orphans(work, deps)
         return
-    if begun.waits_until:
-        raise Wait(RETENTION, "the data is kept until then", until=begun.waits_until)
     try:
-        await _run(work, deps, begun)
+        await _run(work, deps, begun, first[0])
     except SupersededError:
         await jobs.supersede(work, begun)
 
 
-async def _run(work: Work, deps: ProvisionerDeps, begun: Begun) -> None:
+async def _run(work: Work, deps: ProvisionerDeps, begun: Begun, going: "_Steps") -> None:
     while True:
-        steps = await _Steps(work, deps, begun).until_nothing_can()
+        steps = await going.until_nothing_can()
         if begun.job.undoing:
             if not any(step.state == "waiting" for step in steps):
                 await jobs.undone(work, begun)
                 return
         elif failed := next((step for step in steps if step.state == "failed"), None):
-            undo = await jobs.fail(work, begun, failed)
-            if not undo:
+            await jobs.fail(work, begun, failed)
+            if not begun.job.undoing:
                 return
-            begun.steps = undo
+            going = _Steps(work, deps, begun)
             continue
         elif all(step.state == "completed" for step in steps):
             await _complete(work, deps, begun)
@@ -55,19 +60,22 @@ async def _run(work: Work, deps: ProvisionerDeps, begun: Begun) -> None:
 
 async def _complete(work: Work, deps: ProvisionerDeps, begun: Begun) -> None:
     """In the same commit the work is done, unless more is wanted already."""
+    job = begun.job
     async with work.transaction("completed", finish=True) as tx:
-        install = await installs.locked(tx, begun.install.id)
-        job = await rows.get(tx, begun.job.id)
+        install = await progress.locked(tx, begun.install.id)
         assert install is not None
         again: datetime | None = tx.now
         if install.revision != job.revision:
-            await jobs.cancel(tx, job)
-        elif until := await ending.complete(tx, deps, install, job):
-            job.move_to("pending", tx.now)
-            job.reason, job.due = RETENTION, until
-            again = until
-        elif next_action(install) is None:
-            again = None
+            await jobs.cancel(tx, begun)
+        else:
+            begun.install = install
+            if until := await ending.complete(tx, deps, begun):
+                job.move_to("pending", tx.now)
+                job.reason, job.due = RETENTION, until
+                again = until
+            elif next_action(install) is None:
+                again = None
+            await begun.write(tx, install)
         if again:
             tx.schedule(JOB, str(install.id), due=again, subject=str(install.id))
 
@@ -77,7 +85,7 @@ def _undoing(steps: list[Step]) -> list[Step]:
 
 
 class _Steps:
-    """The steps of one job, each started as soon as what it needs is met."""
+    """The steps of one job, each begun as soon as what it needs is met."""
 
     def __init__(self, work: Work, deps: ProvisionerDeps, begun: Begun) -> None:
         self._work = work
@@ -86,51 +94,75 @@ class _Steps:
         undoing = begun.job.undoing
         self._steps = _undoing(begun.steps) if undoing else begun.steps
         self._met = UNDO_MET if undoing else MET
-        self._running: dict[asyncio.Task[Step], int] = {}  # where in `_steps` it stands
-        self._parked: set[int] = set()  # tried in this run, and waiting for somebody
+        self._fresh: list[StepRun] = []  # begun, and not called yet
+        self._running: dict[asyncio.Task[Result], StepRun] = {}
+        self._parked: list[Step] = []  # tried in this run, and waiting for somebody
         self._superseded = False
 
     async def until_nothing_can(self) -> list[Step]:
-        """All steps of the job as committed last. Raises `SupersededError` once what was running has ended."""
+        """The steps of the job; what they came to last is written with whatever follows. Raises `SupersededError` once
+        what was running has ended."""
         try:
-            while self._start():
-                done, _ = await asyncio.wait(
-                    self._running, timeout=self._until_due(), return_when=asyncio.FIRST_COMPLETED
-                )
-                for task in done:
-                    self._take(task)
+            await self._go_on()
+            while self.begin() or self._running:
+                await self._write()
+                await self._go_on()
         finally:
             await self._cancel()
         if self._superseded:
             raise SupersededError
         return self._steps
 
-    def _start(self) -> bool:
-        """Start what may go; whether anything runs."""
+    def begin(self) -> bool:
+        """Begin what may go, in memory."""
         stopping = self._superseded or (self._met is MET and any(step.state == "failed" for step in self._steps))
-        now = self._deps.clock.now()
-        for index, step in enumerate(self._steps):
-            if stopping or len(self._running) >= self._deps.policy.side_by_side:
+        now = self._begun.now = self._deps.clock.now()
+        for step in self._steps:
+            if stopping or len(self._running) + len(self._fresh) >= self._deps.policy.side_by_side:
                 break
-            if self._may_start(index, step, now):
-                run = StepRun(self._work, self._deps, self._begun.job, step, self._begun.plans)
-                self._running[asyncio.create_task(run.run(), name=f"step-{step.name}")] = index
-        return bool(self._running)
+            if self._may_begin(step, now):
+                self._fresh.append(run := StepRun(self._work, self._deps, self._begun, step))
+                run.begin()
+                self._park(step)
+        return bool(self._fresh)
 
-    def _may_start(self, index: int, step: Step, now: datetime) -> bool:
-        if index in self._running.values() or index in self._parked or not step.may_go(now):
+    def _may_begin(self, step: Step, now: datetime) -> bool:
+        if step in (run.step for run in self._running.values()) or step in self._parked or not step.may_go(now):
             return False
         return all(other.state in self._met for other in self._steps if other.name in step.needs)
 
-    def _take(self, task: asyncio.Task[Step]) -> None:
-        index = self._running.pop(task)
-        try:
-            self._steps[index] = task.result()
-        except SupersededError:
-            self._superseded = True
-        else:
-            if self._steps[index].state == "waiting" and self._steps[index].due is None:
-                self._parked.add(index)
+    async def _write(self) -> None:
+        """What has ended and what is begun, in one commit."""
+        if self._begun.rows:
+            revision = await self._deps.recorder.write(self._begun)
+            self._superseded |= revision != self._begun.job.revision and not self._begun.job.undoing
+
+    async def _go_on(self) -> None:
+        """Call the drivers of what is begun, unless a newer wish has come, and wait until one has answered."""
+        for run in self._fresh:
+            if self._superseded and not run.ended:
+                run.withdraw()
+            elif not run.ended:
+                self._running[asyncio.create_task(run.call(), name=f"step-{run.step.name}")] = run
+        self._fresh = []
+        if self._running:
+            await self._take_what_ended()
+
+    async def _take_what_ended(self) -> None:
+        done, _ = await asyncio.wait(self._running, timeout=self._until_due(), return_when=asyncio.FIRST_COMPLETED)
+        self._begun.now = self._deps.clock.now()
+        for task in done:
+            run = self._running.pop(task)
+            try:
+                came: Result | DriverError = task.result()
+            except DriverError as error:
+                came = error
+            run.end(came)
+            self._park(run.step)
+
+    def _park(self, step: Step) -> None:
+        if step.state == "waiting" and step.due is None:
+            self._parked.append(step)
 
     def _until_due(self) -> float | None:
         """While others run, a step that waits for its time is not kept waiting for them."""

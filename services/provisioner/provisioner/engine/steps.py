@@ -1,24 +1,22 @@
-"""One step of a job: its intent is committed, the driver is called, and what came of it is committed. No more."""
+"""One step of a job: what is intended is committed, the driver is called, and what came of it is committed. No more."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from keyturn.database import Transaction
 from keyturn.errors import KeyturnError
 from keyturn.work import Work
 from provisioner import rendering
 from provisioner.blueprints import Plan
 from provisioner.deps import ProvisionerDeps
-from provisioner.domain import Install
 from provisioner.engine import telling, values
-from provisioner.engine.calls import Caller, Prepared, Result, checked, leave, prepare, unexpected
+from provisioner.engine.begun import Begun
+from provisioner.engine.calls import Caller, Prepared, Result, checked, unexpected
 from provisioner.engine.notes import sealed
 from provisioner.engine.outcomes import Outcome, judge
-from provisioner.errors import SupersededError, TemplateError
-from provisioner.records import Job, Record, Step
-from provisioner.repository import installs, jobs
+from provisioner.errors import TemplateError
+from provisioner.records import Record, Step
 from provisioner.resources.port import DriverError, NeedsOperator
 
 # Jobs that end in failure. In the others a step that fails for good is parked for an operator: nobody is helped by a
@@ -29,181 +27,173 @@ POLLING = frozenset({"not_ready", "capacity"})
 
 @dataclass
 class StepRun:
-    """Works on one step; `plans` are the resources that the blueprint wants for this install."""
+    """One try of a step. `begin` and `end` change what the commits before and after the call write."""
 
     work: Work
     deps: ProvisionerDeps
-    job: Job
+    begun: Begun
     step: Step
-    plans: Mapping[str, Plan]
+    prepared: list[Prepared] = field(default_factory=list)
+    ended: bool = False
 
-    async def run(self) -> Step:
-        """The step as it was committed last. Raises `SupersededError` before anything is begun."""
+    def begin(self) -> None:
+        """It has ended already where there is nothing to call a driver with."""
+        step, now = self.step, self.begun.now
+        quiet = step.state == "waiting" and step.reason in POLLING
+        step.state, step.started_at = "processing", step.started_at or now
+        step.waiting_since = step.waiting_since or now
+        step.attempts += 1
+        self.begun.changed(step)
+        problem: DriverError | None = None
         try:
-            result = await self._call(await self._begin())
+            self.prepared = self._prepare()
+        except TemplateError as error:
+            problem = NeedsOperator(str(error))
         except DriverError as error:
-            return await self._end(None, error)
-        return await self._end(result, None)
-
-    async def _begin(self) -> list[Prepared]:
-        async with self.work.transaction("step_begun") as tx:
-            install = await installs.get(tx, self.job.install_id)
-            if install.revision != self.job.revision and not self.job.undoing:
-                raise SupersededError
-            step = await jobs.step(tx, self.step.id)
-            quiet = step.state == "waiting" and step.reason in POLLING
-            step.state, step.started_at = "processing", step.started_at or tx.now
-            step.waiting_since = step.waiting_since or tx.now
-            step.attempts += 1
-            self.step = step
-            prepared: list[Prepared] = []
-            problem: DriverError | None = None
-            try:
-                prepared = await self._prepare(tx, install)
-            except TemplateError as error:
-                problem = NeedsOperator(str(error))
-            except DriverError as error:
-                problem = error
-            if not quiet:
-                telling.step_changed(tx, self.job, step, "processing")
+            problem = error
+        if not quiet:
+            telling.step_changed(self.begun, self.begun.job, step, "processing")
         if problem:
-            raise problem
-        return prepared
+            self.end(problem)
 
-    async def _prepare(self, tx: Transaction, install: Install) -> list[Prepared]:
+    def withdraw(self) -> None:
+        """Not called after all."""
+        self.step.state = "pending"
+        self.step.attempts -= 1
+        self.begun.changed(self.step)
+
+    def _prepare(self) -> list[Prepared]:
+        records = self.begun.records
         if self.step.operation == "probe":
-            return [await prepare(tx, self.deps, r) for r in await installs.records(tx, install.id) if _counts(r)]
-        if self.step.operation == "ensure":
-            record = await self._intend(tx, install)
-        else:
-            found = await installs.record(tx, install.id, self.step.name)
-            assert found is not None
-            record = found
-        return [await prepare(tx, self.deps, record)]
+            return [self._with_secrets(record) for record in records.values() if _counts(record)]
+        return [self._with_secrets(self._intend() if self.step.operation == "ensure" else records[self.step.name])]
 
-    async def _intend(self, tx: Transaction, install: Install) -> Record:
-        """The record with what the resource is to be; new secrets are sealed and written here, before first use."""
-        plan = self.plans[self.step.name]
-        known = {record.name: record for record in await installs.records(tx, install.id)}
-        find = values.lookup(install, known, self.deps.settings)
+    def _with_secrets(self, record: Record) -> Prepared:
+        return Prepared(record, self.begun.opened(self.deps.keys, rendering.secrets_in(record.parameters)))
+
+    def _intend(self) -> Record:
+        """The record with what the resource is to be; new secrets are sealed and written with it, before first use."""
+        plan, begun = self.begun.plans[self.step.name], self.begun
+        find = values.lookup(begun.install, begun.records, self.deps.settings)
         rendered = {key: rendering.render(value, find) for key, value in plan.parameters.items()}
-        wanted = values.random_names(rendering.secrets_in(rendered))
-        missing = set(wanted) - set(await installs.secrets_of(tx, install.id)) if wanted else set()
-        await installs.make_secrets(tx, install.id, values.new_secrets(missing), self.deps.keys)
-        opened = await values.opened(tx, self.deps.keys, install.id, rendering.secrets_in(rendered))
-        checked(self.deps.kinds, plan.kind, rendered, opened)  # what no driver would take leaves no record to undo
-        record = known.get(plan.name)
+        references = set(rendering.secrets_in(rendered))
+        begun.make_secrets(self.deps.keys, values.random_names(references))
+        checked(self.deps.kinds, plan.kind, rendered, begun.opened(self.deps.keys, references))  # or nothing to undo
+        record = begun.records.get(plan.name)
         if record is None:
-            record = _new_record(install, plan, position=self.step.position, tx=tx)
-            installs.add(tx, record)
+            record = begun.records[plan.name] = self._new_record(plan)
         elif record.state in {"gone", "orphan"}:
             _begin_again(record, keep=record.state == "orphan")
-        record.kind, record.parameters, record.customer_named = plan.kind, rendered, plan.customer_named
+            begun.rows.outputs.add(begun.named(record.name))
+        record.kind, record.parameters, record.customer_named = plan.kind, rendered, sorted(plan.customer_named)
         record.needs, record.optional = list(plan.needs), plan.optional
-        await tx.session.flush()
+        begun.changed(self.step, record)
         return record
 
-    async def _call(self, prepared: list[Prepared]) -> Result:
+    def _new_record(self, plan: Plan) -> Record:
+        return Record(
+            install_id=self.begun.install.id,
+            name=plan.name,
+            kind=plan.kind,
+            position=self.step.position,
+            state="intended",
+            optional=plan.optional,
+            parameters={},
+            customer_named=[],
+            needs=[],
+            intended_at=self.begun.now,
+        )
+
+    async def call(self) -> Result:
+        """Raises `DriverError`."""
         caller = Caller(self.work, self.deps)
         try:
             if self.step.operation == "probe":
-                await caller.probe(prepared)
+                await caller.probe(self.prepared)
                 return Result(target="")
-            return await caller.call(self.step.operation, prepared[0])
+            return await caller.call(self.step.operation, self.prepared[0])
         except (DriverError, KeyturnError):
             raise
         except Exception as error:
             raise unexpected(error) from error
 
-    async def _end(self, result: Result | None, error: DriverError | None) -> Step:
-        async with self.work.transaction("step_ended") as tx:
-            step = await jobs.step(tx, self.step.id)
-            record = await installs.record(tx, self.job.install_id, step.name)
-            await leave(tx, self.job.install_id, step.name)
-            if result:
-                await self._succeeded(tx, step, record, result)
-            else:
-                assert error is not None
-                self._failed(tx, step, record, self._judged(tx, step, error))
-        return step
+    def end(self, came: Result | DriverError) -> None:
+        self.ended = True
+        step, record = self.step, self.begun.records.get(self.step.name)
+        self.begun.rows.left.add(self.begun.named(step.name))
+        if isinstance(came, Result):
+            self._succeeded(step, record, came)
+        else:
+            self._failed(step, record, self._judged(step, came))
+        self.begun.changed(step, record)
 
-    def _judged(self, tx: Transaction, step: Step, error: DriverError) -> Outcome:
+    def _judged(self, step: Step, error: DriverError) -> Outcome:
         policy = self.deps.policy
         kind = self.deps.kinds.resources.get(step.kind)
         outcome = judge(
             error,
             step,
-            now=tx.now,
-            retry=policy.removal if self.job.undoing else policy.retry,
+            now=self.begun.now,
+            retry=policy.removal if self.begun.job.undoing else policy.retry,
             patience=kind.patience if kind else timedelta(minutes=20),
             capacity=policy.capacity_every,
         )
-        gives_up = outcome.reason is None and (self.job.undoing or self.job.action in MAY_FAIL)
+        undoing = self.begun.job.undoing
+        gives_up = outcome.reason is None and (undoing or self.begun.job.action in MAY_FAIL)
         if outcome.reason is None and not gives_up:
             return Outcome("needs_operator", None, outcome.detail)
-        if self.job.undoing and outcome.due is None:
+        if undoing and outcome.due is None:
             return Outcome(None, None, outcome.detail)  # an undo waits for nobody: what is left becomes an orphan
         return outcome
 
-    async def _succeeded(self, tx: Transaction, step: Step, record: Record | None, result: Result) -> None:
-        step.state, step.ended_at, step.due, step.reason, step.detail = "completed", tx.now, None, None, None
+    def _succeeded(self, step: Step, record: Record | None, result: Result) -> None:
+        begun = self.begun
+        step.state, step.ended_at, step.due, step.reason, step.detail = "completed", begun.now, None, None, None
         if record is not None and step.operation != "probe":
             record.target, record.cause, record.message, record.attempts = result.target, None, None, 0
-            self._changed(record, result, tx)
+            self._changed(record, result)
         if result.gone:
             step.outcome = result.gone
-            await installs.give_back(tx, self.job.install_id, step.name)
-        telling.step_changed(tx, self.job, step, "undone" if self.job.undoing else "completed")
+            begun.rows.gone.add(begun.named(step.name))
+        telling.step_changed(begun, begun.job, step, "undone" if begun.job.undoing else "completed")
 
-    def _changed(self, record: Record, result: Result, tx: Transaction) -> None:
+    def _changed(self, record: Record, result: Result) -> None:
+        now = self.begun.now
         match self.step.operation:
             case "ensure":
-                record.state, record.present_at = "present", record.present_at or tx.now
+                record.state, record.present_at = "present", record.present_at or now
                 record.outputs = self._outputs(record, result.outputs or {})
+                self.begun.rows.outputs.add(self.begun.named(record.name))
             case "suspend":
                 record.state = "suspended"
             case "resume":
                 record.state = "present"
             case "destroy":
-                record.state, record.gone_at, record.outcome = "gone", tx.now, result.gone
+                record.state, record.gone_at, record.outcome = "gone", now, result.gone
                 record.outputs, record.notes, record.parameters = {}, {}, {}
+                self.begun.rows.outputs.add(self.begun.named(record.name))
 
     def _outputs(self, record: Record, outputs: Mapping[str, Any]) -> dict[str, Any]:
         places = {name: values.place(record.install_id, record.name, "outputs", name) for name in outputs}
         return {name: sealed(value, self.deps.keys, places[name]) for name, value in outputs.items()}
 
-    def _failed(self, tx: Transaction, step: Step, record: Record | None, outcome: Outcome) -> None:
-        before = (step.reason, step.detail)
+    def _failed(self, step: Step, record: Record | None, outcome: Outcome) -> None:
+        begun, before = self.begun, (step.reason, step.detail)
         step.attempts -= 0 if outcome.counts else 1
         step.reason, step.detail, step.due = outcome.reason, outcome.detail, outcome.due
         step.state = "waiting" if outcome.reason else "failed"
         if step.operation == "destroy" and record and outcome.due is None:
-            _strand(tx, record, outcome)
+            _strand(begun, record, outcome)
         if outcome.reason is None:
-            step.ended_at = tx.now
-            telling.step_changed(tx, self.job, step, "failed")
+            step.ended_at = begun.now
+            telling.step_changed(begun, begun.job, step, "failed")
         elif before != (step.reason, step.detail) or outcome.counts:
-            telling.step_changed(tx, self.job, step, "waiting")
-            telling.waiting(tx, self.job, outcome.reason, outcome.detail, step=step.name, until=outcome.due)
+            telling.step_changed(begun, begun.job, step, "waiting")
+            telling.waiting(begun, begun.job, outcome.reason, outcome.detail, step=step.name, until=outcome.due)
 
 
 def _counts(record: Record) -> bool:
     return record.state == "present" and not record.optional
-
-
-def _new_record(install: Install, plan: Plan, *, position: int, tx: Transaction) -> Record:
-    return Record(
-        install_id=install.id,
-        name=plan.name,
-        kind=plan.kind,
-        position=position,
-        state="intended",
-        optional=plan.optional,
-        parameters={},
-        customer_named=[],
-        needs=[],
-        intended_at=tx.now,
-    )
 
 
 def _begin_again(record: Record, *, keep: bool) -> None:
@@ -214,11 +204,11 @@ def _begin_again(record: Record, *, keep: bool) -> None:
         record.notes = {}
 
 
-def _strand(tx: Transaction, record: Record, outcome: Outcome) -> None:
+def _strand(begun: Begun, record: Record, outcome: Outcome) -> None:
     """It could not be removed: listed, told once, and tried again."""
     found = record.state != "orphan"
     record.state, record.message = "orphan", outcome.detail
     record.cause = outcome.reason or "failed"
     record.attempts += 1
     if found:
-        telling.orphan(tx, record)
+        telling.orphan(begun, record)

@@ -1,9 +1,9 @@
 """The events of a job, built in one place."""
 
 from datetime import datetime
+from typing import Protocol
 
-from keyturn.database import Transaction
-from keyturn.events import InstallFailed, InstallRequested, InstallStepChanged, InstallWaiting, OrphanFound
+from keyturn.events import Event, InstallFailed, InstallRequested, InstallStepChanged, InstallWaiting, OrphanFound
 from keyturn.log import masked
 from provisioner.domain import Install
 from provisioner.records import Job, Record, Step, StepState, WaitReason
@@ -11,11 +11,20 @@ from provisioner.records import Job, Record, Step, StepState, WaitReason
 LONGEST = 500
 
 
-def requested(tx: Transaction, install: Install, job: Job, steps: list[str]) -> None:
-    tx.publish(
+class Says(Protocol):
+    """Whatever takes events for a commit: a transaction, or a job on its way to one."""
+
+    @property
+    def now(self) -> datetime: ...
+
+    def publish(self, event: Event) -> None: ...
+
+
+def requested(says: Says, install: Install, job: Job, steps: list[str]) -> None:
+    says.publish(
         InstallRequested(
             subject=str(install.id),
-            time=tx.now,
+            time=says.now,
             job_id=str(job.id),
             action=job.action,
             blueprint=install.blueprint,
@@ -25,11 +34,11 @@ def requested(tx: Transaction, install: Install, job: Job, steps: list[str]) -> 
     )
 
 
-def step_changed(tx: Transaction, job: Job, step: Step, status: StepState) -> None:
-    tx.publish(
+def step_changed(says: Says, job: Job, step: Step, status: StepState) -> None:
+    says.publish(
         InstallStepChanged(
             subject=str(job.install_id),
-            time=tx.now,
+            time=says.now,
             job_id=str(job.id),
             action=job.action,
             step=step.name,
@@ -42,12 +51,12 @@ def step_changed(tx: Transaction, job: Job, step: Step, status: StepState) -> No
 
 
 def waiting(
-    tx: Transaction, job: Job, reason: WaitReason, detail: str, *, step: str | None = None, until: datetime | None
+    says: Says, job: Job, reason: WaitReason, detail: str, *, step: str | None = None, until: datetime | None
 ) -> None:
-    tx.publish(
+    says.publish(
         InstallWaiting(
             subject=str(job.install_id),
-            time=tx.now,
+            time=says.now,
             job_id=str(job.id),
             action=job.action,
             reason=reason,
@@ -58,11 +67,11 @@ def waiting(
     )
 
 
-def failed(tx: Transaction, job: Job, step: Step) -> None:
-    tx.publish(
+def failed(says: Says, job: Job, step: Step) -> None:
+    says.publish(
         InstallFailed(
             subject=str(job.install_id),
-            time=tx.now,
+            time=says.now,
             job_id=str(job.id),
             action=job.action,
             step=step.name,
@@ -73,11 +82,11 @@ def failed(tx: Transaction, job: Job, step: Step) -> None:
     )
 
 
-def orphan(tx: Transaction, record: Record) -> None:
-    tx.publish(
+def orphan(says: Says, record: Record) -> None:
+    says.publish(
         OrphanFound(
             subject=str(record.install_id),
-            time=tx.now,
+            time=says.now,
             resource=record.name,
             kind=record.kind,
             target=record.target or record.kind.partition(".")[0],

@@ -14,7 +14,7 @@ from provisioner.domain import Install
 from provisioner.errors import TemplateError
 from provisioner.records import Record
 from provisioner.rendering import SECRET, Lookup, Ref
-from provisioner.repository import installs
+from provisioner.repository import installs, progress
 from provisioner.settings import ProvisionerSettings
 
 SEALED = "$sealed"  # in notes and outputs: {"$sealed": ciphertext}
@@ -81,22 +81,33 @@ def new_secrets(names: Iterable[str]) -> dict[str, str]:
     return {name: randomness.token_urlsafe(32) for name in names}
 
 
-async def opened(tx: Transaction, keys: KeyRing, install_id: UUID, references: Iterable[str]) -> dict[str, str]:
+def opened(
+    keys: KeyRing,
+    install_id: UUID,
+    references: Iterable[str],
+    secrets: Mapping[str, Sealed[str]],
+    records: Mapping[str, Record],
+) -> dict[str, str]:
     """The plaintext behind each reference, for one call."""
-    wanted = set(references) - {"password"}
-    made = await installs.secrets_of(tx, install_id) if wanted else {}
     found: dict[str, str] = {}
-    for reference in wanted:
+    for reference in set(references) - {"password"}:
         root, _, name = reference.partition(".")
         if root == "random":
-            found[reference] = keys.open(made[name], place=installs.secret_place(install_id, name))
+            found[reference] = keys.open(secrets[name], place=installs.secret_place(install_id, name))
         else:
-            record = await installs.record(tx, install_id, root)
-            assert record is not None
-            found[reference] = keys.open(
-                Sealed(record.outputs[name][SEALED]), place=place(install_id, root, "outputs", name)
-            )
+            sealed: Sealed[str] = Sealed(records[root].outputs[name][SEALED])
+            found[reference] = keys.open(sealed, place=place(install_id, root, "outputs", name))
     return found
+
+
+async def read(tx: Transaction, keys: KeyRing, install_id: UUID, references: Iterable[str]) -> dict[str, str]:
+    """The same, for whoever has not read what the install has."""
+    wanted = set(references) - {"password"}
+    if not wanted:
+        return {}
+    return opened(
+        keys, install_id, wanted, await progress.secrets(tx, install_id), await progress.records(tx, install_id)
+    )
 
 
 def place(install_id: UUID, resource: str, column: str, name: str) -> tuple[str, ...]:

@@ -4,81 +4,67 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, tuple_
-from sqlalchemy.dialects.postgresql import insert as upsert
+from pydantic_core import to_json
+from sqlalchemy import delete, select
 
 from keyturn.database import Transaction
-from keyturn.events.sealed import Sealed
-from keyturn.sealing import KeyRing
 from provisioner.domain import Install
 from provisioner.records import Record
-from provisioner.tables import allocations, history, installs, resources, secrets, slots
+from provisioner.repository.plain import as_json
+from provisioner.tables import history, installs, secrets, slots
+
+_COLUMNS = ", ".join(column.name for column in installs.columns)
+GET = "SELECT * FROM installs WHERE id = $1"
+LOCKED = f"{GET} FOR UPDATE"
+INSERT = f"""
+INSERT INTO installs ({_COLUMNS}) SELECT {_COLUMNS} FROM json_populate_record(NULL::installs, $1::text::json)
+ON CONFLICT DO NOTHING RETURNING 1
+"""  # noqa: S608 - our own names
+SAVE = f"""
+UPDATE installs SET ({_COLUMNS}) = (SELECT {_COLUMNS} FROM json_populate_record(NULL::installs, $2::text::json))
+WHERE id = $1
+"""  # noqa: S608 - our own names
 
 
 async def locked(tx: Transaction, install_id: UUID) -> Install | None:
-    """The install, held until the commit: everything that changes its level or state begins here."""
-    query = select(Install).where(installs.c.id == install_id).with_for_update()
-    return (await tx.session.execute(query.execution_options(populate_existing=True))).scalar_one_or_none()
+    """The install, held until the commit: everything that changes its level or state begins here. What is changed on
+    it is written with the commit."""
+    found = await tx.run(LOCKED, install_id)
+    if not found:
+        return None
+    install = Install(**found[0])
+    before = as_json(install)
+
+    async def save() -> None:
+        if (now := as_json(install)) != before:
+            await tx.run(SAVE, install_id, now)
+
+    tx.before_commit.append(save)
+    return install
 
 
-async def get(tx: Transaction, install_id: UUID) -> Install:
-    return await tx.session.get_one(Install, install_id)
+async def get(tx: Transaction, install_id: UUID) -> Install | None:
+    found = await tx.run(GET, install_id)
+    return Install(**found[0]) if found else None
 
 
-async def claim_id(tx: Transaction, install: Install) -> Install:
-    """Write the install unless there is one with its id; whichever it is comes back held until the commit."""
-    values = {column.name: getattr(install, column.name) for column in installs.columns}
-    await tx.session.execute(upsert(installs).values(values).on_conflict_do_nothing())
-    found = await locked(tx, install.id)
-    assert found is not None
-    return found
+async def insert(tx: Transaction, install: Install) -> bool:
+    """False where there is one with its id."""
+    return bool(await tx.run(INSERT, as_json(install)))
 
 
-async def records(tx: Transaction, install_id: UUID) -> list[Record]:
-    query = select(Record).where(resources.c.install_id == install_id).order_by(resources.c.position)
-    return list((await tx.session.execute(query)).scalars())
+STANDING = """
+SELECT resources.* FROM resources JOIN installs ON installs.id = resources.install_id
+WHERE resources.state = 'present' AND resources.kind = ANY($1) AND installs.settled
+  AND installs.state IN ('active', 'setup_pending') AND (resources.install_id, resources.name) > ($2, $3)
+ORDER BY resources.install_id, resources.name LIMIT $4
+"""
+START = (UUID(int=0), "")
 
 
-async def record(tx: Transaction, install_id: UUID, name: str) -> Record | None:
-    return await tx.session.get(Record, (install_id, name), populate_existing=True)
-
-
-async def standing(tx: Transaction, kinds: Sequence[str], after: tuple[UUID, str] | None, limit: int) -> list[Record]:
+async def standing(tx: Transaction, kinds: Sequence[str], after: tuple[UUID, str], limit: int) -> list[Record]:
     """Resources of these kinds that should be up now, in pages."""
-    query = (
-        select(Record)
-        .join(installs, installs.c.id == resources.c.install_id)
-        .where(resources.c.state == "present", resources.c.kind.in_(kinds), installs.c.settled)
-        .where(installs.c.state.in_(("active", "setup_pending")))
-        .order_by(resources.c.install_id, resources.c.name)
-        .limit(limit)
-    )
-    if after:
-        query = query.where(tuple_(resources.c.install_id, resources.c.name) > tuple_(*after))
-    return list((await tx.session.execute(query)).scalars())
-
-
-def add(tx: Transaction, *rows: object) -> None:
-    tx.session.add_all(rows)
-
-
-async def secrets_of(tx: Transaction, install_id: UUID) -> dict[str, Sealed[str]]:
-    rows = await tx.session.execute(select(secrets.c.name, secrets.c.sealed).where(secrets.c.install_id == install_id))
-    return {name: Sealed(sealed) for name, sealed in rows}
-
-
-async def make_secrets(tx: Transaction, install_id: UUID, made: Mapping[str, str], keys: KeyRing) -> None:
-    """Write those that are not there yet: a secret is made once, whatever is tried how often."""
-    if made:
-        rows = [
-            {"install_id": install_id, "name": name, "created_at": tx.now, "sealed": _sealed(keys, install_id, name, v)}
-            for name, v in made.items()
-        ]
-        await tx.session.execute(upsert(secrets).values(rows).on_conflict_do_nothing())
-
-
-def _sealed(keys: KeyRing, install_id: UUID, name: str, value: str) -> str:
-    return keys.seal(value, place=secret_place(install_id, name)).ciphertext
+    return [Record(**row) for row in await tx.run(STANDING, kinds, *after, limit)]
 
 
 def secret_place(install_id: UUID, name: str) -> tuple[str, ...]:
@@ -89,15 +75,14 @@ async def forget_secrets(tx: Transaction, install_id: UUID) -> None:
     await tx.session.execute(delete(secrets).where(secrets.c.install_id == install_id))
 
 
-async def give_back(tx: Transaction, install_id: UUID, name: str) -> None:
-    """Every number that a resource held."""
-    held = allocations.c.install_id == install_id, allocations.c.resource == name
-    await tx.session.execute(delete(allocations).where(*held))
-
-
 async def leave_slots(tx: Transaction, install_id: UUID, name: str | None = None) -> None:
     held = [slots.c.install_id == install_id, *([slots.c.resource == name] if name else [])]
     await tx.session.execute(delete(slots).where(*held))
+
+
+NOTE = """
+INSERT INTO history (install_id, at, what, actor, reason, detail) VALUES ($1, $2, $3, $4, $5, $6::text::jsonb)
+"""
 
 
 async def note(
@@ -110,8 +95,7 @@ async def note(
     **detail: Any,
 ) -> None:
     """Add a line to the install's history."""
-    row = {"install_id": install_id, "at": tx.now, "what": what, "actor": actor, "reason": reason, "detail": detail}
-    await tx.session.execute(insert(history).values(row))
+    await tx.run(NOTE, install_id, tx.now, what, actor, reason, to_json(detail).decode())
 
 
 async def history_of(tx: Transaction, install_id: UUID, limit: int = 200) -> Sequence[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""Jobs, their steps, and the places at targets that steps hold."""
+"""Jobs that were, and the numbers and places at targets that steps hold."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -7,34 +7,15 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from keyturn.database import Transaction
-from provisioner.records import Job, Step
-from provisioner.tables import allocations, jobs, slots, steps
+from provisioner.records import Job
+from provisioner.tables import allocations, slots
 
-OPEN = ("pending", "processing")
-
-
-async def open_job(tx: Transaction, install_id: UUID) -> Job | None:
-    query = select(Job).where(jobs.c.install_id == install_id, jobs.c.state.in_(OPEN))
-    return (await tx.session.execute(query)).scalar_one_or_none()
-
-
-async def get(tx: Transaction, job_id: UUID) -> Job:
-    return await tx.session.get_one(Job, job_id)
-
-
-async def steps_of(tx: Transaction, job_id: UUID) -> list[Step]:
-    query = select(Step).where(steps.c.job_id == job_id).order_by(steps.c.position)
-    return list((await tx.session.execute(query)).scalars())
-
-
-async def step(tx: Transaction, step_id: UUID) -> Step:
-    return await tx.session.get_one(Step, step_id)
+LATEST = "SELECT * FROM jobs WHERE install_id = $1 ORDER BY created_at DESC LIMIT $2"
 
 
 async def latest(tx: Transaction, install_id: UUID, limit: int = 20) -> list[Job]:
     """The newest first."""
-    query = select(Job).where(jobs.c.install_id == install_id).order_by(jobs.c.created_at.desc()).limit(limit)
-    return list((await tx.session.execute(query)).scalars())
+    return [Job(**row) for row in await tx.run(LATEST, install_id, limit)]
 
 
 async def allocate(

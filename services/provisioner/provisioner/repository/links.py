@@ -2,11 +2,20 @@
 
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
 from keyturn.database import Transaction
 from provisioner.domain import SetupLink
 from provisioner.tables import setup_links
+
+ISSUE = """
+WITH replaced AS (
+  UPDATE setup_links SET state = 'replaced', claimed_until = NULL
+  WHERE install_id = $2 AND state IN ('open', 'completing', 'expired'))
+INSERT INTO setup_links (id, install_id, number, token_hash, state, created_at, expires_at, attempt)
+SELECT $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6, 0 FROM setup_links WHERE install_id = $2
+RETURNING number
+"""
 
 
 async def by_hash(tx: Transaction, token_hash: str, *, lock: bool = False) -> SetupLink | None:
@@ -27,11 +36,6 @@ async def of_install(tx: Transaction, install_id: UUID) -> list[SetupLink]:
     return list((await tx.session.execute(query.limit(20))).scalars())
 
 
-async def next_number(tx: Transaction, install_id: UUID) -> int:
-    query = select(func.coalesce(func.max(setup_links.c.number), 0)).where(setup_links.c.install_id == install_id)
-    return int((await tx.session.execute(query)).scalar_one()) + 1
-
-
 async def replace_all(tx: Transaction, install_id: UUID) -> None:
     """Every link of the install that is not used is dead."""
     dead = setup_links.c.install_id == install_id, setup_links.c.state.in_(("open", "completing", "expired"))
@@ -44,5 +48,9 @@ async def expire(tx: Transaction) -> None:
     await tx.session.execute(update(setup_links).where(*over).values(state="expired"))
 
 
-def add(tx: Transaction, link: SetupLink) -> None:
-    tx.session.add(link)
+async def issue(tx: Transaction, link: SetupLink) -> int:
+    """Write the newest link of its install, and replace the others; gives its number."""
+    written = await tx.run(
+        ISSUE, link.id, link.install_id, link.token_hash, link.state, link.created_at, link.expires_at
+    )
+    return int(written[0].number)

@@ -3,30 +3,27 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import and_, delete, or_, select
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import delete, select
 
 from keyturn.database import Transaction
 from provisioner.tables import names
 
+# What one has claimed stays claimed. The unique key decides between two who ask at once.
+TAKE = """
+INSERT INTO names (kind, name, owner, reserved_until) VALUES ($1, $2, $3, $4)
+ON CONFLICT (kind, name) DO UPDATE SET owner = excluded.owner, reserved_until = excluded.reserved_until
+WHERE names.reserved_until <= $5
+  OR (names.owner = excluded.owner AND (excluded.reserved_until IS NULL OR names.reserved_until IS NOT NULL))
+RETURNING 1
+"""
+OWNER = "SELECT 1 FROM names WHERE kind = $1 AND name = $2 AND owner = $3"
+RELEASE_OTHERS = "DELETE FROM names WHERE owner = $1 AND kind = $2 AND name <> $3"
+
 
 async def take(tx: Transaction, kind: str, name: str, owner: UUID, until: datetime | None) -> bool:
-    """Reserve until a time, or claim (None); False where it is somebody else's. What one has claimed stays claimed.
-    The unique key decides between two who ask at once."""
-    statement = upsert(names).values(kind=kind, name=name, owner=owner, reserved_until=until)
-    lapsed = and_(names.c.reserved_until.is_not(None), names.c.reserved_until <= tx.now)
-    mine = names.c.owner == owner
-    if until is not None:
-        mine = and_(mine, names.c.reserved_until.is_not(None))
-    taken = statement.on_conflict_do_update(
-        index_elements=["kind", "name"],
-        set_={"owner": owner, "reserved_until": until},
-        where=or_(mine, lapsed),
-    )
-    if (await tx.session.execute(taken.returning(names.c.name))).scalar_one_or_none() is not None:
-        return True
-    query = select(names.c.owner).where(names.c.kind == kind, names.c.name == name)
-    return (await tx.session.execute(query)).scalar_one_or_none() == owner
+    """Reserve until a time, or claim (None); False where it is somebody else's."""
+    taken = await tx.run(TAKE, kind, name, owner, until, tx.now)
+    return bool(taken or await tx.run(OWNER, kind, name, owner))
 
 
 async def is_free(tx: Transaction, kind: str, name: str) -> bool:
@@ -46,8 +43,7 @@ async def release_reserved(tx: Transaction, owner: UUID) -> None:
 
 async def release_others(tx: Transaction, owner: UUID, kind: str, keep: str) -> None:
     """What the owner reserved and did not take in the end."""
-    others = names.c.owner == owner, names.c.kind == kind, names.c.name != keep
-    await tx.session.execute(delete(names).where(*others))
+    await tx.run(RELEASE_OTHERS, owner, kind, keep)
 
 
 async def forget_lapsed(tx: Transaction, before: datetime) -> None:

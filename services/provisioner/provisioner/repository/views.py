@@ -13,30 +13,31 @@ from provisioner.domain import Install
 from provisioner.records import Job, Record, Step
 from provisioner.repository import installs as rows
 from provisioner.repository import jobs as job_rows
-from provisioner.tables import installs, resources
+from provisioner.repository import progress
+from provisioner.tables import installs
 
 
 async def page(
     tx: Transaction, status: str | None, cursor: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
     """The newest first, and where the next page begins. Raises ValueError for a cursor that is not ours."""
-    query = select(Install).order_by(installs.c.created_at.desc(), installs.c.id.desc()).limit(limit + 1)
+    query = select(installs).order_by(installs.c.created_at.desc(), installs.c.id.desc()).limit(limit + 1)
     if status:
         query = query.where(installs.c.state == status)
     if cursor:
         query = query.where(tuple_(installs.c.created_at, installs.c.id) < tuple_(*_position(cursor)))
-    found = list((await tx.session.execute(query)).scalars())
+    found = [Install(**row._mapping) for row in await tx.session.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
     following = _cursor(found[limit - 1]) if len(found) > limit else None
     return [summary(install) for install in found[:limit]], following
 
 
 async def details(tx: Transaction, install_id: UUID) -> dict[str, Any] | None:
-    install = await tx.session.get(Install, install_id)
+    install = await rows.get(tx, install_id)
     if install is None:
         return None
     jobs = await job_rows.latest(tx, install_id)
-    steps = await job_rows.steps_of(tx, jobs[0].id) if jobs else []
-    records = await rows.records(tx, install_id)
+    steps = await progress.steps_of(tx, jobs[0].id) if jobs else []
+    records = (await progress.records(tx, install_id)).values()
     return {
         **summary(install),
         "wanted": install.level,
@@ -57,9 +58,11 @@ async def details(tx: Transaction, install_id: UUID) -> dict[str, Any] | None:
     }
 
 
+ORPHANS = "SELECT * FROM resources WHERE state = 'orphan' ORDER BY install_id, name LIMIT $1"
+
+
 async def orphans(tx: Transaction, limit: int) -> Sequence[dict[str, Any]]:
-    query = select(Record).where(resources.c.state == "orphan").order_by(resources.c.install_id, resources.c.name)
-    found = (await tx.session.execute(query.limit(limit))).scalars()
+    found = [Record(**row) for row in await tx.run(ORPHANS, limit)]
     return [{"install_id": str(record.install_id), **_record(record)} for record in found]
 
 
