@@ -2,8 +2,11 @@
 database's, which is one for all replicas."""
 
 # The first of each kind, past however much of another kind waits; of these as many as their part has room for.
+# A claim waits for no disk: one that a crash of the server forgets is made again, and its fence, which grows with time,
+# is not given twice.
 CLAIM = """
-WITH due AS (
+WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+due AS (
   SELECT first.id, part, most, due FROM unnest($2::text[], $3::int[], $4::int[]) AS mine(kind, part, most)
   CROSS JOIN LATERAL (
     SELECT id, due FROM work
@@ -13,9 +16,10 @@ WITH due AS (
 found AS (
   SELECT id FROM (SELECT id, most, row_number() OVER (PARTITION BY part ORDER BY due) AS place FROM due) AS placed
   WHERE place <= most)
-UPDATE work SET fence = fence + 1, attempts = attempts + 1, leased_until = clock_timestamp() + $5::interval,
+UPDATE work SET fence = greatest(fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint),
+  attempts = attempts + 1, leased_until = clock_timestamp() + $5::interval,
   worker = $6, started = coalesce(started, $1)
-FROM found WHERE work.id = found.id
+FROM found, quick WHERE work.id = found.id
 RETURNING work.id, kind, key, payload, subject, attempts, created, fence, started, body, history, traceparent,
   causationid
 """

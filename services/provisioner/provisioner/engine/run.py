@@ -132,7 +132,10 @@ class _Steps:
         return all(other.state in self._met for other in self._steps if other.name in step.needs)
 
     async def _write(self) -> None:
-        """What has ended and what is begun, in one commit."""
+        """What has ended and what is begun, in one commit. A probe changes nothing, and is asked meanwhile."""
+        for run in [run for run in self._fresh if run.step.operation == "probe"]:
+            self._fresh.remove(run)
+            self._call(run)
         if self._begun.rows:
             revision = await self._deps.recorder.write(self._begun)
             self._superseded |= revision != self._begun.job.revision and not self._begun.job.undoing
@@ -142,11 +145,15 @@ class _Steps:
         for run in self._fresh:
             if self._superseded and not run.ended:
                 run.withdraw()
-            elif not run.ended:
-                self._running[asyncio.create_task(run.call(), name=f"step-{run.step.name}")] = run
+            else:
+                self._call(run)
         self._fresh = []
         if self._running:
             await self._take_what_ended()
+
+    def _call(self, run: StepRun) -> None:
+        if not run.ended:
+            self._running[asyncio.create_task(run.call(), name=f"step-{run.step.name}")] = run
 
     async def _take_what_ended(self) -> None:
         done, _ = await asyncio.wait(self._running, timeout=self._until_due(), return_when=asyncio.FIRST_COMPLETED)
