@@ -65,6 +65,10 @@ class Pool:
             except asyncpg.InternalClientError as error:
                 connection.driver.terminate()
                 raise Unavailable(f"database of {self._service}: {type(error).__name__}") from error
+            except BaseException as error:
+                if _gave_up(error):
+                    connection.driver.terminate()
+                raise
             finally:
                 if connection.clean:
                     self._kept.append(connection)
@@ -104,3 +108,9 @@ class Pool:
         """Close those that nobody uses."""
         while self._kept:
             await self._kept.pop().sql.close()
+
+
+def _gave_up(error: BaseException) -> bool:
+    """Cancelled, or out of patience. The server may still be at a statement that nobody waits for, a BEGIN say, and
+    answers it to whoever has the connection next: what that one commits would be another's."""
+    return isinstance(error, Unavailable | TimeoutError) or not isinstance(error, Exception)

@@ -84,6 +84,24 @@ async def test_a_probe_that_gave_a_silent_database_up_leaves_no_connection_behin
         await wait_until(lambda: _answers(behind))
 
 
+async def test_rule_3_whoever_gives_up_while_a_transaction_begins_is_in_no_other_transaction(
+    behind: Database, proxy: Proxy
+) -> None:
+    """The server hears of that beginning all the same: whoever has the connection next must not commit it."""
+    await behind.ping()
+    proxy.delay = 0.2
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(_effect(behind, "given up"), 0.1)
+    proxy.delay = 0
+    await _effect(behind, "kept")
+    assert await one(behind, "SELECT array_agg(what) FROM effects") == ["kept"]
+
+
+async def _effect(database: Database, what: str) -> None:
+    async with database.transaction("t", first=f"INSERT INTO effects VALUES ('{what}', 1)"):
+        pass
+
+
 async def _answers(database: Database) -> bool:
     try:
         await database.ping()
