@@ -4,7 +4,7 @@ import logging
 from collections import defaultdict
 from contextlib import suppress
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
@@ -15,7 +15,10 @@ from sandbox.postgres import SERVICES
 from support.traces import Traces
 
 QUEUE = "chaos.watcher"
-PUBLISHED = "SELECT event_id::text, subject FROM outbox WHERE exchange = $1 ORDER BY id"
+PUBLISHED = """
+SELECT event_id::text, subject, convert_from(body, 'utf8')::jsonb->'data'->>'step' AS step
+FROM outbox WHERE exchange = $1 ORDER BY id
+"""
 
 
 class Watcher:
@@ -47,15 +50,22 @@ class Watcher:
             await message.ack()
 
     async def compare(self, traces: Traces) -> tuple[list[str], list[str]]:
-        """The events that never came, and those that came behind a later one of their subject."""
+        """The events that never came, and those that came behind a later one of their subject. Steps of an install that
+        run side by side commit in any order."""
         lost: list[str] = []
         inverted: list[str] = []
         for service in SERVICES:
-            lanes: defaultdict[str, list[str]] = defaultdict(list)
+            lanes: defaultdict[str, list[Any]] = defaultdict(list)
             for row in await traces.rows(service, PUBLISHED, EVENTS_EXCHANGE):
-                lanes[row["subject"]].append(row["event_id"])
-            for subject, ids in lanes.items():
-                lost += [f"{service} {subject} {id_}" for id_ in ids if id_ not in self.arrived]
-                came = [id_ for id_ in ids if id_ in self.arrived]
-                inverted += [f"{service} {subject} {b}" for a, b in pairwise(came) if self.arrived[a] > self.arrived[b]]
+                lanes[row["subject"]].append(row)
+            for subject, rows in lanes.items():
+                lost += [
+                    f"{service} {subject} {row['event_id']}" for row in rows if row["event_id"] not in self.arrived
+                ]
+                came = [row for row in rows if row["event_id"] in self.arrived]
+                inverted += [f"{service} {subject} {b['event_id']}" for a, b in pairwise(came) if self._turned(a, b)]
         return lost, inverted
+
+    def _turned(self, a: Any, b: Any) -> bool:
+        beside = a["step"] and b["step"] and a["step"] != b["step"]
+        return not beside and self.arrived[a["event_id"]] > self.arrived[b["event_id"]]

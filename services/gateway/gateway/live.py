@@ -158,8 +158,14 @@ async def uncut(read: Coroutine[Any, Any, T]) -> T:
     off half-way it would cost the pool its connection."""
     task = asyncio.create_task(read)
     _reads.add(task)
-    task.add_done_callback(_reads.discard)
+    task.add_done_callback(_over)
     return await asyncio.shield(task)
+
+
+def _over(read: asyncio.Task[Any]) -> None:
+    """Where the stream is gone nobody asks what came of it, a failure neither."""
+    _reads.discard(read)
+    _ = read.cancelled() or read.exception()
 
 
 async def _quiet(moved: asyncio.Event, seconds: float) -> None:
