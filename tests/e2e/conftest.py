@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from support import recipes
 from support.broker import RabbitMQ
 from support.databases import Databases
 from support.forks import Nursery
@@ -28,8 +29,12 @@ def nursery() -> Iterator[Nursery]:
 
 @pytest.fixture(scope="session")
 def begin(tmp_path_factory: pytest.TempPathFactory, databases: Databases, broker: RabbitMQ, nursery: Nursery) -> Begin:
+    """What is bought there is the tiny application; the sample one is that of `tests/browser` and the demo."""
+
     def of_its_own(way: Way, /, **settings: str) -> contextlib.AbstractAsyncContextManager[Whole]:
-        return whole(way, tmp_path_factory.mktemp(way), databases, broker, nursery, **settings)
+        folder = tmp_path_factory.mktemp(way)
+        sold = {"BLUEPRINTS": recipes.write(folder / "blueprints", recipes.tiny())}
+        return whole(way, folder, databases, broker, nursery, **(sold | settings))
 
     return of_its_own
 

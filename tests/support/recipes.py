@@ -34,7 +34,7 @@ def tiny(app: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
                 "headers": {"Authorization": "Bearer {random.admin_token}"},
                 "json": {"password": "{password}"},
                 "expect": {"status": [204]},
-                "refused": {409: "detail"},
+                "refused": {422: "detail", 409: "detail"},
             }
         ],
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 KEPT = Path(os.environ["DATA_DIR"]) / "account.json"
+SHORTEST = 10
 
 
 class App(BaseHTTPRequestHandler):
@@ -23,6 +24,8 @@ class App(BaseHTTPRequestHandler):
             self._answer(401, {})
         elif KEPT.exists():
             self._answer(204 if json.loads(KEPT.read_text()) == asked["password"] else 409, {})
+        elif len(asked["password"]) < SHORTEST:
+            self._answer(422, {"detail": f"Use at least {SHORTEST} characters."})
         else:
             KEPT.write_text(json.dumps(asked["password"]))  # nothing is secret here
             self._answer(204, {})
