@@ -19,19 +19,24 @@ import uvloop
 
 @dataclass(frozen=True)
 class Result:
-    """Requests a second, milliseconds at the 50th and 99th percentile, and how many answers were no 2xx."""
+    """Requests a second, milliseconds at the 50th and 99th percentile, and the requests whose answer was no 2xx."""
 
     rate: float
     p50: float
     p99: float
-    errors: int
+    refused: Sequence[bytes]
+
+    @property
+    def errors(self) -> int:
+        return len(self.refused)
 
 
 class _Connection(asyncio.Protocol):
     def __init__(self, requests: Iterator[bytes], done: asyncio.Future[None], times: list[float]) -> None:
         self.requests, self.done, self.times = requests, done, times
         self.buffer = b""
-        self.errors = 0
+        self.request: bytes | None = None
+        self.refused: list[bytes] = []
         self.transport: Any = None
         self.sent = 0.0
 
@@ -40,14 +45,14 @@ class _Connection(asyncio.Protocol):
         self._next()
 
     def _next(self) -> None:
-        request = next(self.requests, None)
-        if request is None:
+        self.request = next(self.requests, None)
+        if self.request is None:
             self.transport.close()
             if not self.done.done():
                 self.done.set_result(None)
             return
         self.sent = time.perf_counter()
-        self.transport.write(request)
+        self.transport.write(self.request)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -57,7 +62,8 @@ class _Connection(asyncio.Protocol):
         if not _complete(self.buffer, end):
             return
         self.times.append(time.perf_counter() - self.sent)
-        self.errors += self.buffer[9:10] != b"2"
+        if self.buffer[9:10] != b"2":
+            self.refused.append(self.request or b"")
         self.buffer = b""
         self._next()
 
@@ -89,7 +95,8 @@ async def run(port: int, requests: Sequence[bytes], connections: int) -> Result:
     await asyncio.gather(*waiting)
     took = time.perf_counter() - begun
     cuts = statistics.quantiles(times, n=100) if len(times) > 1 else [times[0]] * 99
-    return Result(len(times) / took, cuts[49] * 1e3, cuts[98] * 1e3, sum(protocol.errors for _, protocol in made))
+    refused = [request for _, protocol in made for request in protocol.refused]
+    return Result(len(times) / took, cuts[49] * 1e3, cuts[98] * 1e3, refused)
 
 
 def drive(port: int, requests: Sequence[bytes], connections: int) -> Result:

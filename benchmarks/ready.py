@@ -92,14 +92,14 @@ async def ours(system: System, vhost: VirtualHost) -> AsyncIterator[Chain]:
         async def payments(count: int) -> list[tuple[str, bytes]]:
             made: list[tuple[str, bytes]] = []
             while len(made) < count:
-                made += await asyncio.gather(*(_paid(system, client) for _ in range(min(10, count - len(made)))))
+                made += await asyncio.gather(*(paid(system, client) for _ in range(min(10, count - len(made)))))
             return made
 
         processes = [process.pid for process in system.host._running.values()]  # noqa: SLF001
         yield Chain("Keyturn", system.ports["gateway"], processes, payments, ready)
 
 
-async def _paid(system: System, client: httpx.AsyncClient) -> tuple[str, bytes]:
+async def paid(system: System, client: httpx.AsyncClient) -> tuple[str, bytes]:
     """A purchase that the customer has paid at the provider, and the webhook that tells us."""
     address = ".".join(str(1 + secrets.randbelow(250)) for _ in range(4))  # customers are limited by their address
     order = {"email": f"{secrets.token_hex(6)}@customers.example", "name": "Somebody", "currency": "EUR"}

@@ -1,13 +1,14 @@
-"""How long each service takes from its start until it says that it is ready, and its memory when idle."""
+"""How long each service takes from its start until it says that it is ready, its memory when idle, and `make demo`."""
 
 import asyncio
 import statistics
+import subprocess
 import time
 from pathlib import Path
 
 import uvloop
 
-from benchmarks import table, usage
+from benchmarks import servers, table, usage
 from benchmarks.brokers import RabbitMQ, virtual_host
 from benchmarks.budgets import Row
 from benchmarks.system import running
@@ -39,7 +40,15 @@ async def _run(scratch: Path, postgres: Postgres, broker: RabbitMQ) -> list[Row]
     lines = [[name, f"{took:.2f}", f"{idle:.0f}", f"{files}"] for name, (took, idle, files) in found.items()]
     table.show(f"start and idle memory, median of {ROUNDS}", HEADINGS, lines)
     starts = [Row(9, f"{name}, start until ready, s", took, "most", 2) for name, (took, _, _) in found.items()]
+    starts.append(Row(9, "make demo, s", _demo(), "most", 20))
     return starts + [Row(8, f"{name}, idle, MB", idle, "most", 120) for name, (_, idle, _) in found.items()]
+
+
+def _demo() -> float:
+    """Everything that `make demo` does once its environment is there."""
+    began = time.perf_counter()
+    subprocess.run([servers.python(), "-m", "sandbox.demo"], cwd=servers.ROOT, check=True, capture_output=True)
+    return time.perf_counter() - began
 
 
 def main(scratch: Path, postgres: Postgres, broker: RabbitMQ) -> list[Row]:

@@ -20,13 +20,13 @@ from keyturn.clock import Clock
 from keyturn.errors import JSON, Unavailable
 from keyturn.events import Envelope, Event
 from keyturn.metrics import COMMITS
-from keyturn.migrations import migrate, run_env
+from keyturn.migrations import migrate
 from keyturn.outbox import INSERT, OutboxRow, columns, event_row
 from keyturn.pool import Connection, Pool
 from keyturn.tables import TypedBase, new_metadata
 from keyturn.wakeups import Wakeups
 
-__all__ = ["Database", "Transaction", "TypedBase", "migrate", "new_metadata", "run_env"]
+__all__ = ["Database", "Transaction", "TypedBase", "migrate", "new_metadata"]
 
 # The server or the way to it is away or full: connection errors, shutdown, start-up, out of connections or memory.
 # Also a statement or a session that the server ended because it took too long.

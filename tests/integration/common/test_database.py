@@ -155,7 +155,7 @@ async def test_migrations_are_written_from_the_models_and_applied_by_three_at_on
     (package / "migrations").mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "tables.py").write_text(TABLES)
-    env = "from keyturn.database import run_env\nfrom things_service.tables import Base\n\nrun_env(Base.metadata)\n"
+    env = "from keyturn.upgrading import run_env\nfrom things_service.tables import Base\n\nrun_env(Base.metadata)\n"
     (package / "migrations" / "env.py").write_text(env)
     monkeypatch.syspath_prepend(str(tmp_path))
     assert (await reset(postgres_url, "things_service") or Path()).name == "0001_initial.py"

@@ -1,4 +1,4 @@
 from billing.tables import metadata
-from keyturn.database import run_env
+from keyturn.upgrading import run_env
 
 run_env(metadata)

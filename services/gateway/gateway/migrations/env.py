@@ -1,4 +1,4 @@
 from gateway.tables import Base
-from keyturn.database import run_env
+from keyturn.upgrading import run_env
 
 run_env(Base.metadata)

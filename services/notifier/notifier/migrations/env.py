@@ -1,4 +1,4 @@
-from keyturn.database import run_env
+from keyturn.upgrading import run_env
 from notifier.tables import Base
 
 run_env(Base.metadata)

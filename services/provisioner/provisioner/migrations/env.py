@@ -1,4 +1,4 @@
-from keyturn.database import run_env
+from keyturn.upgrading import run_env
 from provisioner.tables import metadata
 
 run_env(metadata)
