@@ -83,7 +83,7 @@ def main(scratch: Path, postgres: Postgres, broker: RabbitMQ) -> list[Row]:
         away = f"amqp://nobody@127.0.0.1:{free_port()}/"
         starts: dict[str, Callable[[], Start]] = {
             NOOP: lambda: receivers.noop(scratch),
-            OURS: lambda: receivers.gateway(scratch, postgres, OURS, away, 8_000),
+            OURS: lambda: receivers.gateway(scratch, postgres, OURS, away, 5_000),
             WHOLE: lambda: receivers.gateway(scratch, postgres, WHOLE, vhost.url("gateway"), 2_000),
             EXPRESS: lambda: receivers.express(scratch, postgres),
             DJSTRIPE: lambda: receivers.djstripe(scratch, postgres),
