@@ -102,9 +102,7 @@ def intake(deps: GatewayDeps) -> Intake:
     settings, database = deps.settings, deps.database
 
     async def write(webhooks: Sequence[Webhook]) -> list[Stored]:
-        async with database.transaction("store_webhooks") as tx:
-            stored = await store(tx, webhooks)
-            tx.on_commit(partial(database.wakeups.wake, "outbox"))
+        stored = await store(database, webhooks)
         new = [webhook.event_id for webhook, what in zip(webhooks, stored, strict=True) if what == "stored"]
         log.info("webhooks_stored", count=len(new), duplicates=len(stored) - len(new), first=new[:5])
         return stored

@@ -139,11 +139,9 @@ async def test_nothing_is_stored_for_what_is_forged(gateway: Gateway) -> None:
 async def test_the_batch_answers_for_each_webhook_it_was_given(gateway: Gateway) -> None:
     bodies = [stripe_paid(id="cs_1"), stripe_paid(id="cs_2")]
     made = [_webhook(gateway, body) for body in (*bodies, bodies[0])]
-    async with gateway.service.database.transaction("store") as tx:
-        first = await store(tx, made)
+    first = await store(gateway.service.database, made)
     again = [_webhook(gateway, body) for body in reversed(bodies)]
-    async with gateway.service.database.transaction("store") as tx:
-        second = await store(tx, again)
+    second = await store(gateway.service.database, again)
     assert (sorted(first), second) == (["duplicate", "stored", "stored"], ["duplicate", "duplicate"])
     assert await gateway.count("outbox") == 2
 

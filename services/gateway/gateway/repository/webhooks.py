@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import defer
 
 from gateway.tables import WebhookRow
-from keyturn.database import Transaction
+from keyturn.database import Database, Transaction
 from keyturn.outbox import OutboxRow, columns
 
 __all__ = ["Stored", "Webhook", "WebhookRow", "find", "page", "store", "unreadable_ids"]
@@ -60,15 +60,18 @@ SELECT id FROM new
 """
 
 
-async def store(tx: Transaction, webhooks: Sequence[Webhook]) -> list[Stored]:
-    """One statement for all of them; answers for each. Ordered, so that two replicas with the same cannot deadlock."""
+async def store(database: Database, webhooks: Sequence[Webhook]) -> list[Stored]:
+    """One transaction of one statement for all of them; answers for each. Ordered, so that two replicas with the same
+    cannot deadlock."""
     ordered = sorted(webhooks, key=_order)
     *fields, said = zip(*ordered, strict=True)
-    rows = await tx.run(
+    rows = await database.run(
+        "store_webhooks",
         STORE,
         *fields,
         *columns([row for outbox in said for row in outbox]),
         [webhook.id for webhook in ordered for _ in webhook.outbox],
+        wake="outbox",
     )
     new = {row[0] for row in rows}
     return ["stored" if webhook.id in new else "duplicate" for webhook in webhooks]
