@@ -7,6 +7,7 @@ import aio_pika
 import httpx
 from aio_pika.exceptions import AMQPError
 
+from keyturn.bus.link import Connection
 from keyturn.bus.setup import set_up, users_of
 from keyturn.bus.topology import EVENTS_EXCHANGE, VHOST, definitions, events_queue, subscriptions_of
 from keyturn.errors import Misconfigured
@@ -61,7 +62,7 @@ def _as_user(url: str, user: str, password: str) -> str:
 
 async def _check(service: str, url: str) -> None:
     try:
-        connection = await aio_pika.connect(url, timeout=10)
+        connection = await aio_pika.connect(url, timeout=10, connection_class=Connection)
     except (OSError, AMQPError) as error:
         where = urlsplit(url).netloc.rpartition("@")[2]
         raise Misconfigured(f"BUS_URL: {service} cannot connect to {where}: {type(error).__name__}; {HOW}") from error

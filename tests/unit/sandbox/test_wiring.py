@@ -1,5 +1,8 @@
 """What services are told in the sandbox: the chosen before the made, and nothing of a stand-in beside what is real."""
 
+import asyncio
+import gc
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +81,11 @@ async def test_a_broker_that_is_away_is_told_without_its_password() -> None:
     with pytest.raises(Misconfigured, match=r"gateway cannot connect to 127\.0\.0\.1:1:") as refused:
         await broker.addresses({"BUS_URL": "amqp://guest:hunter2@127.0.0.1:1/"}, {})
     assert "hunter2" not in str(refused.value)
+
+
+async def test_a_failed_attempt_to_connect_leaves_nothing_to_be_closed_later() -> None:
+    before = asyncio.all_tasks()
+    with suppress(Misconfigured):  # and not `raises`, which would keep it
+        await broker.addresses({"BUS_URL": "amqp://guest:guest@127.0.0.1:1/"}, {})
+    gc.collect()
+    assert asyncio.all_tasks() == before

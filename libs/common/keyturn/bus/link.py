@@ -52,6 +52,14 @@ def cancelled_by_us() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+class Connection(aio_pika.Connection):
+    """Closed by whoever opened it. The library closes one that is collected as garbage, as a failed attempt to connect
+    is, in a task that it makes wherever that happens; outside a loop that is a coroutine which nobody awaits."""
+
+    def __del__(self) -> None:
+        """Nothing."""
+
+
 class Link:
     """Plain connections and one loop of our own, instead of the library's robust ones: what is restored, when, and
     with what pause stands here."""
@@ -128,7 +136,7 @@ class Link:
             async with asyncio.timeout(CONNECT_SECONDS):
                 properties: dict[str, FieldValue] = {"connection_name": self._name}
                 self._connection = await aio_pika.connect(
-                    self._url, timeout=CONNECT_SECONDS, client_properties=properties
+                    self._url, timeout=CONNECT_SECONDS, client_properties=properties, connection_class=Connection
                 )
                 self._connection.close_callbacks.add(lambda *_: lost.set())
                 await self._restore(self._connection)
