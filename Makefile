@@ -44,6 +44,10 @@ abuse: $(READY) ## what strangers may send, much more of it than in the tests (E
 	EXAMPLES=$(or $(EXAMPLES),100) SEED=$(or $(SEED),1) $(BIN)/pytest -n 2 --dist loadgroup --timeout 0 tests/integration/security \
 	  tests/unit/security tests/unit/gateway/test_webhook_requests.py
 
+.PHONY: scale
+scale: $(READY) ## what each service reads with a long history, at a million rows of everything (ROWS=1000000)
+	SCALE_ROWS=$(or $(ROWS),1000000) $(BIN)/pytest -n 0 tests/scale
+
 bench: $(READY) ## measure ours, the limit and the peer in one run, as ratios (B="name --keep" for some of them)
 	$(BIN)/python -m benchmarks $(B)
 

@@ -57,7 +57,7 @@ class World:
     async def work(self) -> None:
         """Does all work that is due."""
         worker = Worker(self.database, WORK, self.deps, handlers=HANDLERS)
-        while await worker._claim():
+        while await worker._claim() or worker._running:
             await asyncio.gather(*worker._running)
 
     async def reconcile(self) -> None:

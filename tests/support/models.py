@@ -14,12 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 T = TypeVar("T")
 NewDatabase = Callable[[str], str]  # the fixture `new_database`
-FEW = 12
+FEW = 8
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", FEW))
 TIMEOUT = 120 if EXAMPLES == FEW else 3600  # seconds
 _SETTINGS = settings(
     max_examples=EXAMPLES,
-    stateful_step_count=30,
+    stateful_step_count=25 if EXAMPLES == FEW else 50,
     derandomize=EXAMPLES == FEW,
     database=None,
     deadline=None,

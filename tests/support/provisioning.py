@@ -143,17 +143,15 @@ def settings_for(url: str, folder: Path, **given: Any) -> ProvisionerSettings:
     return ProvisionerSettings(_env_file=None, **values | given)
 
 
-@asynccontextmanager
-async def running(
+def assembled(
     settings: ProvisionerSettings,
     clock: MovableClock,
-    wait_until: WaitUntil,
     *,
     kinds: Kinds | None = None,
     policy: Policy | None = None,
     recipes: Path | None = None,
-) -> AsyncIterator[Rig]:
-    """The service, started; `kinds` and `recipes` instead of the real ones."""
+) -> Service[ProvisionerDeps]:
+    """The service; `kinds` and `recipes` instead of the real ones."""
     service = build(settings, clock=clock)
     deps = service.deps
     known = kinds or deps.kinds
@@ -163,7 +161,15 @@ async def running(
         policy=policy or deps.policy,
         blueprints=blueprints.load(recipes, known) if recipes else deps.blueprints,
     )
-    service = replace(service, deps=chosen)
+    return replace(service, deps=chosen)
+
+
+@asynccontextmanager
+async def running(
+    settings: ProvisionerSettings, clock: MovableClock, wait_until: WaitUntil, **given: Any
+) -> AsyncIterator[Rig]:
+    """The same, started."""
+    service = assembled(settings, clock, **given)
     await service.start()
     try:
         yield Rig(service, clock, wait_until)

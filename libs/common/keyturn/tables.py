@@ -94,7 +94,7 @@ WORK = Table(
     Column("started", _TIME),
     Column("finished", _TIME),
     Index("ix_work_open", "kind", "key", unique=True, postgresql_where=text("state = 'open'")),
-    Index("ix_work_due", "due", postgresql_where=text("state = 'open'")),
+    Index("ix_work_due", "kind", "due", postgresql_where=text("state = 'open'")),
     Index("ix_work_dead_key", "kind", "key", postgresql_where=text("state = 'dead'")),
     Index("ix_work_dead", "cause", "created", "id", postgresql_where=text("state = 'dead'")),
     Index("ix_work_listed", "state", "created", "id"),

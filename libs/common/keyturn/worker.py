@@ -227,7 +227,7 @@ class Worker(Generic[D]):
             async with self._database.transaction("ensure_periodic") as tx:
                 if await tx.run(ENSURE, periodic, tx.now):
                     tx.wake("work")
-            await sample(self._database)
+            await sample(self._database, list(self._kinds))
             await asyncio.sleep(SAMPLE_EVERY)
 
 

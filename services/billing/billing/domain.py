@@ -40,6 +40,14 @@ NEXT_OF_PAYMENT: Mapping[str, frozenset[str]] = {
 PAID_STATES: frozenset[str] = frozenset({"paid", "disputed", "refunded"})
 
 
+def purchase_id_in(reference: str | None) -> UUID | None:
+    """Other systems on the same account write references too: what is no id of ours is none."""
+    try:
+        return UUID(reference) if reference else None
+    except ValueError:
+        return None
+
+
 def moves(thing: str, table: Mapping[str, frozenset[str]], current: str, wanted: str) -> bool:
     """True where this changes something, False where it is a repetition. Raises `ImpossibleTransition`."""
     if current == wanted:
@@ -140,8 +148,11 @@ class Payment:
 
     @property
     def may_be_placed_again(self) -> bool:
-        """Whether a later fact that names its purchase may still settle what nobody could place before."""
-        return self.state == "foreign" or self.review_reason == "unknown_purchase"
+        """Whether a later fact that names its purchase may still settle what nobody could place before. What an
+        operator said is not ours stays that, whoever tells of it again: nobody else says so of what had a purchase,
+        or named one."""
+        unplaced = self.state == "foreign" and self.purchase_id is None and purchase_id_in(self.reference) is None
+        return unplaced or self.review_reason == "unknown_purchase"
 
 
 @dataclass(kw_only=True, eq=False)

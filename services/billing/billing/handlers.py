@@ -7,8 +7,8 @@ from typing import Any, cast
 from billing.checkout_ends import end_checkout
 from billing.deps import BillingDeps
 from billing.disputes import DisputeFact, book_dispute
-from billing.domain import MoneyFact
-from billing.payments import CLOSE_CHECKOUTS, purchase_id_in, record_payment, record_unplaced
+from billing.domain import MoneyFact, purchase_id_in
+from billing.payments import CLOSE_CHECKOUTS, record_payment, record_unplaced
 from billing.placing import PLACE_FACT, ask_provider, payment_of, purchase_of, wait_within_patience
 from billing.reconcile import LOOK, close_checkouts, look_at_purchase, reconcile
 from billing.refunds import SEND_REFUND, RefundFact, book_refund, refund_died, send_refund

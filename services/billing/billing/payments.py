@@ -3,7 +3,7 @@
 from typing import Literal
 from uuid import UUID
 
-from billing.domain import MoneyFact, Payment, PaymentState, Purchase, ReviewReason, Verdict, judge
+from billing.domain import MoneyFact, Payment, PaymentState, Purchase, ReviewReason, Verdict, judge, purchase_id_in
 from billing.entitlements import settle
 from billing.errors import not_in_review, purchase_unknown
 from billing.repository.payments import (
@@ -70,14 +70,6 @@ async def decide(tx: Transaction, payment: Payment, pays: UUID | None) -> None:
         return
     state: PaymentState = "surplus" if await matched_payment(tx, purchase.id) else "matched"
     await _place(tx, payment, Verdict(state), purchase, "operator")
-
-
-def purchase_id_in(reference: str | None) -> UUID | None:
-    """Other systems on the same account write references too: what is no id of ours is none."""
-    try:
-        return UUID(reference) if reference else None
-    except ValueError:
-        return None
 
 
 async def _lock_purchase_of(tx: Transaction, fact: MoneyFact, named: UUID | None) -> Purchase | None:

@@ -6,8 +6,7 @@ names none, and the provider was not asked: `place_fact` asks, and tries again. 
 
 from datetime import timedelta
 
-from billing.domain import Payment, Purchase
-from billing.payments import purchase_id_in
+from billing.domain import Payment, Purchase, purchase_id_in
 from billing.repository.payments import payment_by_refs
 from billing.repository.purchases import checkout_by_refs, lock_purchase
 from keyturn.database import Transaction

@@ -172,6 +172,7 @@ payments = Table(
     # Rule 4: a purchase is activated once, whatever arrives.
     Index("one_matched_payment", "purchase_id", unique=True, postgresql_where=text("state = 'matched'")),
     Index("payments_by_purchase", "purchase_id"),
+    Index("payments_by_time", "recorded_at", "id"),
     Index("payments_by_state", "state", "recorded_at", "id"),
 )
 

@@ -18,6 +18,7 @@ from provisioner.resources.port import DriverError
 
 REISSUE = "reissue"
 BATCH = 200
+TIDIED = 1_000
 PROBES_AT_ONCE = 16
 APPLYING_EVERY = timedelta(seconds=10)
 APPLYING_AT_MOST = timedelta(hours=1)
@@ -27,11 +28,16 @@ log = get_logger()
 
 async def watch(work: Work, deps: ProvisionerDeps) -> None:
     """Probe the programs on this machine; an install with a dead one gets a repair job."""
-    watched = [name for name, kind in deps.kinds.resources.items() if kind.watched]
+    for name, kind in deps.kinds.resources.items():
+        if kind.watched:
+            await _watch(work, deps, name)
+
+
+async def _watch(work: Work, deps: ProvisionerDeps, kind: str) -> None:
     after = installs.START
     while True:
         async with work.transaction("looked") as tx:
-            batch = await installs.standing(tx, watched, after, BATCH)
+            batch = await installs.standing(tx, kind, after, BATCH)
             prepared = [await prepare(tx, deps, record) for record in batch]
         limit = asyncio.Semaphore(PROBES_AT_ONCE)
         looked = await asyncio.gather(*(_look(work, deps, one, limit) for one in prepared), return_exceptions=True)
@@ -113,6 +119,10 @@ async def applying_died(work: Work, error: BaseException, tx: Transaction) -> No
 
 
 async def tidy(work: Work, deps: ProvisionerDeps) -> None:  # noqa: ARG001 - every kind of work is given them
-    async with work.transaction("tidied", finish=True) as tx:
-        await names.forget_lapsed(tx, tx.now)
-        await links.expire(tx)
+    """In batches small enough to disturb nobody."""
+    more = True
+    while more:
+        async with work.transaction("tidied") as tx:
+            lapsed = await names.forget_lapsed(tx, tx.now, TIDIED)
+            expired = await links.expire(tx, TIDIED)
+            more = TIDIED in {lapsed, expired}

@@ -82,7 +82,6 @@ installs = Table(
     _when("deleted_at"),
     Index("installs_by_time", "created_at", "id"),
     Index("installs_by_state", "state", "created_at", "id"),
-    Index("installs_up", "id", postgresql_where=text("state IN ('active', 'setup_pending')")),
 )
 
 jobs = Table(
@@ -151,6 +150,7 @@ resources = Table(
     _text("cause", null=True),
     _text("message", null=True),
     _number("attempts"),
+    Index("resources_present", "kind", "install_id", "name", postgresql_where=text("state = 'present'")),
     Index("orphans", "install_id", "name", postgresql_where=text("state = 'orphan'")),
 )
 

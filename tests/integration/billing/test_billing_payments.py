@@ -177,6 +177,25 @@ async def test_money_that_does_not_fit_goes_to_review_and_an_operator_decides(
     assert (again.status_code, again.json()["code"]) == (409, "not_in_review")
 
 
+@pytest.mark.parametrize("known", [True, False])
+async def test_what_an_operator_said_is_not_ours_stays_so_whoever_tells_of_it_again(
+    billing: World, known: bool
+) -> None:
+    bought = await billing.buy()
+    told = billing.stripe.told(billing.stripe.pay(bought["session_id"], amount=1))
+    unplaced = told.model_copy(update={"reference": str(uuid7()), "refs": {}})
+    await billing.hear(told if known else unplaced)
+    billing.clock.move(timedelta(minutes=16))
+    await billing.work()
+    ((payment,),) = [row.values() for row in await billing.rows("SELECT id FROM payments")]
+    decision = {"decision": "foreign", "reason": "somebody else's"}
+    await billing.ask("POST", f"/internal/payments/{payment}/decide", "operator", json=decision)
+    await billing.hear(*copies([told]))
+    await billing.reconcile()
+    assert await billing.rows("SELECT state FROM payments") == [{"state": "foreign"}]
+    assert len(await billing.published(PaymentNeedsReview)) == 1
+
+
 async def test_money_whose_reference_names_another_purchase_goes_to_review(billing: World) -> None:
     first, second = await billing.buy(), await billing.buy()
     told = billing.stripe.told(billing.stripe.pay(first["session_id"]))

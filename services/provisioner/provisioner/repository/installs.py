@@ -55,16 +55,16 @@ async def insert(tx: Transaction, install: Install) -> bool:
 
 STANDING = """
 SELECT resources.* FROM resources JOIN installs ON installs.id = resources.install_id
-WHERE resources.state = 'present' AND resources.kind = ANY($1) AND installs.settled
+WHERE resources.state = 'present' AND resources.kind = $1 AND installs.settled
   AND installs.state IN ('active', 'setup_pending') AND (resources.install_id, resources.name) > ($2, $3)
 ORDER BY resources.install_id, resources.name LIMIT $4
 """
 START = (UUID(int=0), "")
 
 
-async def standing(tx: Transaction, kinds: Sequence[str], after: tuple[UUID, str], limit: int) -> list[Record]:
-    """Resources of these kinds that should be up now, in pages."""
-    return [Record(**row) for row in await tx.run(STANDING, kinds, *after, limit)]
+async def standing(tx: Transaction, kind: str, after: tuple[UUID, str], limit: int) -> list[Record]:
+    """Resources of this kind that should be up now, in pages."""
+    return [Record(**row) for row in await tx.run(STANDING, kind, *after, limit)]
 
 
 def secret_place(install_id: UUID, name: str) -> tuple[str, ...]:

@@ -42,10 +42,12 @@ async def replace_all(tx: Transaction, install_id: UUID) -> None:
     await tx.session.execute(update(setup_links).where(*dead).values(state="replaced", claimed_until=None))
 
 
-async def expire(tx: Transaction) -> None:
-    """Write down what time has done already."""
+async def expire(tx: Transaction, limit: int) -> int:
+    """Write down what time has done already, for so many at most; gives how many it was."""
     over = setup_links.c.state == "open", setup_links.c.expires_at <= tx.now
-    await tx.session.execute(update(setup_links).where(*over).values(state="expired"))
+    first = select(setup_links.c.id).where(*over).order_by(setup_links.c.expires_at).limit(limit)
+    ended = update(setup_links).where(setup_links.c.id.in_(first.with_for_update(skip_locked=True)))
+    return len((await tx.session.execute(ended.values(state="expired").returning(setup_links.c.id))).all())
 
 
 async def issue(tx: Transaction, link: SetupLink) -> int:

@@ -18,6 +18,11 @@ RETURNING 1
 """
 OWNER = "SELECT 1 FROM names WHERE kind = $1 AND name = $2 AND owner = $3"
 RELEASE_OTHERS = "DELETE FROM names WHERE owner = $1 AND kind = $2 AND name <> $3"
+FORGET_LAPSED = """
+DELETE FROM names WHERE (kind, name) IN
+  (SELECT kind, name FROM names WHERE reserved_until <= $1 ORDER BY reserved_until LIMIT $2 FOR UPDATE SKIP LOCKED)
+RETURNING name
+"""
 
 
 async def take(tx: Transaction, kind: str, name: str, owner: UUID, until: datetime | None) -> bool:
@@ -46,5 +51,6 @@ async def release_others(tx: Transaction, owner: UUID, kind: str, keep: str) -> 
     await tx.run(RELEASE_OTHERS, owner, kind, keep)
 
 
-async def forget_lapsed(tx: Transaction, before: datetime) -> None:
-    await tx.session.execute(delete(names).where(names.c.reserved_until <= before))
+async def forget_lapsed(tx: Transaction, before: datetime, limit: int) -> int:
+    """Forgets so many at most; gives how many it was."""
+    return len(await tx.run(FORGET_LAPSED, before, limit))

@@ -96,7 +96,7 @@ def upgrade() -> None:
     )
     op.create_index('ix_work_dead', 'work', ['cause', 'created', 'id'], unique=False, postgresql_where=sa.text("state = 'dead'"))
     op.create_index('ix_work_dead_key', 'work', ['kind', 'key'], unique=False, postgresql_where=sa.text("state = 'dead'"))
-    op.create_index('ix_work_due', 'work', ['due'], unique=False, postgresql_where=sa.text("state = 'open'"))
+    op.create_index('ix_work_due', 'work', ['kind', 'due'], unique=False, postgresql_where=sa.text("state = 'open'"))
     op.create_index('ix_work_finished', 'work', ['finished'], unique=False, postgresql_where=sa.text("state NOT IN ('open', 'dead')"))
     op.create_index('ix_work_listed', 'work', ['state', 'created', 'id'], unique=False)
     op.create_index('ix_work_open', 'work', ['kind', 'key'], unique=True, postgresql_where=sa.text("state = 'open'"))
@@ -223,6 +223,7 @@ def upgrade() -> None:
     op.create_index('one_matched_payment', 'payments', ['purchase_id'], unique=True, postgresql_where=sa.text("state = 'matched'"))
     op.create_index('payments_by_purchase', 'payments', ['purchase_id'], unique=False)
     op.create_index('payments_by_state', 'payments', ['state', 'recorded_at', 'id'], unique=False)
+    op.create_index('payments_by_time', 'payments', ['recorded_at', 'id'], unique=False)
     op.create_table('disputes',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('provider', sa.Text(), nullable=False),

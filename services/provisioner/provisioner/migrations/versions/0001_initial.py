@@ -54,7 +54,6 @@ def upgrade() -> None:
     )
     op.create_index('installs_by_state', 'installs', ['state', 'created_at', 'id'], unique=False)
     op.create_index('installs_by_time', 'installs', ['created_at', 'id'], unique=False)
-    op.create_index('installs_up', 'installs', ['id'], unique=False, postgresql_where=sa.text("state IN ('active', 'setup_pending')"))
     op.create_table('key_checks',
     sa.Column('ring', sa.Text(), nullable=False),
     sa.Column('key_id', sa.Text(), nullable=False),
@@ -125,7 +124,7 @@ def upgrade() -> None:
     )
     op.create_index('ix_work_dead', 'work', ['cause', 'created', 'id'], unique=False, postgresql_where=sa.text("state = 'dead'"))
     op.create_index('ix_work_dead_key', 'work', ['kind', 'key'], unique=False, postgresql_where=sa.text("state = 'dead'"))
-    op.create_index('ix_work_due', 'work', ['due'], unique=False, postgresql_where=sa.text("state = 'open'"))
+    op.create_index('ix_work_due', 'work', ['kind', 'due'], unique=False, postgresql_where=sa.text("state = 'open'"))
     op.create_index('ix_work_finished', 'work', ['finished'], unique=False, postgresql_where=sa.text("state NOT IN ('open', 'dead')"))
     op.create_index('ix_work_listed', 'work', ['state', 'created', 'id'], unique=False)
     op.create_index('ix_work_open', 'work', ['kind', 'key'], unique=True, postgresql_where=sa.text("state = 'open'"))
@@ -195,6 +194,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('install_id', 'name', name=op.f('pk_resources'))
     )
     op.create_index('orphans', 'resources', ['install_id', 'name'], unique=False, postgresql_where=sa.text("state = 'orphan'"))
+    op.create_index('resources_present', 'resources', ['kind', 'install_id', 'name'], unique=False, postgresql_where=sa.text("state = 'present'"))
     op.create_table('secrets',
     sa.Column('install_id', sa.Uuid(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),

@@ -1,0 +1,73 @@
+"""Billing with a long history: no statement reads a whole table, or more than a batch of it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from billing.handlers import HANDLERS, WORK
+from keyturn.clock import MovableClock
+from support.billing import World, world
+from support.billing_facts import Facts, declined, expired
+from support.databases import DatabaseUrl
+from support.explaining import ROWS
+from support.history import fill
+from support.old import Old, old
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(3600)]
+
+
+async def test_billing_reads_no_more_with_a_long_history(database_url: DatabaseUrl, clock: MovableClock) -> None:
+    url = await database_url("billing")
+    async with world(url, clock) as billing:
+        await fill(url, "billing", ROWS)
+        async with old(billing.database, billing.deps, WORK, HANDLERS) as history:
+            for _ in range(2):
+                await _a_purchase(billing, history)
+            await _reading(billing)
+            await _reconciling(billing, history)
+            await history.skeleton()
+
+
+async def _a_purchase(billing: World, history: Old) -> None:
+    bought = await billing.buy()
+    unpaid = await billing.buy(email="grace@example.com")
+    payment = billing.stripe.pay(bought["session_id"])
+    facts = Facts(payment)
+    await history.hears(facts.refunded(100), billing.stripe.told(payment), declined(unpaid["session_id"]))
+    await billing.ask("POST", f"/internal/purchases/{bought['purchase_id']}/return", json={})
+    billing.clock.move(timedelta(minutes=1))
+    await history.works()
+    await history.hears(facts.disputed(), facts.closed("won"), facts.fraud_warned(), expired(unpaid["session_id"]))
+    await _operator(billing, bought["purchase_id"], unpaid["purchase_id"])
+    again = (await billing.ask("POST", f"/internal/purchases/{unpaid['purchase_id']}/checkout")).json()
+    await history.hears(billing.stripe.told(billing.stripe.pay(unpaid["session_id"], amount=1)))
+    assert again
+    await history.works()
+
+
+async def _operator(billing: World, paid: str, unpaid: str) -> None:
+    reason: dict[str, Any] = {"reason": "history"}
+    await billing.ask("POST", f"/internal/purchases/{paid}/refund", "admin", json=reason | {"amount": 10})
+    await billing.ask("POST", f"/internal/purchases/{unpaid}/mark-paid", "admin", json=reason)
+    review = (await billing.ask("GET", "/internal/payments", "viewer", params={"state": "review"})).json()["items"]
+    decision = {"decision": "foreign"} | reason
+    await billing.ask("POST", f"/internal/payments/{review[0]['id']}/decide", "admin", json=decision)
+
+
+async def _reading(billing: World) -> None:
+    for path in ("/internal/purchases", "/internal/payments"):
+        page = (await billing.ask("GET", path, "viewer")).json()
+        await billing.ask("GET", path, "viewer", params={"cursor": page["cursor"]})
+    for status in ("pending", "failed", "disputed"):
+        await billing.ask("GET", "/internal/purchases", "viewer", params={"status": status})
+    email = {"email": "jane77@example.com"}
+    (found,) = (await billing.ask("GET", "/internal/purchases", "viewer", params=email)).json()["items"]
+    await billing.ask("GET", f"/internal/purchases/{found['id']}", "viewer")
+    await billing.ask("GET", "/internal/products")
+
+
+async def _reconciling(billing: World, history: Old) -> None:
+    async with billing.database.transaction("test") as tx:
+        tx.schedule("reconcile", "every", due=tx.now)
+    await history.works()

@@ -1,0 +1,187 @@
+"""Databases with a long history: so many rows of everything, and a third of the work and of the events still waiting.
+
+Rows are made by the server. Row `i` of one table belongs to row `i` of the others. What is not named below gets a value
+of its type; NULL where the column takes it.
+"""
+
+from collections.abc import Mapping
+
+import asyncpg
+
+DAYS = 31.5  # of history: some of it is older than what is kept
+TYPES = {
+    "uuid": "lpad(to_hex(i), 32, '0')::uuid",
+    "text": "'{column}-' || i",
+    "timestamp with time zone": "{time}",
+    "jsonb": "'{{}}'",
+    "bytea": "int8send(i)",
+    "boolean": "false",
+    "integer": "1",
+    "bigint": "1",
+    "double precision": "1",
+}
+TIME = f"now() - interval '{DAYS} days' * (1 - i::float8 / {{rows}})"
+RECENT = "i > {rows} * 0.97"  # of the last day
+OLDER = "i <= {rows} * 0.7"
+CONTACT = """'{{"email": "jane@example.com", "name": null, "locale": null, "timezone": null}}'"""
+LIMITS = """'{{"memory": "256M", "cpus": 0.5}}'"""
+
+Columns = Mapping[str, str]
+COMMON: dict[str, Columns] = {
+    "outbox": {
+        "subject": "lpad(to_hex(i), 32, '0')::uuid::text",
+        "wire": "'purchase.paid.v1'",
+        "exchange": "'keyturn.events'",
+        "routing_key": "'purchase.paid.v1'",
+        "published": f"CASE WHEN {OLDER} THEN {{time}} END",
+        "attempts": "0",
+    },
+    "inbox": {"consumer": "'{service}'", "handled": "{time}"},
+    "work": {
+        "kind": "'{kind}'",
+        "key": "i::text",
+        "state": f"CASE WHEN NOT {OLDER} THEN 'open' WHEN i % 10 = 0 THEN 'dead' ELSE 'done' END",
+        "due": "{time}",
+        "attempts": "0",
+        "history": "'[]'",
+        "cause": "CASE WHEN i % 10 = 0 THEN 'Retry at somewhere ' || i % 7 END",
+        "finished": f"CASE WHEN {OLDER} THEN {{time}} END",
+    },
+}
+PURCHASE = {"product": "'sample-app'", "plan": "'sample-starter'", "contact": CONTACT, "limits": LIMITS}
+OWN: dict[str, dict[str, Columns]] = {
+    "billing": {
+        "customers": {"email": "'jane' || i || '@example.com'"},
+        "purchases": PURCHASE
+        | {
+            "price_id": "(SELECT id FROM prices WHERE plan = 'sample-starter' AND currency = 'EUR' LIMIT 1)",
+            "customer_id": TYPES["uuid"],
+            "cycle": "'one_time'",
+            "amount": "4900",
+            "currency": "'EUR'",
+            "provider": "'stripe'",
+            "state": f"CASE WHEN {RECENT} THEN 'pending' WHEN i % 10 = 0 THEN 'expired' ELSE 'paid' END",
+            "refunded": "0",
+            "expires_at": "{time} + interval '1 day'",
+        },
+        "checkouts": {
+            "purchase_id": TYPES["uuid"],
+            "provider": "'stripe'",
+            "provider_id": "'cs_old' || i",
+            "state": f"CASE WHEN {RECENT} THEN 'open' ELSE 'paid' END",
+            "looks": "0",
+            "next_look_at": f"CASE WHEN {RECENT} THEN {{time}} + interval '1 minute' END",
+        },
+        "payments": {
+            "provider": "'stripe'",
+            "payment_key": "'cs_old' || i",
+            "currency": "'EUR'",
+            "state": "CASE WHEN i % 50 = 0 THEN 'review' WHEN i % 50 = 1 THEN 'foreign' ELSE 'matched' END",
+            "review_reason": "CASE WHEN i % 50 = 0 THEN 'amount' END",
+            "found_by": "'webhook'",
+            "refs": """('{{"session": "cs_old' || i || '"}}')::jsonb""",
+            "purchase_id": TYPES["uuid"],
+        },
+        "payment_refs": {"provider": "'stripe'", "value": "'cs_old' || i"},
+        "refunds": {"provider": "'stripe'", "currency": "'EUR'"},
+        "refund_requests": {"state": "'sent'"},
+        "disputes": {"provider": "'stripe'", "currency": "'EUR'", "state": "'won'"},
+        "entitlements": PURCHASE | {"wanted": "'on'", "reasons": "'[]'"},
+        "notices": {},
+    },
+    "provisioner": {
+        "installs": PURCHASE
+        | {
+            "state": "CASE WHEN i % 10 = 0 THEN 'deleted' WHEN i % 10 = 1 THEN 'failed' ELSE 'active' END",
+            "wanted": "'on'",
+            "reasons": "'[]'",
+            "own_reasons": "'[]'",
+            "blueprint": "'shop'",
+            "settled": "true",
+            "ready_at": "{time}",
+        },
+        "jobs": {"state": "'completed'", "action": "'provision'"},
+        "steps": {"state": "'done'", "operation": "'ensure'", "needs": "'[]'"},
+        "resources": {
+            "state": "CASE WHEN i % 1000 = 0 THEN 'orphan' ELSE 'present' END",
+            "kind": "'fake.thing'",
+            "customer_named": "'[]'",
+            "needs": "'[]'",
+        },
+        "secrets": {},
+        "allocations": {"pool": "'old'", "number": "i"},
+        "names": {
+            "kind": "'subdomain'",
+            "owner": TYPES["uuid"],
+            "reserved_until": f"CASE WHEN NOT {OLDER} THEN {{time}} END",
+        },
+        "setup_links": {"state": f"CASE WHEN {OLDER} THEN 'used' ELSE 'open' END"},
+        "history": {},
+    },
+    "notifier": {
+        "contacts": {"email": "'jane' || i || '@example.com'"},
+        "messages": {
+            "purchase_id": TYPES["uuid"],
+            "template": "'setup'",
+            "state": f"CASE WHEN {OLDER} THEN 'sent' ELSE 'pending' END",
+            "link_number": "1",
+        },
+        "attempts": {"number": "1", "outcome": "'sent'"},
+    },
+    "gateway": {
+        "journeys": {"status": "'active'", "purchase_status": "'paid'"},
+        "journey_events": {
+            "purchase_id": f"CASE WHEN i % 20 > 0 THEN {TYPES['uuid']} END",
+            "cause": f"CASE WHEN i % 2 = 0 THEN {TYPES['uuid']} END",
+            "type": "'purchase.paid.v1'",
+            "publisher": "'billing'",
+        },
+        "journey_refs": {"ref": "'cs_old' || i", "purchase_id": TYPES["uuid"]},
+        "audit": {"actor": "'operator' || i % 5", "action": "'purchase.refund'", "subject": "'purchase'"},
+        "webhooks": {
+            "body": """convert_to('{{"id": "evt_' || i || '", "type": "nothing"}}', 'UTF8')""",
+            "provider": "CASE WHEN i % 100 = 0 THEN 'razorpay' ELSE 'stripe' END",
+            "state": "CASE WHEN i % 5000 = 0 THEN 'unreadable' ELSE 'read' END",
+        },
+        "checkout_keys": {},
+        "rate_buckets": {},
+    },
+}
+WAITING = {"billing": "send_refund", "provisioner": "job", "notifier": "mail", "gateway": "event"}  # of which kind
+
+
+async def fill(url: str, service: str, rows: int) -> None:
+    """`url`: of a superuser, since foreign keys are not looked at and nothing is written to the log."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("SET session_replication_role = replica")
+        for table, columns in (COMMON | OWN[service]).items():
+            names, values = await _expressions(connection, table, columns)
+            words = {"rows": rows, "service": service, "kind": WAITING[service]}
+            select = ", ".join(values).replace("{time}", TIME).format(**words)
+            made = f"SELECT {select} FROM generate_series(1, {rows}) AS i"
+            await connection.execute(f"INSERT INTO {table} ({', '.join(names)}) {made}")
+        await connection.execute("VACUUM (ANALYZE)")
+    finally:
+        await connection.close()
+
+
+async def _expressions(connection: asyncpg.Connection, table: str, given: Columns) -> tuple[list[str], list[str]]:
+    found = await connection.fetch(COLUMNS, table)
+    chosen = {
+        row["name"]: given[row["name"]] if row["name"] in given else _of_type(row["type"], row["name"])
+        for row in found
+        if row["name"] in given or row["required"]
+    }
+    assert set(given) - set(PURCHASE) <= set(chosen), table
+    return list(chosen), list(chosen.values())
+
+
+def _of_type(kind: str, column: str) -> str:
+    return TYPES[kind].replace("{column}", column)
+
+
+COLUMNS = """
+SELECT attname AS name, format_type(atttypid, NULL) AS type, attnotnull AND attidentity = '' AS required
+FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
