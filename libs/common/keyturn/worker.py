@@ -218,6 +218,7 @@ class Worker(Generic[D]):
     def _stop_running(self, held: Sequence[UUID], among: Sequence[Work] | None = None) -> None:
         for task, work in self._running.items():
             if work.id not in held and not work.finished and (among is None or work in among):
+                log.warning("work_lease_lost", work=work.kind, work_id=str(work.id), subject=work.subject)
                 task.cancel()
 
     async def _tend_forever(self) -> None:
