@@ -95,7 +95,7 @@ async def all_of(work: Sequence[Any], do: Callable[[Any], Awaitable[object]], at
 async def until(question: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(120):
         while not await question():  # noqa: ASYNC110 - a database is asked
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from keyturn.outbox import INSERT, columns, event_row
 from keyturn.service import collect_less_garbage
 from sandbox.postgres import Postgres
 
-EVENTS, PREFETCH, POOL, ROUNDS = 4_000, 32, 10, 3
+EVENTS, PREFETCH, POOL, ROUNDS = 3_000, 32, 10, 3
 HEADINGS = ("", "events/s", "CPU us each", "ours:it")
 LIMIT, HANDED, OURS = "asyncpg, same statements", "aio-pika, acknowledged only", "Keyturn's handler"
 

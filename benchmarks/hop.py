@@ -24,7 +24,7 @@ from keyturn.relay import Relay
 from keyturn.service import collect_less_garbage
 from sandbox.postgres import Postgres
 
-EVENTS, PER_SECOND, ROUNDS = 400, 100, 3
+EVENTS, PER_SECOND, ROUNDS = 300, 50, 3
 BARE, OURS = "bare hop, aio-pika", "Keyturn"
 
 

@@ -29,8 +29,8 @@ from keyturn.relay import Relay
 from keyturn.service import collect_less_garbage
 from sandbox.postgres import Postgres
 
-BACKLOG, WRITES, WRITERS, ROUNDS = 10_000, 4_000, 16, 3
-UNPUBLISHED = "SELECT count(*) FROM outbox WHERE published IS NULL"
+BACKLOG, WRITES, WRITERS, ROUNDS = 6_000, 3_000, 16, 3
+UNPUBLISHED = "SELECT EXISTS (SELECT FROM outbox WHERE published IS NULL)"
 HEADINGS = ("", "drains/s", "CPU us each", "ours:it")
 LIMIT, LOWER, OURS = "aio-pika, no database", "aiormq, no database", "Keyturn's relay"
 
@@ -66,20 +66,27 @@ async def lower(vhost: VirtualHost) -> Spent:
 
 async def relay(postgres: Postgres, vhost: VirtualHost) -> Spent:
     database = await events.database(postgres, events.PUBLISHER)
-    async with database.transaction("backlog") as tx:
-        now = tx.now
-        await tx.run(INSERT, *columns([event_row(events.paid(), events.PUBLISHER, now) for _ in range(BACKLOG)]))
     bus = connect_bus(vhost.url(events.PUBLISHER), service=events.PUBLISHER, replica="bench")
     await bus.connect()
     it = Relay(database, bus)
-    meter = Meter()
     await it.start()
+    await _commit(database, 1)
+    await events.until(lambda: _published(database))  # it leads, and everything is open
+    await _commit(database, BACKLOG)
+    meter = Meter()
+    database.wakeups.wake("outbox")
     await events.until(lambda: _published(database))
     spent = meter.spent(BACKLOG)
     await it.stop()
     await bus.close()
     await database.close()
     return spent
+
+
+async def _commit(database: Database, count: int) -> None:
+    async with database.transaction("backlog") as tx:
+        rows = [event_row(events.paid(), events.PUBLISHER, tx.now) for _ in range(count)]
+        await tx.run(INSERT, *columns(rows))
 
 
 async def _published(database: Database) -> bool:

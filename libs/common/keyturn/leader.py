@@ -23,6 +23,7 @@ POLL = 1.0
 BATCH = 500
 ROOM = 1_500  # rows in hand at most; a batch is read when there is room for it
 IN_FLIGHT = 200
+BURST = 20  # so many begin together: what is sent together is written, and often confirmed, together
 # What commits, or is confirmed, within so short a while is read, or marked, by one statement.
 READ_PAUSE = 0.003
 MARK_PAUSE = 0.02
@@ -150,8 +151,7 @@ class Leader:
         self._release(rows)
         del self._lanes[lane]
         self._in_flight -= 1
-        # Not one by one: what is sent together is written, and often confirmed, together.
-        if self._in_flight <= IN_FLIGHT // 2:
+        if self._in_flight <= IN_FLIGHT - BURST:
             self._begin()
 
     def _release(self, rows: deque[Any]) -> None:
