@@ -7,9 +7,12 @@ from typing import Any
 
 import aio_pika
 import pytest
+from aio_pika.abc import AbstractConnection
+from yarl import URL
 
 from keyturn import probes
 from keyturn.bus import Blocked, Message, Refused, Unknown
+from keyturn.bus.link import CONNECT_SECONDS, Link
 from keyturn.bus.rabbit import RabbitBus
 from keyturn.errors import Unavailable
 from support.broker import RabbitMQ, VirtualHost
@@ -350,3 +353,23 @@ async def _not_connected(bus: RabbitBus) -> bool:
     except Unavailable as error:
         return "not connected" in str(error)
     return False
+
+
+async def test_a_connection_lost_while_it_is_being_set_up_is_given_up_at_once(
+    vhost: VirtualHost, proxy: Proxy, wait_until: WaitUntil
+) -> None:
+    """What is asked on it then is never answered, and the library says nothing: the time-out is 15 s."""
+    tries: list[AbstractConnection] = []
+
+    async def restore(connection: AbstractConnection) -> None:
+        tries.append(connection)
+        if len(tries) == 1:
+            proxy.reset()
+            await asyncio.Event().wait()
+
+    link = Link(URL(vhost.url("billing", host=proxy.address)), "billing/consumer/1", restore)
+    opening = asyncio.create_task(link.open())
+    await wait_until(lambda: link.is_up, CONNECT_SECONDS - 1)
+    await opening
+    assert len(tries) == 2
+    await link.close()

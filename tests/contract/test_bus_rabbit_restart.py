@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keyturn.bus import Blocked, Message, NotPublished, Unknown
+from keyturn.bus import Blocked, Delivery, Message, NotPublished, Settle, Unknown
 from keyturn.bus.rabbit import RabbitBus
 from keyturn.bus.topology import MONITORING, SERVICES
 from support import rabbitmq
@@ -74,21 +74,37 @@ async def test_a_killed_broker_loses_nothing_that_it_confirmed_and_everybody_com
 
 
 async def test_a_broker_short_of_memory_blocks_and_takes_more_when_it_has_some(
-    private: rabbitmq.PrivateRabbitMQ, impatient: RabbitBus, inbox: Inbox, wait_until: WaitUntil
+    private: rabbitmq.PrivateRabbitMQ, vhost: VirtualHost, impatient: RabbitBus, inbox: Inbox, wait_until: WaitUntil
 ) -> None:
-    await impatient.publish(message(0))
+    """Only whoever publishes is blocked: what was consumed is acknowledged meanwhile, on a connection of its own."""
+    other, hold, in_hand = RabbitBus(vhost.url("notifier"), service="notifier", replica="1"), asyncio.Event(), Inbox()
+
+    async def slow(delivery: Delivery) -> Settle:
+        await in_hand(delivery)
+        await hold.wait()
+        return "ack"
+
+    await other.connect()
+    await other.consume(["payment.failed.v1"], slow)
+    await impatient.publish(message(0, "payment.failed.v1"))
+    await wait_until(lambda: in_hand.got)
     await asyncio.to_thread(private.control, "set_vm_memory_high_watermark", "absolute", "1")
     sent = message(1)
     with pytest.raises(Unknown):  # before the broker has said so, the message may lie in the socket, or not
         await impatient.publish(sent)
     with pytest.raises(Blocked):
         await impatient.publish(message(2))
+    hold.set()
+    await other.close()
     await asyncio.to_thread(private.control, "set_vm_memory_high_watermark", "0.6")
     for following in (sent, message(3)):
         await _until_confirmed(impatient, following)
     await wait_until(lambda: 1 in inbox.numbers)
     await wait_until(lambda: inbox.numbers[-1] == 3)
     assert 2 not in inbox.numbers
+    admin = RabbitMQ(private.url, private.management_url)
+    assert admin.bodies(vhost, "notifier.events") == []
+    admin.close()
 
 
 async def test_the_shipped_definitions_are_set_up_by_command_and_again_without_harm(

@@ -52,13 +52,13 @@ class Proxy:
         if self.mode == "refuse":
             writer.transport.abort()
             return
-        self.accepted += 1
         connected = await self._connect()
         if connected is None:
             writer.transport.abort()
             return
         server_reader, server_writer = connected
         self._writers |= {writer, server_writer}
+        self.accepted += 1  # from now on `reset` cuts it
         try:
             await asyncio.gather(
                 self._pump(reader, server_writer, "swallow to"), self._pump(server_reader, writer, "swallow from")

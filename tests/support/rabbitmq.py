@@ -22,13 +22,16 @@ from sandbox.postgres import dies_with_us
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 START_SECONDS = 60.0
+FOR_TESTS = (
+    "disk_free_limit.absolute = 50MB\ncollect_statistics_interval = 1000"  # management tells what is, not what was
+)
 
 
 class PrivateRabbitMQ:
     """One broker. It and its port mapper (epmd, our own child: a daemonised one would outlive us) die with us."""
 
     def __init__(self, configuration: str = "") -> None:
-        """`configuration`: lines of rabbitmq.conf on top of the ports."""
+        """`configuration`: lines of rabbitmq.conf on top of the ports, instead of those for tests."""
         self._root = Path(tempfile.mkdtemp(prefix="keyturn-rabbitmq-"))
         self._who = _unprivileged()
         self.port, self.management_port, self._epmd_port, self._dist_port = (_steady_port() for _ in range(4))
@@ -120,7 +123,7 @@ class PrivateRabbitMQ:
         (root / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
             f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self.management_port}\n"
-            f"{configuration or 'disk_free_limit.absolute = 50MB'}\n"
+            f"{configuration or FOR_TESTS}\n"
         )
         # Without it the port that nodes talk on would be open to all.
         (root / "advanced.config").write_text("[{kernel, [{inet_dist_use_interface, {127,0,0,1}}]}].\n")

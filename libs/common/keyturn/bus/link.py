@@ -139,7 +139,7 @@ class Link:
                     self._url, timeout=CONNECT_SECONDS, client_properties=properties, connection_class=Connection
                 )
                 self._connection.close_callbacks.add(lambda *_: lost.set())
-                await self._restore(self._connection)
+                await _unless(lost, self._restore(self._connection))
         except BaseException:
             await self._let_go()
             raise
@@ -153,6 +153,19 @@ class Link:
         closing.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait([closing], timeout=CLOSE_SECONDS)
         closing.cancel()
+
+
+async def _unless(lost: asyncio.Event, restoring: Awaitable[None]) -> None:
+    """What is asked on a connection that is lost meanwhile may never be answered, and the library does not say so."""
+    tasks = [asyncio.ensure_future(restoring), asyncio.create_task(lost.wait())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not tasks[0].done():
+            raise ConnectionError("lost while it was being set up")
+        tasks[0].result()
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _pause(failures: int) -> float:
