@@ -7,6 +7,7 @@ with the real topology and rights. The stand-ins for the outside world are in th
 import asyncio
 import contextlib
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -96,8 +97,8 @@ class Whole:
         return bought, await self.activate(bought)
 
     async def wait_for(self, bought: Bought, *wires: str, within: float = PATIENCE) -> list[JSON]:
-        """The journey, once it has events of all these wire names (without the version)."""
-        missing = set(wires)
+        """The journey, once it has events of all these wire names (without the version); one named twice, two."""
+        missing = Counter(wires)
         seen: list[JSON] = []
         try:
             async with asyncio.timeout(within):
@@ -106,12 +107,14 @@ class Whole:
                         after = seen[-1]["id"] if seen else 0
                         async for event in self.shopper.watch(bought.purchase_id, self.operator, after):
                             seen.append(event)
-                            missing.discard(_name(event))
+                            missing -= Counter([_name(event)])
                             if not missing:
                                 return seen
                     await asyncio.sleep(0.05)  # the gateway is away: this very test may have stopped it
         except TimeoutError:
-            raise AssertionError(f"no {missing} within {within} s, only {[_name(event) for event in seen]}") from None
+            raise AssertionError(
+                f"no {list(missing.elements())} within {within} s, only {[_name(event) for event in seen]}"
+            ) from None
 
     async def journey(self, bought: Bought) -> list[str]:
         """The wire names of the journey so far, in order of arrival."""
