@@ -5,7 +5,7 @@ Ed25519, so that a service can check a token and cannot make one.
 
 import base64
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -97,26 +97,29 @@ class Verifier:
         return claims if short and claims.get("role") in ROLES else None
 
 
-def caller(minimum: Role) -> Callable[[Request], Caller]:
-    """A FastAPI dependency that gives the `Caller`, or answers 401 or 403."""
+@dataclass(frozen=True)
+class Demands:
+    """A dependency: the `Caller`, who has at least this role. `docs/routes.md` reads every route's role from it."""
 
-    def check(request: Request) -> Caller:
+    role: Role
+
+    async def __call__(self, request: Request) -> Caller:
+        """Raises `Problem` 401 or 403."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise _unauthenticated()
         verifier: Verifier = request.app.state.verifier
         found = verifier.verify(token)
-        if not found.may(minimum):
-            raise Problem(403, "forbidden", f"this needs the role {minimum}")
+        if not found.may(self.role):
+            raise Problem(403, "forbidden", f"this needs the role {self.role}")
         return found
 
-    return check
 
-
-Public = Annotated[Caller, Depends(caller("public"))]
-Viewer = Annotated[Caller, Depends(caller("viewer"))]
-Operator = Annotated[Caller, Depends(caller("operator"))]
-Admin = Annotated[Caller, Depends(caller("admin"))]
+Public = Annotated[Caller, Depends(Demands("public"))]
+Customer = Annotated[Caller, Depends(Demands("customer"))]
+Viewer = Annotated[Caller, Depends(Demands("viewer"))]
+Operator = Annotated[Caller, Depends(Demands("operator"))]
+Admin = Annotated[Caller, Depends(Demands("admin"))]
 
 
 class InternalClient:

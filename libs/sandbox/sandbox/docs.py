@@ -123,6 +123,7 @@ def generated() -> dict[Path, str]:
     topology = importlib.import_module("keyturn.bus.topology")
     files = {ROOT / "docs/schemas" / f"{event.wire}.json": schema(event) for event in EVENTS}
     files[ROOT / "docs/events.md"] = events_page()
+    files[ROOT / "docs/routes.md"] = importlib.import_module("sandbox.routes").page(SERVICES)
     files[ROOT / "README.md"] = _filled(ROOT / "README.md", "services", services_table())
     files[ROOT / ".env.example"] = settings.example([f"{name}.settings" for name in SERVICES])
     files[ROOT / "deploy/rabbitmq/definitions.json"] = topology.definitions_json()

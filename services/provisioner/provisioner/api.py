@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field, SecretStr
 
 from keyturn.acting import acted
 from keyturn.errors import Problem
-from keyturn.internal import Admin, Caller, Operator, Public, Viewer, caller
+from keyturn.internal import Admin, Caller, Customer, Operator, Public, Viewer
 from keyturn.service import get_deps
 from provisioner import names, operators, setup
 from provisioner.deps import ProvisionerDeps
@@ -18,7 +18,6 @@ from provisioner.repository import installs, views
 
 router = APIRouter(prefix="/internal")
 Deps = Annotated[ProvisionerDeps, Depends(get_deps)]
-Customer = Annotated[Caller, Depends(caller("customer"))]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 

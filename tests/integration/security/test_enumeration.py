@@ -11,8 +11,7 @@ import httpx
 import pytest
 
 from keyturn.events import Contact, PurchaseOpened
-from support.databases import Databases
-from support.house import House, house
+from support.house import House
 from support.journeys import hear
 
 pytestmark = pytest.mark.servers
@@ -39,12 +38,6 @@ ASKED: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/api/checkout/razorpay/confirm", {"json": {"purchaseId": "{id}", **RAZORPAY}}),
     ("POST", "/api/checkout/razorpay/confirm", {"data": {"purchaseId": "{id}", **RAZORPAY}}),
 ]
-
-
-@pytest.fixture(scope="module")
-async def home(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with house(databases, tmp_path_factory.mktemp("house")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
