@@ -47,6 +47,7 @@ async def _live_a_full_life(system: Whole) -> dict[str, str]:
         await system.tell(f"/api/installs/{bought.purchase_id}/reissue")
         second = await system.link(bought, other_than=first)
         tokens |= {f"setup token {provider} {n}": _token(link) for n, link in enumerate((first, second))}
+        tokens[f"access token {provider}"] = bought.access_token
         await system.activate(bought)
         refused = {"password": system.password, "confirmPassword": system.password}
         await system.client.post(f"/api/setup/{_token(second)}", json=refused)
@@ -101,7 +102,8 @@ def _shapes(value: str) -> set[str]:
     """The secret as it is, and as it might have been written."""
     parts = {value, *(part.partition(":")[2] for part in value.split(",") if ":" in part)}
     encoded = {base64.b64encode(part.encode()).decode().rstrip("=") for part in parts}
-    return {shape for part in {*parts, *encoded} for shape in (part, quote(part, safe=""))}
+    digits = {part.encode().hex() for part in parts}
+    return {shape for part in {*parts, *encoded, *digits} for shape in (part, quote(part, safe=""))}
 
 
 def _token(link: str) -> str:

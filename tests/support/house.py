@@ -2,11 +2,13 @@
 would. Nothing runs in the background; the payment providers are in memory."""
 
 import base64
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from fastapi import FastAPI
@@ -121,6 +123,11 @@ async def house(databases: Databases, folder: Path) -> AsyncIterator[House]:
         await service.database.close()
     for url in urls.values():
         await databases.drop(url)
+
+
+def filled(path: str) -> str:
+    """A route's path with something for each of its parameters."""
+    return re.sub(r"\{\w+\}", lambda _: str(uuid4()), path.replace("{action}", "retry").replace("{act}", "retry"))
 
 
 class Doors(httpx.AsyncBaseTransport):

@@ -6,14 +6,15 @@ Every error is an RFC 9457 problem document with a stable `code`. None repeats w
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import Histogram
+from pydantic import StringConstraints
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,6 +34,10 @@ CODES = {
     413: "content_too_large",
     415: "unsupported_media_type",
 }
+
+# Texts as a database takes them: why somebody does something; what a list is filtered by, or goes on from.
+Words = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
+Named = Annotated[str | None, Query(max_length=500, pattern=r"^[^\x00]*$")]
 
 # Reasons whose text is pydantic's own and quotes at most what we expect; of others only the kind is told.
 PLAIN_REASONS = frozenset(

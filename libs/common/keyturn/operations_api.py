@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, model_validator
 
 from keyturn.database import Database
+from keyturn.http import Named, Words
 from keyturn.internal import Operator, Viewer
 from keyturn.operations import BATCH, Action, Order, Selection, State, act, causes, list_work, show
 
@@ -15,9 +16,9 @@ class Asked(BaseModel):
     """Exactly one of `ids`, `cause`, `all`."""
 
     ids: list[UUID] | None = Field(default=None, min_length=1, max_length=BATCH)
-    cause: str | None = Field(default=None, min_length=1)
+    cause: str | None = Field(default=None, min_length=1, pattern=r"^[^\x00]+$")
     all: bool = False
-    reason: str = Field(min_length=1, max_length=500)
+    reason: Words
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -40,9 +41,9 @@ def work_router(database: Database) -> APIRouter:
     async def list_(
         _: Viewer,
         state: State = "dead",
-        kind: str | None = None,
-        cause: str | None = None,
-        cursor: str | None = None,
+        kind: Named = None,
+        cause: Named = None,
+        cursor: Named = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> dict[str, Any]:
         page = await list_work(database, state, kind=kind, cause=cause, cursor=cursor, limit=limit)

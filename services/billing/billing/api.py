@@ -19,6 +19,7 @@ from billing.repository.payments import disputes_of, list_payments, payments_of,
 from billing.repository.purchases import checkouts_of, entitlement_of, get_purchase, list_purchases, notices_of
 from billing.returning import take_return
 from keyturn.database import Transaction
+from keyturn.http import Named, Words
 from keyturn.internal import Admin, Operator, Public, Viewer
 from keyturn.service import get_deps
 
@@ -41,7 +42,7 @@ class Return(_Body):
 
 
 class Reason(_Body):
-    reason: str = Field(min_length=1, max_length=500)
+    reason: Words
 
 
 class RefundOrder(Reason):
@@ -80,8 +81,8 @@ async def get_purchases(
     deps: Deps,
     _: Viewer,
     status: PurchaseState | None = None,
-    email: str | None = None,
-    cursor: str | None = None,
+    email: Named = None,
+    cursor: Named = None,
     limit: Limit = 50,
 ) -> JSON:
     spelling = one_spelling(email) if email else None
@@ -111,7 +112,7 @@ async def post_refund(purchase_id: UUID, body: RefundOrder, deps: Deps, caller: 
 
 @router.get("/payments")
 async def get_payments(
-    deps: Deps, _: Viewer, state: PaymentState | None = None, cursor: str | None = None, limit: Limit = 50
+    deps: Deps, _: Viewer, state: PaymentState | None = None, cursor: Named = None, limit: Limit = 50
 ) -> JSON:
     after = place_of(cursor)
     async with deps.database.transaction("read_payments") as tx:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from keyturn.acting import acted
 from keyturn.errors import Problem
+from keyturn.http import Words
 from keyturn.internal import Operator, Viewer
 from keyturn.service import get_deps
 from notifier import repository
@@ -62,7 +63,7 @@ class Page(BaseModel):
 
 
 class Reason(BaseModel):
-    reason: str = Field(min_length=1, max_length=500)
+    reason: Words
 
 
 @router.get("")

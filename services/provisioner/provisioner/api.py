@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field, SecretStr
 
 from keyturn.acting import acted
 from keyturn.errors import Problem
+from keyturn.http import Named, Words
 from keyturn.internal import Admin, Caller, Customer, Operator, Public, Viewer
 from keyturn.service import get_deps
 from provisioner import names, operators, setup
@@ -23,7 +24,7 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 
 class NameAsked(BaseModel):
     kind: names.Kind = "subdomain"
-    name: str = Field(max_length=300)
+    name: str = Field(max_length=300, pattern=r"^[^\x00]*$")
 
 
 class NamesReserved(BaseModel):
@@ -45,7 +46,7 @@ class Password(Token):
 
 
 class Reason(BaseModel):
-    reason: str = Field(min_length=1, max_length=500)
+    reason: Words
     own_reason: operators.OwnReason = "operator"
 
 
@@ -109,7 +110,7 @@ async def reissue(install_id: UUID, deps: Deps, by: Customer) -> dict[str, Any]:
 
 @router.get("/installs")
 async def list_installs(
-    deps: Deps, _: Viewer, status: str | None = None, cursor: str | None = None, limit: Limit = 50
+    deps: Deps, _: Viewer, status: Named = None, cursor: Named = None, limit: Limit = 50
 ) -> dict[str, Any]:
     try:
         async with deps.database.transaction("installs_listed") as tx:

@@ -1,13 +1,12 @@
 """Every route of every service is asked in every role: what `docs/routes.md` says is what happens."""
 
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from keyturn.internal import ROLES, Role
 from sandbox.routes import ANYBODY, Row, rows
-from support.house import NAMES, House
+from support.house import NAMES, House, filled
 
 pytestmark = pytest.mark.servers
 PAGE = Path(__file__).parents[3] / "docs" / "routes.md"
@@ -50,9 +49,6 @@ def verdict(status: int) -> str:
 
 
 async def asked(home: House, service: str, row: Row, role: Role | None) -> int:
-    path = row.path.replace("{action}", "retry").replace("{act}", "retry")
-    while "{" in path:
-        before, _, rest = path.partition("{")
-        path = f"{before}{uuid4()}{rest.partition('}')[2]}"
+    path = filled(row.path)
     headers = home.proof(service, path, role) if role else {}
     return (await home.client.request(row.method, f"http://{service}{path}", headers=headers)).status_code

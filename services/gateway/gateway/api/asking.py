@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from gateway.api.camel import camel
 from gateway.deps import GatewayDeps
+from keyturn.http import Words
 from keyturn.internal import Caller, InternalClient
 from keyturn.service import get_deps
 
@@ -18,7 +19,7 @@ Cursor = Annotated[str | None, Query(max_length=200)]
 class Reason(BaseModel):
     """Every change says why."""
 
-    reason: str = Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")
+    reason: Words
 
 
 async def ask(client: InternalClient, path: str, caller: Caller, **params: str | int | None) -> Any:

@@ -1,11 +1,11 @@
 """Operators: who am I, and who may use this API."""
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from gateway import operators as access
 from gateway.api.asking import Deps, Reason
@@ -17,15 +17,15 @@ from keyturn.database import Transaction
 from keyturn.errors import Problem
 
 router = APIRouter(tags=["operators"])
-Name = Field(min_length=1, max_length=100)
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class NewToken(Reason):
     """`operator`: whose it is, a new one if the name is new; without it the caller's own."""
 
-    name: str = Name
+    name: Name
     role: Literal["viewer", "operator", "admin"] = "viewer"
-    operator: str | None = Field(default=None, min_length=1, max_length=100)
+    operator: Name | None = None
     days: int | None = Field(default=None, ge=1, le=3660)
 
 
