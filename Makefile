@@ -9,7 +9,7 @@ CODE := libs services tests benchmarks
 T ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-fast models kills check abuse format docs bench lock service-locks clean
+.PHONY: help demo run test test-fast models chaos kills check abuse scale bench format docs lock service-locks clean
 
 ##@ See it
 demo: $(READY) ## two customers buy, get their instances, set passwords; prints the journeys and ends (KEEP=1: stays up)
@@ -47,7 +47,6 @@ abuse: $(READY) ## what strangers may send, much more of it than in the tests (E
 	EXAMPLES=$(or $(EXAMPLES),100) SEED=$(or $(SEED),1) $(BIN)/pytest -n 2 --dist loadgroup --timeout 0 tests/integration/security \
 	  tests/unit/security tests/unit/gateway/test_webhook_requests.py
 
-.PHONY: scale
 scale: $(READY) ## what each service reads with a long history, at a million rows of everything (ROWS=1000000)
 	SCALE_ROWS=$(or $(ROWS),1000000) $(BIN)/pytest -n 0 tests/scale
 
