@@ -7,6 +7,18 @@ from pathlib import Path
 from typing import Protocol
 
 
+def moment_of(text: str) -> datetime:
+    """The moment in a text that `isoformat` wrote. Raises ValueError for one without a time zone, and for one in no
+    year of UTC, which no database takes."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("a moment has a time zone")
+    try:
+        return found.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("this moment is in no year") from None
+
+
 class Clock(Protocol):
     def now(self) -> datetime:
         """The time now: aware, in UTC."""

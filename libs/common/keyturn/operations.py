@@ -11,6 +11,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from keyturn.acting import acted
+from keyturn.clock import moment_of
 from keyturn.database import Database, Transaction
 from keyturn.errors import Problem
 from keyturn.internal import Caller
@@ -108,7 +109,7 @@ def _read_cursor(cursor: str | None) -> tuple[datetime | None, UUID | None]:
         return None, None
     created, _, last = cursor.partition("~")
     try:
-        return datetime.fromisoformat(created), UUID(last)
+        return moment_of(created), UUID(last)
     except ValueError:
         raise Problem(422, "cursor_unknown", "This cursor is none of ours.") from None
 

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from keyturn.errors import Misconfigured
 
 KEEP_ALIVE = 75  # seconds; longer than any client keeps a connection unused, so that none writes into one just closed
 HTTP_WITHIN = 3  # seconds for open requests at the stop; event streams never end by themselves
+HEAD_LIMIT = 64 * 1024  # bytes of a request that are not its body
+FRAMING = 16  # such bytes that a byte of a body may bring with it: in chunks of one byte it has five
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -23,6 +26,31 @@ def listen(host: str, port: int) -> socket.socket:
         raise Misconfigured(f"cannot listen on {host}, port {port}: {os.strerror(error.errno or 0)}") from error
 
 
+class Protocol(HttpToolsProtocol):
+    """uvicorn's, which by itself keeps an address, headers and trailers without end, and takes trailers, which some
+    proxies pass on as they came, for headers."""
+
+    _left = HEAD_LIMIT
+
+    def on_message_begin(self) -> None:
+        self._left = HEAD_LIMIT
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self.headers = []  # of trailers, which nobody reads
+
+    def on_body(self, body: bytes) -> None:
+        self._left = min(self._left + FRAMING * len(body), HEAD_LIMIT)
+        super().on_body(body)
+
+    def data_received(self, data: bytes) -> None:
+        self._left -= len(data)
+        super().data_received(data)
+        if self._left < 0 and not self.transport.is_closing():
+            self.send_400_response("The request has too much beside its body.")
+
+
 class Server(uvicorn.Server):
     """Stopped by setting `should_exit`."""
 
@@ -32,7 +60,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="none",
-                http="httptools",
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,

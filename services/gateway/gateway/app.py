@@ -65,6 +65,7 @@ ROUTERS: Sequence[APIRouter] = (
 )
 
 FORGERIES = Limit(burst=20, per_minute=60)
+BODY_LIMIT = 64 * 1024  # bytes: several times the largest order; a form takes as long to read as it may be large
 
 
 def build(
@@ -91,6 +92,7 @@ def build(
         port=settings.port,
         routers=ROUTERS,
         background=_background(deps),
+        body_limit=BODY_LIMIT,
         closing=[deps.billing.close, deps.provisioner.close, deps.notifier.close],
     )
     _put_in_front(service, intake(deps))

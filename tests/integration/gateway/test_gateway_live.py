@@ -108,6 +108,11 @@ async def test_browser_that_comes_back_to_another_replica_misses_nothing(start: 
     assert [event["data"]["type"] for event in seen + rest] == [event.wire for event in story.whole]
 
 
+async def test_a_place_of_thousands_of_digits_is_none_of_ours(gateway: Gateway) -> None:
+    async with serving(gateway) as client, watching(client, gateway, Story(), "9" * 5_000) as stream:
+        assert await until(stream, "pending") == []
+
+
 async def test_stop_ends_open_streams_at_once(gateway: Gateway) -> None:
     story = Story()
     async with AsyncExitStack() as stack:

@@ -61,13 +61,14 @@ async def events(
     purchase_id: str, request: Request, deps: Deps, last_event_id: Annotated[str, Header()] = ""
 ) -> StreamingResponse:
     purchase, seer = await proofs.must_see(request, deps, purchase_id, by_ticket=True)
-    after = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else 0
+    ours = last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 19  # as PostgreSQL counts
+    after = int(last_event_id) if ours else 0
     client = clients.address(request.scope, deps.settings.trusted_proxies)
 
     async def proven() -> bool:
         return await proofs.seer(request, deps, purchase, by_ticket=True) == seer
 
-    watching = deps.live.watch(purchase, min(after, 2**62), client, proven)
+    watching = deps.live.watch(purchase, after, client, proven)
     stream = _stream(deps, purchase, watching, whole=seer == "operator")
     first = await anext(stream)  # a refusal must come before the answer begins
     return StreamingResponse(_chain(first, stream), media_type="text/event-stream", headers=HEADERS)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import select, tuple_
 
+from keyturn.clock import moment_of
 from keyturn.database import Transaction
 from provisioner.domain import Install
 from provisioner.records import Job, Record, Step
@@ -142,4 +143,4 @@ def _cursor(install: Install) -> str:
 
 def _position(cursor: str) -> tuple[datetime, UUID]:
     at, _, install_id = urlsafe_b64decode(cursor.encode()).decode().partition("|")
-    return datetime.fromisoformat(at), UUID(install_id)
+    return moment_of(at), UUID(install_id)
