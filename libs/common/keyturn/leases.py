@@ -24,12 +24,13 @@ RETURNING work.id, kind, key, payload, subject, attempts, created, fence, starte
   causationid
 """
 
-# A row that its own transaction has locked right now is held as well, and cannot be claimed: it is not waited for.
+# Our own transactions hold the row with KEY SHARE, which is not in the way. One that is being written right now is held
+# as well: it is not waited for.
 RENEW = """
 WITH held AS (
   SELECT work.id FROM work JOIN unnest($1::uuid[], $2::bigint[]) AS mine(id, fence) USING (id, fence)
 ), free AS (
-  SELECT id FROM work WHERE id IN (SELECT id FROM held) AND leased_until IS NOT NULL FOR UPDATE SKIP LOCKED
+  SELECT id FROM work WHERE id IN (SELECT id FROM held) AND leased_until IS NOT NULL FOR NO KEY UPDATE SKIP LOCKED
 ), renewed AS (
   UPDATE work SET leased_until = clock_timestamp() + $3::interval WHERE id IN (SELECT id FROM free))
 SELECT id FROM held

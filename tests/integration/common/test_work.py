@@ -297,6 +297,7 @@ async def test_a_lease_is_renewed_while_the_work_runs(database: Database, worker
     await wait_until(lambda: runs)
     first = await one(database, "SELECT clock_timestamp() + interval '1.5 s'")
     await wait_until(lambda: _past(database, first))
+    await wait_until(lambda: one(database, "SELECT leased_until > $1 FROM work WHERE kind = 'mail'", first))
     enough.set()
     await wait_until(is_(database, "done"))
     assert len(runs) == 1

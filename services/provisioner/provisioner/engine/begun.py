@@ -39,7 +39,6 @@ class Begun:
     records: dict[str, Record] = field(default_factory=dict)
     secrets: dict[str, Sealed[str]] = field(default_factory=dict)
     plans: Mapping[str, Plan] = field(default_factory=dict)
-    waits_until: datetime | None = None  # nothing to do before
     rows: progress.Rows = field(default_factory=progress.Rows)
 
     def publish(self, event: Event) -> None:

@@ -56,6 +56,7 @@ class Caller:
     async def call(self, operation: Operation, prepared: Prepared) -> Result:
         """Raises what the driver raises."""
         record = prepared.record
+        stopped = record.state != "intended" or record.cause is not None  # or may be: something was cut short
         with hidden(*prepared.secrets.values()):
             driver = self._driver(prepared)
             notes = CommittedNotes(self._work, self._deps.keys, record)
@@ -67,7 +68,7 @@ class Caller:
                 match operation:
                     case "ensure":
                         result = Result(target, outputs=await driver.ensure(notes))
-                        if record.state == "suspended":
+                        if stopped:
                             await driver.resume(notes)
                     case "destroy":
                         result = Result(target, gone=await driver.destroy(notes))

@@ -196,8 +196,8 @@ async def fail(work: Work, begun: Begun, step: Step) -> None:
 async def died(work: Work, error: BaseException, tx: Transaction) -> None:
     """A bug, or an outage of ours, outlasted every attempt: said of the job too, and its places at targets are free."""
     install = await progress.locked(tx, UUID(work.key))
+    await installs.leave_slots(tx, UUID(work.key))
     if install and (job := await progress.open_job(tx, install.id)):
-        await installs.leave_slots(tx, job.install_id)
         begun = Begun(work, install, job, tx.now)
         park(begun, job, Blocked("needs_operator", cause_of(error).group(work.kind)))
         await begun.write(tx)

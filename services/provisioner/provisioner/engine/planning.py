@@ -46,7 +46,8 @@ def suspending(records: Sequence[Record]) -> list[Planned]:
 
 
 def resuming(records: Sequence[Record]) -> list[Planned]:
-    down = [r for r in records if r.state == "suspended"]
+    """What a suspension was cut short in may be down, though it is written as present."""
+    down = [r for r in records if r.state in {"suspended", "present"}]
     names = {r.name for r in down}
     steps = [Planned(r.name, r.kind, "resume", tuple(n for n in r.needs if n in names)) for r in down]
     return [*steps, Planned(PROBE, PROBE, "probe", tuple(r.name for r in down if not r.optional))]

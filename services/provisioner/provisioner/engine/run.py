@@ -49,6 +49,7 @@ async def _run(work: Work, deps: ProvisionerDeps, begun: Begun, going: "_Steps")
         elif failed := next((step for step in steps if step.state == "failed"), None):
             await jobs.fail(work, begun, failed)
             if not begun.job.undoing:
+                await retry_orphans(work, deps)  # what it could not remove
                 return
             going = _Steps(work, deps, begun)
             continue

@@ -66,7 +66,11 @@ class StepRun:
         records = self.begun.records
         if self.step.operation == "probe":
             return [self._with_secrets(record) for record in records.values() if _counts(record)]
-        return [self._with_secrets(self._intend() if self.step.operation == "ensure" else records[self.step.name])]
+        record = self._intend() if self.step.operation == "ensure" else records[self.step.name]
+        if self.step.operation in {"ensure", "resume"} and record.state == "suspended":
+            record.state = "present"  # whatever becomes of the call: who suspends it next must not pass it over
+            self.begun.changed(self.step, record)
+        return [self._with_secrets(record)]
 
     def _with_secrets(self, record: Record) -> Prepared:
         return Prepared(record, self.begun.opened(self.deps.keys, rendering.secrets_in(record.parameters)))

@@ -75,9 +75,8 @@ async def forget_secrets(tx: Transaction, install_id: UUID) -> None:
     await tx.session.execute(delete(secrets).where(secrets.c.install_id == install_id))
 
 
-async def leave_slots(tx: Transaction, install_id: UUID, name: str | None = None) -> None:
-    held = [slots.c.install_id == install_id, *([slots.c.resource == name] if name else [])]
-    await tx.session.execute(delete(slots).where(*held))
+async def leave_slots(tx: Transaction, install_id: UUID) -> None:
+    await tx.session.execute(delete(slots).where(slots.c.install_id == install_id))
 
 
 NOTE = """

@@ -15,10 +15,10 @@ from keyturn.events.sealed import Sealed
 from keyturn.outbox import OutboxRow
 from provisioner.domain import Install
 from provisioner.records import Job, Record, Step
+from provisioner.repository.installs import LOCKED
 from provisioner.repository.plain import all_as_json
 from provisioner.tables import installs, jobs, resources, steps
 
-LOCKED = "SELECT * FROM installs WHERE id = $1 FOR UPDATE"
 OPEN_JOB = "SELECT * FROM jobs WHERE install_id = $1 AND state IN ('pending', 'processing')"
 STEPS = "SELECT * FROM steps WHERE job_id = $1 ORDER BY position"
 RECORDS = "SELECT * FROM resources WHERE install_id = $1 ORDER BY position"
