@@ -5,7 +5,7 @@ SQLAlchemy. Its session joins the same transaction where a handler works with ob
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ from keyturn.events import Envelope, Event
 from keyturn.metrics import COMMITS
 from keyturn.migrations import migrate
 from keyturn.outbox import INSERT, OutboxRow, columns, event_row
-from keyturn.pool import Connection, Pool
+from keyturn.pool import DRIVER, Connection, Pool
 from keyturn.tables import TypedBase, new_metadata
 from keyturn.wakeups import Wakeups
 
@@ -200,8 +200,7 @@ class Database:
                     yield tx
                     await tx.finish()
                 except BaseException:
-                    if driver.is_in_transaction():
-                        await driver.execute("ROLLBACK")
+                    await _roll_back(driver)
                     raise
                 if await driver.execute("COMMIT") != "COMMIT":
                     raise asyncpg.InFailedSQLTransactionError(
@@ -247,6 +246,14 @@ class Database:
         await self.wakeups.stop()
         await self.pool.close()
         await self.engine.dispose()
+
+
+async def _roll_back(driver: Any) -> None:
+    """Whatever comes of it: what ended the transaction is what its user must hear, a cancellation above all. The pool
+    keeps no connection that is still in a transaction."""
+    with suppress(*DRIVER, TimeoutError):
+        if driver.is_in_transaction():
+            await driver.execute("ROLLBACK")
 
 
 class _Record(asyncpg.Record):  # type: ignore[misc]

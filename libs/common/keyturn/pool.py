@@ -6,18 +6,16 @@ time it comes back: ours come back only with nothing left to reset.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncpg
 from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from keyturn.errors import Unavailable
-
-T = TypeVar("T")
 
 # What the driver raises. The last is for a connection that it has lost track of, as where the server ends in an answer.
 DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -95,14 +93,11 @@ class Pool:
                 return connection
             await connection.discard()  # the server went since it was last used
         sql = self._engine.connect()
-        await self._available(sql.start())
-        return Connection(sql, sql.sync_connection.connection.driver_connection)  # type: ignore[union-attr]
-
-    async def _available(self, answer: Awaitable[T]) -> T:
         try:
-            return await answer
+            await sql.start()
         except (OSError, exc.SQLAlchemyError, *DRIVER) as error:
             raise Unavailable(f"database of {self._service}: {type(error).__name__}") from error
+        return Connection(sql, sql.sync_connection.connection.driver_connection)  # type: ignore[union-attr]
 
     async def close(self) -> None:
         """Close those that nobody uses."""

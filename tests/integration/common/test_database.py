@@ -8,11 +8,12 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from keyturn import failpoints
 from keyturn.clock import MovableClock
 from keyturn.database import Database, migrate
-from keyturn.errors import Unavailable
+from keyturn.errors import GiveUp, Unavailable
 from keyturn.revisions import differences, new, reset, scratch
 from support.data_plane import METADATA, expired, one
 
@@ -59,6 +60,34 @@ async def test_a_connection_that_its_driver_lost_track_of_is_unavailable_and_use
         async with database.transaction("t"):
             raise asyncpg.InternalClientError("cannot switch to state 2; another operation (11) is in progress")
     assert await one(database, "SELECT pg_backend_pid()") != pid
+
+
+async def test_a_cancelled_statement_is_no_database_that_is_away(database: Database, wait_until: Any) -> None:
+    """SQLAlchemy closes a connection whose statement was cancelled. Whoever caught the answer to a ROLLBACK on it for a
+    failure would go on for ever: a background task, say, that a service waits for when it stops."""
+    task = asyncio.create_task(_sleep_in_a_session(database))
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(60)'"
+    await wait_until(lambda: one(database, asleep))
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def _sleep_in_a_session(database: Database) -> None:
+    async with database.transaction("t") as tx:
+        await tx.session.execute(text("SELECT pg_sleep(60)"))
+
+
+async def test_what_a_handler_raised_is_not_hidden_by_a_connection_that_was_lost_meanwhile(database: Database) -> None:
+    with pytest.raises(GiveUp):
+        await _give_up_without_a_connection(database)
+    assert await one(database, "SELECT 1") == 1
+
+
+async def _give_up_without_a_connection(database: Database) -> None:
+    async with database.transaction("t") as tx:
+        await one(database, "SELECT pg_terminate_backend($1)", (await tx.run("SELECT pg_backend_pid()"))[0][0])
+        raise GiveUp("whatever else happened")
 
 
 async def test_our_own_mistakes_are_not_taken_for_a_database_that_is_away(database: Database) -> None:

@@ -23,3 +23,17 @@ decoding.install()
 )
 def test_a_property_is_read_whatever_its_bytes_are(written: bytes, kind: str, read: Any) -> None:
     assert decode.by_type(written, kind) == read
+
+
+@pytest.mark.parametrize(("tag", "name"), [(b"F", b"\x01a"), (b"A", b"")])
+def test_headers_nested_deeper_than_our_stack_cost_nothing(tag: bytes, name: bytes) -> None:
+    inner = bytes(4)
+    for _ in range(5_000):
+        inner = _long(name + tag + inner)
+    headers = _long(b"\x01a" + tag + inner)
+    end, _ = decode.by_type(headers, "table")
+    assert end == len(headers)
+
+
+def _long(value: bytes) -> bytes:
+    return len(value).to_bytes(4) + value

@@ -1,8 +1,9 @@
 """Reading what a stranger wrote into a message's properties.
 
-AMQP's short texts are any bytes, times any number. The client library gives up the connection over a text that is not
-UTF-8 or a year that does not exist: the message comes again with the next connection, up to its delivery limit, and no
-neighbour of it is handled meanwhile. So what cannot be read is replaced, and judged like any other strange message.
+AMQP's short texts are any bytes, times any number, tables as deep as they are long. The client library gives up the
+connection over a text that is not UTF-8, a year that does not exist, or headers deeper than its stack: the message
+comes again with the next connection, up to its delivery limit, and no neighbour of it is handled meanwhile. So what
+cannot be read is replaced, and judged like any other strange message.
 """
 
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from pamqp import decode
 from pamqp.common import FieldTable
 
 EPOCH = datetime.fromtimestamp(0, UTC)
-_UNREADABLE = (ValueError, OverflowError, OSError)
+_UNREADABLE = (ValueError, OverflowError, OSError, RecursionError)
 
 
 def install() -> None:
