@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from keyturn.events import InstallReady, InstallStepChanged, InstallWaiting
+from provisioner.resources.port import NeedsOperator, Permanent
 from support.fake_target import Crash, World
 from support.provisioning import Rig
 
@@ -63,6 +64,33 @@ async def test_rule_10_a_job_whose_work_died_says_that_it_needs_an_operator_and_
     await rig.ask("POST", f"/internal/installs/{install}/retry", {"reason": "mended"})
     await rig.until_state(install, "active")
     assert set(world.creations.values()) == {1}
+
+
+async def test_rule_16_a_clean_up_whose_work_died_keeps_no_place_at_its_target(make_rig: Any, world: World) -> None:
+    world.always("narrow", "ensure", after=Permanent("no"))
+    world.always("narrow", "destroy", before=Permanent("in use"))
+    rig = await make_rig("name: narrow\nresources:\n  narrow: {type: fake.narrow}\n")
+    install = await rig.bought(blueprint="narrow", limits={"size": "small"})
+    await rig.until_state(install, "failed")
+    world.relent()
+    world.calls.clear()
+    world.next("narrow", "destroy", before=Crash())
+    rig.clock.move(timedelta(hours=1))
+    await _until_crashed(rig, install, world, "narrow", "destroy")
+    assert await rig.rows("SELECT 1 FROM slots")
+    await rig.rows("UPDATE work SET attempts = 30 WHERE kind = 'job'")
+    await _expire_leases(rig)
+    await rig.quiet(install)
+    assert await rig.rows("SELECT 1 FROM slots") == []
+
+
+async def test_rule_16_what_a_target_says_may_hold_any_character(make_rig: Any, world: World) -> None:
+    world.next("thing", "ensure", before=NeedsOperator("it said \x00 and \ud800"))
+    rig = await make_rig()
+    install = await rig.bought(blueprint="open", limits={"size": "small"})
+    assert "it said" in (await rig.until_told(install, InstallWaiting)).detail
+    await rig.ask("POST", f"/internal/installs/{install}/retry", {"reason": "mended"})
+    await rig.until_state(install, "active")
 
 
 async def test_rule_11_a_worker_that_lost_its_lease_in_the_middle_of_a_step_writes_nothing(

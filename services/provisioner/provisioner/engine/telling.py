@@ -97,5 +97,5 @@ def orphan(says: Says, record: Record) -> None:
 
 
 def safe(text: object) -> str:
-    """What may be stored and shown of a driver's own words."""
-    return masked(str(text))[:LONGEST]
+    """What may be stored and shown of a driver's own words: no secret, and no character that no database keeps."""
+    return masked(str(text)).replace("\0", "").encode(errors="replace").decode()[:LONGEST]
