@@ -232,6 +232,19 @@ async def test_a_reservation_lapses_and_a_deleted_installs_name_is_free_again(ma
     assert (await rig.ask("POST", "/internal/names/check", {"name": "lapsing"})).json()["status"] == "free"
 
 
+async def test_an_order_that_is_sent_again_keeps_its_names_as_long_as_before(make_rig: Any) -> None:
+    """It asks for a few minutes first, and may get no further: its checkout can still be paid for hours."""
+    rig = await make_rig()
+    body = {"owner": str(uuid4()), "names": {"subdomain": "janes-shop"}}
+    for kept in (timedelta(hours=23), timedelta(minutes=15)):
+        await rig.ask("POST", "/internal/names/reserve", body | {"until": (rig.clock.now() + kept).isoformat()})
+    rig.clock.move(timedelta(hours=22))
+    other = body | {"owner": str(uuid4()), "until": (rig.clock.now() + timedelta(hours=1)).isoformat()}
+    assert (await rig.ask("POST", "/internal/names/reserve", other)).json()["code"] == "name_taken"
+    rig.clock.move(timedelta(hours=2))
+    assert (await rig.ask("POST", "/internal/names/reserve", other)).status_code == 200
+
+
 async def test_a_refused_order_frees_what_it_reserved_and_nothing_that_is_claimed(make_rig: Any) -> None:
     rig = await make_rig()
 

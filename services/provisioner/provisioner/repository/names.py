@@ -8,10 +8,12 @@ from sqlalchemy import delete, select
 from keyturn.database import Transaction
 from provisioner.tables import names
 
-# What one has claimed stays claimed. The unique key decides between two who ask at once.
+# What one has claimed stays claimed, and what is reserved for hours is not for minutes because it is asked for again.
+# The unique key decides between two who ask at once.
 TAKE = """
 INSERT INTO names (kind, name, owner, reserved_until) VALUES ($1, $2, $3, $4)
-ON CONFLICT (kind, name) DO UPDATE SET owner = excluded.owner, reserved_until = excluded.reserved_until
+ON CONFLICT (kind, name) DO UPDATE SET owner = excluded.owner, reserved_until =
+  CASE WHEN excluded.reserved_until IS NOT NULL THEN greatest(names.reserved_until, excluded.reserved_until) END
 WHERE names.reserved_until <= $5
   OR (names.owner = excluded.owner AND (excluded.reserved_until IS NULL OR names.reserved_until IS NOT NULL))
 RETURNING 1
