@@ -242,6 +242,34 @@ async def _write_something(work: Work, written: list[str]) -> None:
         written.append("too late")
 
 
+async def test_rule_11_a_claim_that_a_crash_of_the_server_forgot_is_no_right_to_write(
+    database: Database, worker_for: Any, wait_until: Any
+) -> None:
+    """A claim waits for no disk. Whoever holds a forgotten one is as if it had lost its lease: no fence comes twice."""
+    fences: list[int] = []
+    written: list[str] = []
+    again, refused = asyncio.Event(), asyncio.Event()
+
+    async def run(work: Work, _: None) -> None:
+        fences.append(work.fence)
+        if len(fences) == 2:
+            again.set()
+            await refused.wait()
+            return
+        await one(database, "UPDATE work SET fence = 0, attempts = 0, leased_until = NULL WHERE id = $1", work.id)
+        database.wakeups.wake("work")
+        await again.wait()
+        with pytest.raises(LeaseLost):
+            await _write_something(work, written)
+        refused.set()
+
+    await worker_for({"mail": WorkKind(run)})
+    await schedule(database)
+    await wait_until(is_(database, "done"))
+    assert fences[0] < fences[1]
+    assert written == []
+
+
 async def test_rule_11_the_fence_refuses_even_a_transaction_that_is_under_way(
     database: Database, worker_for: Any, wait_until: Any
 ) -> None:
