@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 import aio_pika
 import pytest
@@ -12,6 +12,7 @@ from yarl import URL
 
 from keyturn import probes
 from keyturn.bus import Blocked, Message, Refused, Unknown
+from keyturn.bus.consumer import RabbitConsumer
 from keyturn.bus.link import CONNECT_SECONDS, Link
 from keyturn.bus.rabbit import RabbitBus
 from keyturn.errors import Unavailable
@@ -207,6 +208,36 @@ async def test_a_consumer_is_restored_after_a_reset(
     assert inbox.numbers == [1]  # paused, it stays paused on the new connection
     await consumer.resume()
     await wait_until(lambda: inbox.numbers == [1, 2])
+    await bus.close()
+
+
+async def test_a_consumer_that_is_resumed_while_the_connection_is_made_anew_consumes(
+    vhost: VirtualHost, proxy: Proxy, gateway: RabbitBus, wait_until: WaitUntil
+) -> None:
+    bus = RabbitBus(vhost.url("billing", host=proxy.address), service="billing", replica="1")
+    await bus.connect()
+    inbox = Inbox()
+    consumer = await bus.consume(KEYS, inbox)
+    await consumer.pause()
+    resumed = asyncio.Event()
+
+    class _Next:
+        """Restored after the consumer, and before the link is up."""
+
+        async def restore(self, _: object) -> None:
+            await consumer.resume()
+            resumed.set()
+
+        async def check(self, _: object) -> None: ...
+
+        async def stop(self) -> None: ...
+
+    bus._consumers.append(cast("RabbitConsumer", _Next()))
+    proxy.reset()
+    await resumed.wait()
+    await wait_until(lambda: _ready(bus), 20)
+    await _send(gateway, message(1))
+    await wait_until(lambda: inbox.numbers == [1])
     await bus.close()
 
 

@@ -70,7 +70,7 @@ class RabbitConsumer:
     async def resume(self) -> None:
         async with self._changing:
             self._wanted = True
-            if self._tag is None and self._link.is_up:
+            if self._tag is None and self._channel is not None:  # on one that is lost, the next `restore` does it
                 await self._change(self._consume)
 
     async def stop(self) -> None:

@@ -121,7 +121,6 @@ class Link:
                 continue
             failures = 0
             log.info("broker connected", link=self._name)
-            self._up.set()
             self._tried.set()
             try:
                 await self._lost.wait()
@@ -139,10 +138,16 @@ class Link:
                     self._url, timeout=CONNECT_SECONDS, client_properties=properties, connection_class=Connection
                 )
                 self._connection.close_callbacks.add(lambda *_: lost.set())
-                await _unless(lost, self._restore(self._connection))
+                await _unless(lost, self._restored(self._connection))
         except BaseException:
+            self._up.clear()
             await self._let_go()
             raise
+
+    async def _restored(self, connection: AbstractConnection) -> None:
+        """Up in the same moment: who asked in between would find it restored already and not yet up, and do nothing."""
+        await self._restore(connection)
+        self._up.set()
 
     async def _let_go(self) -> None:
         """A silent peer answers no goodbye either, and whatever the library raises then: for us it is gone."""
