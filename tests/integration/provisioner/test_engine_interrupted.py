@@ -89,6 +89,21 @@ async def test_rule_10_what_a_failed_plan_change_could_not_remove_is_tried_again
     assert "network" not in world.of(install)
 
 
+async def test_rule_10_a_job_in_between_does_not_end_the_tries_to_remove_an_orphan(make_rig: Any, world: World) -> None:
+    rig = await make_rig()
+    install = await _ready(rig)
+    world.always("network", "destroy", before=Permanent("in use"))
+    await rig.entitle(install, 2, blueprint="open", plan="other", **SMALL)
+    await rig.until_told(install, OrphanFound)
+    await rig.quiet(install)
+    await rig.entitle(install, 3, wanted="suspended", blueprint="open", plan="other", **SMALL)
+    await rig.until_state(install, "suspended")
+    world.relent()
+    rig.clock.move(timedelta(hours=7))
+    await rig.quiet(install)
+    assert "network" not in world.of(install)
+
+
 async def test_an_install_that_fails_before_its_first_resource_has_failed(make_rig: Any, world: World) -> None:
     rig = await make_rig("name: wrong\nresources:\n  thing: {type: fake.thing, count: '{plan.size}'}\n")
     install = await rig.bought(blueprint="wrong", **SMALL)

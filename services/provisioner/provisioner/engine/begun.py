@@ -61,6 +61,9 @@ class Begun:
             self.steps.append(step)
             self.rows.steps[step.id] = step
 
+    def has_orphans(self) -> bool:
+        return any(record.state == "orphan" for record in self.records.values())
+
     def opened(self, keys: KeyRing, references: Iterable[str]) -> dict[str, str]:
         """The plaintext behind each reference, for one call."""
         return values.opened(keys, self.install.id, references, self.secrets, self.records)

@@ -74,7 +74,7 @@ async def _complete(work: Work, deps: ProvisionerDeps, begun: Begun) -> None:
                 job.move_to("pending", tx.now)
                 job.reason, job.due = RETENTION, until
                 again = until
-            elif next_action(install) is None:
+            elif next_action(install) is None and not begun.has_orphans():
                 again = None
             await begun.write(tx, install)
         if again:
