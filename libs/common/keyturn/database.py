@@ -32,9 +32,8 @@ __all__ = ["Database", "Transaction", "TypedBase", "migrate", "new_metadata"]
 # Also a statement or a session that the server ended because it took too long.
 _AWAY = ("08", "53", "57P", "57014", "25P03")
 
-ANSWER_WITHIN = (
-    10.0  # seconds for a statement. Nothing of ours takes a second: beyond it the server or the way is silent
-)
+# Seconds for a statement. Nothing of ours takes one: beyond these the server or the way is silent.
+ANSWER_WITHIN = 10.0
 
 # Where it is we who fall silent, stopped or cut off, the server ends the transaction, and with it the locks that it
 # holds. To the server, whoever stops between the two messages of a new statement is not idle, but in the statement.

@@ -103,9 +103,8 @@ class Leader:
     async def _read_for_ever(self) -> None:
         with self._database.wakeups.listen("outbox") as self._woken:
             while True:
-                told_to_stop = (
-                    self.stopping
-                )  # before the read: what it began to read earlier may not show the last commit
+                # Before the read: what it began to read earlier may not show the last commit.
+                told_to_stop = self.stopping
                 rows = await self._read()
                 for row in rows:
                     self._take(row)

@@ -11,9 +11,8 @@ import yaml
 
 LONGEST = 256 * 1024  # characters
 DEEPEST = 32
-_UNSTORABLE = re.compile(
-    "[\x00\ud800-\udfff]"
-)  # escapes can write them; PostgreSQL takes no NUL, UTF-8 no half of a pair
+# Escapes can write them; PostgreSQL takes no NUL, UTF-8 no half of a pair.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class YamlFault(Exception):

@@ -136,9 +136,8 @@ class MemoryBus:
             raise Refused(f"{self._service} cannot publish as {message.source}")
         self._check_right(message)
         self._broker._route(_over_the_wire(message))  # noqa: SLF001 - the two ends of one transport
-        await asyncio.sleep(
-            0
-        )  # a confirm is never there at once; without it a busy publisher would starve the handlers
+        # A confirm is never there at once; without this a busy publisher would starve the handlers.
+        await asyncio.sleep(0)
 
     def _check_right(self, message: Message) -> None:
         """What RabbitMQ's topic permissions check."""
