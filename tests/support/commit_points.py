@@ -111,7 +111,7 @@ def _handlers() -> Iterator[Place]:
 
 def _work() -> Iterator[Place]:
     for service in SERVICES:
-        for kind in importlib.import_module(f"{service}.handlers").WORK:
+        for kind in (*importlib.import_module(f"{service}.handlers").WORK, "event"):
             for end in ("claimed", "ran"):
                 yield Place(f"{service}.handlers: {kind}", rf"{service}\.work\.{kind}\.{end}")
 
