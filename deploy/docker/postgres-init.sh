@@ -14,3 +14,7 @@ CREATE DATABASE :"service" OWNER :"service";
 REVOKE ALL ON DATABASE :"service" FROM PUBLIC;
 SQL
 done
+
+# From here on the superuser is whoever is inside the container: no service on the network can try its password.
+psql --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres \
+  --command 'ALTER ROLE CURRENT_USER PASSWORD NULL'

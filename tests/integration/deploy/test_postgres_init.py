@@ -59,3 +59,11 @@ async def test_a_service_s_user_may_make_no_users_and_no_databases(server: Postg
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute(statement)
     await connection.close()
+
+
+async def test_nobody_on_the_network_can_be_the_superuser(server: Postgres) -> None:
+    """Its password is looked at by no service, so nothing would notice one that is still an example's."""
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(
+            host="127.0.0.1", port=server.port, user="postgres", password=server.password, database="postgres"
+        )

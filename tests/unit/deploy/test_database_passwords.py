@@ -17,5 +17,5 @@ def test_no_password_stands_on_a_command_line(tmp_path: Path) -> None:
     passwords = {f"{service.upper()}_DB_PASSWORD": f"secret-of-{service}" for service in SERVICES}
     environment = passwords | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "POSTGRES_USER": "postgres"}
     subprocess.run([SCRIPT], env=environment, check=True)
-    assert len(seen.read_text().splitlines()) == len(SERVICES)
+    assert len(seen.read_text().splitlines()) > len(SERVICES)
     assert "secret-of" not in seen.read_text()
