@@ -94,6 +94,13 @@ async def test_a_call_says_what_an_answer_means(answer: Answer, error: type[Exce
         await call(answer, refused={"422": "detail"}).ensure(MemoryNotes())
 
 
+@pytest.mark.parametrize("value", [rb'"a\u0000b"', rb'"\ud800"', b"NaN", b"-Infinity"])
+async def test_a_call_captures_nothing_that_no_database_keeps(value: bytes) -> None:
+    made = call(lambda _: httpx.Response(200, content=b'{"id": ' + value + b"}"), capture={"id": "id"})
+    with pytest.raises(Permanent, match="no database keeps"):
+        await made.ensure(MemoryNotes())
+
+
 async def test_a_call_that_must_not_be_sent_twice_is_not() -> None:
     def lost(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("lost", request=request)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from math import isfinite
 from time import monotonic
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -176,8 +177,8 @@ class HttpCall(Resource[CallParameters]):
         captured = {name: answer.member(path) for name, path in self.parameters.capture.items()}
         if lacking := [name for name, value in captured.items() if not isinstance(value, str | int | float | bool)]:
             raise Permanent(f"the answer has no {lacking[0]}")
-        if unfit := [name for name, value in captured.items() if "\0" in str(value)]:
-            raise Permanent(f"the answer's {unfit[0]} holds a NUL, which no database keeps")
+        if unfit := [name for name, value in captured.items() if not _can_be_kept(value)]:
+            raise Permanent(f"the answer's {unfit[0]} is what no database keeps")
         outputs = _outputs(captured, self.parameters.secret)
         await notes.save(done=True, captured=dict(outputs))
         return outputs
@@ -281,6 +282,13 @@ async def _read(response: httpx.Response) -> bytes:
 def _plain(said: str) -> str:
     """What an install says, without what is no text."""
     return " ".join("".join(char if char.isprintable() else " " for char in said[:300]).split())
+
+
+def _can_be_kept(value: str | float) -> bool:
+    """Not so: a NUL, half of a character, a number that is none. JSON can say all of them."""
+    if isinstance(value, float):
+        return isfinite(value)
+    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in str(value))
 
 
 def _outputs(captured: Mapping[str, Any], secret: Sequence[str]) -> dict[str, Any]:
