@@ -41,11 +41,11 @@ async def open_purchase(deps: GatewayDeps, order: CheckoutRequest, key: str | No
     purchase id, and billing opens a purchase once. Raises `Problem` where the order cannot be taken: then the key and
     the names are as free as before."""
     asked = _for_billing(deps, order)  # refused before anything is kept
-    purchase_id, opened = await _named(deps, order, key)
+    purchase_id, opened, first = await _named(deps, order, key)
     try:
         return Opened(purchase_id, opened, await _ask_billing(deps, order, purchase_id, asked))
     except Problem as problem:
-        if _is_refusal(problem):
+        if first and _is_refusal(problem):  # repeated, what is refused now may have been opened before, and be paid
             await _give_back(deps, order, purchase_id, key)
         raise
 
@@ -89,10 +89,11 @@ async def _give_back(deps: GatewayDeps, order: CheckoutRequest, purchase_id: UUI
             await limits.release_key(tx, _digest(key), purchase_id)
 
 
-async def _named(deps: GatewayDeps, order: CheckoutRequest, key: str | None) -> tuple[UUID, datetime]:
+async def _named(deps: GatewayDeps, order: CheckoutRequest, key: str | None) -> tuple[UUID, datetime, bool]:
+    """The purchase's id, since when, and whether it is new with this request."""
     fresh = uuid7()
     if key is None:
-        return fresh, deps.clock.now()
+        return fresh, deps.clock.now(), True
     if not 0 < len(key) <= LONGEST_KEY:
         raise Problem(400, "idempotency_key_invalid", f"an Idempotency-Key has 1 to {LONGEST_KEY} characters")
     request = _digest(json.dumps(order.model_dump(mode="json"), sort_keys=True))
@@ -100,7 +101,7 @@ async def _named(deps: GatewayDeps, order: CheckoutRequest, key: str | None) -> 
         claim = await limits.claim_key(tx, _digest(key), request, fresh)
     if claim.request != request:
         raise Problem(422, "idempotency_key_reused", "this Idempotency-Key was used with another request")
-    return claim.purchase_id, claim.created
+    return claim.purchase_id, claim.created, claim.purchase_id == fresh
 
 
 def _digest(text: str) -> bytes:

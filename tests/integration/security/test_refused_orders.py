@@ -76,3 +76,13 @@ async def test_a_provisioner_that_is_away_hides_no_refusal(shop: Gateway) -> Non
     answer = await shop.client.post("/api/checkout", json=ORDER, headers=KEY)
     assert (answer.status_code, answer.json()["code"]) == (422, "unknown_plan")
     assert await shop.count("checkout_keys") == 0
+
+
+async def test_an_order_that_was_opened_before_keeps_its_key_when_its_name_is_gone(shop: Gateway) -> None:
+    opened = await shop.client.post("/api/checkout", json=ORDER, headers=KEY)
+    good = shop.services.answers["/internal/names/reserve"]
+    shop.services.answers["/internal/names/reserve"] = refusing(409, "name_taken")
+    assert (await shop.client.post("/api/checkout", json=ORDER, headers=KEY)).status_code == 409
+    shop.services.answers["/internal/names/reserve"] = good
+    again = await shop.client.post("/api/checkout", json=ORDER, headers=KEY)
+    assert again.json()["purchaseId"] == opened.json()["purchaseId"]  # it could still be paid: no second one
