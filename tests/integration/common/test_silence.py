@@ -138,7 +138,8 @@ async def test_rule_2_a_leader_that_was_stopped_is_replaced_and_marks_nothing_wh
     stopped = Victim(impatient_relay, Place("billing", url, rabbitmq.url("billing"), log))
     await wait_until(stopped.is_up, BOUND)
     database, wire = Database(url, service="billing", clock=clock), Wire()
-    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    held = """SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""  # and not another test's
     await wait_until(lambda: one(database, held), BOUND)
     other = Relay(database, wire)
     try:
