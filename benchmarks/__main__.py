@@ -12,7 +12,7 @@ import time
 from benchmarks import budgets, results, servers, table
 from benchmarks.brokers import rabbitmq
 
-NAMES = ("intake", "jobs", "ready", "memory", "starts", "hop", "relay", "handler")
+NAMES = ("intake", "jobs", "ready", "memory", "starts", "hop", "relay", "handler", "comparisons")
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 
-from chaos.faults import Fault
+from chaos.faults import Fault, Strike
 from chaos.world import World
 from keyturn.bus.topology import definitions, events_queue
 from support.proxy import Proxy
@@ -13,8 +13,12 @@ DELAY = 0.15
 NARROW = 2  # messages that a queue holds while it is being filled
 
 
-async def cause(world: World, fault: Fault) -> None:
-    """Returns when it is mended; what was hit may not have noticed by then."""
+async def cause(world: World, strike: Strike) -> None:
+    """Returns when all is mended; what was hit may not have noticed by then."""
+    await asyncio.gather(*(_cause(world, fault) for fault in strike))
+
+
+async def _cause(world: World, fault: Fault) -> None:
     doing: dict[str, Callable[[World, Fault], Awaitable[None]]] = {
         "kill": _kill,
         "kill both": _kill_both,

@@ -42,18 +42,43 @@ KINDS: dict[str, tuple[int, tuple[str, ...], tuple[float, float]]] = {
 }
 
 
-def schedule(seed: int, number: int) -> list[Fault]:
+Strike = tuple[Fault, ...]  # one fault, or two at once
+PAIRED = 0.25  # of all strikes
+
+
+def schedule(seed: int, number: int) -> list[Strike]:
     """Each kind comes before any comes twice, as far as the number goes; then by how often it is to come."""
     chance = random.Random(f"faults {seed}")
-    return [_fault(chance, what) for what in _kinds(chance, number)]
+    second = random.Random(f"second faults {seed}")
+    faults = [_fault(chance, what) for what in _kinds(chance, number)]
+    return [(fault, _beside(second, fault)) if second.random() < PAIRED else (fault,) for fault in faults]
 
 
 def _kinds(chance: random.Random, number: int) -> Iterator[str]:
     every = list(KINDS)
     chance.shuffle(every)
     yield from every[:number]
-    weights = [weight for weight, _, _ in KINDS.values()]
-    yield from chance.choices(list(KINDS), weights, k=max(0, number - len(every)))
+    yield from _by_weight(chance, max(0, number - len(every)))
+
+
+def _by_weight(chance: random.Random, number: int) -> list[str]:
+    return chance.choices(list(KINDS), [weight for weight, _, _ in KINDS.values()], k=number)
+
+
+def _beside(chance: random.Random, first: Fault) -> Fault:
+    """A second one that undoes nothing of the first, and can be caused while it lasts."""
+    while True:
+        (what,) = _by_weight(chance, 1)
+        second = _fault(chance, what)
+        if not _touched(first) & _touched(second):
+            return second
+
+
+def _touched(fault: Fault) -> set[str]:
+    """The processes and links that a fault has in hand, and the server that it is caused through."""
+    through = {"fill queue": {"broker"}, "expire leases": {"database"}}.get(fault.what, set())
+    both = {f"{fault.whom}-1", f"{fault.whom}-2"} if fault.whom in SERVICES else {fault.whom}
+    return both | through
 
 
 def _fault(chance: random.Random, what: str) -> Fault:

@@ -14,7 +14,7 @@ import pytest
 
 from chaos.causing import cause
 from chaos.counting import Counts, count
-from chaos.faults import Fault, schedule
+from chaos.faults import Strike, schedule
 from chaos.journeys import Journey, plans
 from chaos.measuring import LIMIT, resumed
 from chaos.world import World, world
@@ -31,14 +31,14 @@ class Report:
     seed: int
     journeys: int
     counts: Counts = field(default_factory=dict)
-    resumes: list[tuple[Fault, float]] = field(default_factory=list)
+    resumes: list[tuple[Strike, float]] = field(default_factory=list)
     copies: int = 0  # of events, beyond the first
     events: int = 0
     seconds: float = 0.0
 
     @property
     def late(self) -> list[str]:
-        return [f"{fault}: {seconds:.1f} s" for fault, seconds in self.resumes if seconds > LIMIT]
+        return [f"{named(strike)}: {seconds:.1f} s" for strike, seconds in self.resumes if seconds > LIMIT]
 
     @property
     def wrong(self) -> Counts:
@@ -78,8 +78,8 @@ class Run:
 
     async def go(self) -> Report:
         travelling = asyncio.gather(*(self._travel(journey) for journey in self._journeys))
-        for fault in self._faults:
-            await self._cause(fault)
+        for strike in self._faults:
+            await self._cause(strike)
         self._say("no more faults")
         hurrying = asyncio.create_task(self._hurry())
         await travelling
@@ -105,18 +105,18 @@ class Run:
                 self._say(f"stuck: {self._stuck[-1]}")
             self._done += 1
 
-    async def _cause(self, fault: Fault) -> None:
+    async def _cause(self, strike: Strike) -> None:
         share = len(self._journeys) / len(self._faults)
         await self._until(lambda: self._begun >= min(self._over * share, len(self._journeys)))
-        await asyncio.sleep(fault.pause)
-        self._ended += [f"{name} before {fault}" for name in self._world.replicas.died()]
-        await cause(self._world, fault)
+        await asyncio.sleep(strike[0].pause)
+        self._ended += [f"{name} before {named(strike)}" for name in self._world.replicas.died()]
+        await cause(self._world, strike)
         seconds = await resumed(self._world)
-        self._report.resumes.append((fault, seconds))
+        self._report.resumes.append((strike, seconds))
         self._over += 1
         await self._tell()
         self._say(
-            f"{self._over}/{len(self._faults)} {fault}: resumed after {seconds:.1f} s; "
+            f"{self._over}/{len(self._faults)} {named(strike)}: resumed after {seconds:.1f} s; "
             f"{self._done}/{len(self._journeys)} journeys"
         )
 
@@ -142,10 +142,14 @@ class Run:
         self._ended += [f"{name} in the end" for name in self._world.replicas.died()]
 
 
+def named(strike: Strike) -> str:
+    return ", and ".join(str(fault) for fault in strike)
+
+
 def table(report: Report) -> str:
     by_kind: defaultdict[str, list[float]] = defaultdict(list)
-    for fault, seconds in report.resumes:
-        by_kind[fault.what].append(seconds)
+    for strike, seconds in report.resumes:
+        by_kind[strike[0].what if len(strike) == 1 else "two at once"].append(seconds)
     lines = ["", f"{'fault':<16}{'times':>6}{'to resume: median':>20}{'longest, s':>12}"]
     for what, times in sorted(by_kind.items()):
         lines.append(f"{what:<16}{len(times):>6}{median(times):>20.1f}{max(times):>12.1f}")
