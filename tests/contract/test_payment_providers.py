@@ -18,6 +18,7 @@ from billing.providers import (
     PaymentProvider,
     PaymentRefs,
     ReturnProof,
+    Reversal,
 )
 from billing.providers.razorpay import RazorpayProvider
 from billing.providers.stripe import StripeProvider
@@ -81,6 +82,10 @@ class World:
         self.sandbox.pay(checkout.provider_id)
         (payment,) = await self.provider.captured(checkout)
         return PaymentRefs(payment.payment_key, payment.currency, payment.refs)
+
+    def money(self, payment: PaymentRefs) -> str:
+        """What the provider calls it."""
+        return payment.refs["charge" if isinstance(self.sandbox, StripeSandbox) else "payment"]
 
 
 def refs_of(purchase_id: UUID, made: OpenedCheckout) -> CheckoutRefs:
@@ -244,6 +249,88 @@ async def test_unknown_ids_are_not_ours(world: World) -> None:
     assert await world.provider.find({}) is None
 
 
+async def ids_made(world: World, kind: Reversal, **shifted: int) -> list[str]:
+    """Of the hour around now, or one that is shifted."""
+    middle, half = datetime.now(UTC) + timedelta(**shifted), timedelta(minutes=30)
+    pages = [page async for page in world.provider.made(kind, middle - half, middle + half)]
+    return [id_ for page in pages for id_ in page]
+
+
+@pytest.mark.parametrize("kind", ["refund", "dispute"])
+async def test_everything_made_in_a_time_is_listed_page_by_page(world: World, kind: Reversal) -> None:
+    money = world.money(await world.paid())
+    assert await ids_made(world, kind) == []
+    make = (
+        world.sandbox.refund if kind == "refund" else lambda money, amount: world.sandbox.dispute(money, amount=amount)
+    )
+    made = [make(money, 1)["id"] for _ in range(230)]
+    assert sorted(await ids_made(world, kind)) == sorted(made)
+    assert await ids_made(world, kind, hours=-2) == []
+    assert await ids_made(world, kind, hours=2) == []
+
+
+async def test_what_is_made_while_the_pages_are_read_pushes_none_out(world: World) -> None:
+    money = world.money(await world.paid())
+    made = [world.sandbox.refund(money, 1)["id"] for _ in range(230)]
+    seen: set[str] = set()
+    async for page in world.provider.made("refund", datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC)):
+        seen |= set(page)
+        world.sandbox.refund(money, 1)
+    assert set(made) <= seen
+
+
+async def test_a_refund_by_hand_is_told_as_it_is_and_leads_to_its_payment(world: World) -> None:
+    payment = await world.paid()
+    made = world.sandbox.refund(world.money(payment), 1000, pending=True)
+    found = await world.provider.refund_now(made["id"])
+    assert (found.refund_id, found.amount, found.currency, found.status) == (made["id"], 1000, "USD", "stands")
+    assert set(found.refs.values()) & set(payment.refs.values())
+    world.sandbox.fail_refund(made["id"])
+    assert (await world.provider.refund_now(made["id"])).status == "failed"
+
+
+@pytest.mark.parametrize("verdict", ["won", "lost"])
+async def test_a_dispute_is_told_as_it_is_until_it_is_decided(world: World, verdict: str) -> None:
+    payment = await world.paid()
+    made = world.sandbox.dispute(world.money(payment), amount=4000)
+    found = await world.provider.dispute_now(made["id"])
+    assert (found.dispute_id, found.state, found.amount, found.deducted) == (made["id"], "open", 4000, 0)
+    assert found.currency == "USD"
+    assert found.reason
+    assert set(found.refs.values()) & set(payment.refs.values())
+    world.sandbox.close_dispute(made["id"], verdict)
+    found = await world.provider.dispute_now(made["id"])
+    assert (found.state, found.amount, found.deducted) == (verdict, 4000, 4000 if verdict == "lost" else 0)
+
+
+async def test_an_inquiry_is_no_dispute_and_may_end_as_one_that_cost_nothing(world: World) -> None:
+    money, is_stripe = world.money(await world.paid()), isinstance(world.sandbox, StripeSandbox)
+    made = world.sandbox.dispute(money, **({"inquiry": True} if is_stripe else {"phase": "retrieval"}))
+    assert (await world.provider.dispute_now(made["id"])).state == "inquiry"
+    world.sandbox.close_dispute(made["id"], "warning_closed" if is_stripe else "closed")
+    found = await world.provider.dispute_now(made["id"])
+    assert (found.state, found.deducted) == ("closed", 0)
+
+
+async def test_lists_and_looks_say_retry_when_the_provider_is_ill_and_give_up_where_it_knows_nothing(
+    world: World,
+) -> None:
+    money = world.money(await world.paid())
+    refund, dispute = world.sandbox.refund(money, 1)["id"], world.sandbox.dispute(money)["id"]
+    for path, ask in (
+        ("GET /v1/refunds", lambda: ids_made(world, "refund")),
+        ("GET /v1/disputes", lambda: ids_made(world, "dispute")),
+        ("GET /v1/refunds/", lambda: world.provider.refund_now(refund)),
+        ("GET /v1/disputes/", lambda: world.provider.dispute_now(dispute)),
+    ):
+        for fault in ("rate_limit", "error", "garbage", "drop"):
+            with world.meeting(fault, path), pytest.raises(Retry):
+                await ask()
+    for nothing in (world.provider.refund_now("re_unknown"), world.provider.dispute_now("dp_unknown")):
+        with pytest.raises(GiveUp):
+            await nothing
+
+
 async def test_a_refund_with_one_key_goes_out_once(world: World) -> None:
     payment, key = await world.paid(), str(uuid4())
     first = await world.provider.refund(payment, 1000, key)
@@ -404,3 +491,19 @@ async def test_razorpay_second_payment_on_a_paid_order_is_not_captured(razorpay:
     first = razorpay.sandbox.pay(checkout.provider_id)
     razorpay.sandbox.pay(checkout.provider_id)
     assert [one.payment_key for one in await razorpay.provider.captured(checkout)] == [first["id"]]
+
+
+async def test_stripe_refund_that_waits_for_the_customer_has_not_left(stripe: World) -> None:
+    made = stripe.sandbox.refund(stripe.money(await stripe.paid()), 1000, pending=True)
+    made["status"] = "requires_action"
+    assert (await stripe.provider.refund_now(made["id"])).status == "asked"
+
+
+async def test_razorpay_dispute_that_was_closed_after_it_was_lost_is_lost(razorpay: World) -> None:
+    made = razorpay.sandbox.dispute(razorpay.money(await razorpay.paid()))
+    razorpay.sandbox.close_dispute(made["id"], "lost")
+    made["status"] = "closed"
+    found = await razorpay.provider.dispute_now(made["id"])
+    assert (found.state, found.deducted) == ("lost", 4900)
+    made["amount_deducted"] = None  # as in some payloads
+    assert (await razorpay.provider.dispute_now(made["id"])).state == "closed"

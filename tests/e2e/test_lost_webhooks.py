@@ -46,6 +46,13 @@ async def _found_by(system: Whole, bought: Bought) -> str:
     return str(next(event["data"]["found_by"] for event in events if event["type"] == "purchase.paid.v1"))
 
 
+async def _told(system: Whole, bought: Bought, wire: str) -> list[tuple[Any, str]]:
+    """What became of a refund or a dispute, and who told of it."""
+    events = (await system.ask(f"/api/journeys/{bought.purchase_id}"))["events"]
+    data = [event["data"] for event in events if event["type"] == f"{wire}.v1"]
+    return [(told["status"] if "status" in told else told["reversed"], told["found_by"]) for told in data]
+
+
 @PROVIDERS
 async def test_rule_5_the_return_page_finds_a_payment_whose_webhook_was_lost(system: Whole, provider: str) -> None:
     bought = await system.order(provider)
@@ -117,6 +124,70 @@ async def test_rule_6_money_for_somebody_else_on_the_account_is_stored_and_done(
     await system.settled()
     assert await _counts(system) == before
     assert await known()
+
+
+@PROVIDERS
+async def test_rule_5_a_dispute_and_its_end_are_found_that_nobody_tells_of(system: Whole, provider: str) -> None:
+    bought, url = await system.own(provider)
+    bank, money = system.bank(bought)
+    webhooks = system.webhooks(bought)
+    webhooks.hold()
+    try:
+        dispute = bank.dispute(money)
+        system.move(minutes=10)
+        await system.wait_for(bought, "install.suspended")
+        assert not await system.shopper.logs_in(url, bought.email, system.password)
+        bank.close_dispute(dispute["id"], "won")
+        system.move(hours=1)
+        await system.wait_for(bought, "install.resumed")
+        assert await system.shopper.logs_in(url, bought.email, system.password)
+    finally:
+        await webhooks.release("shuffled")
+    await system.settled()
+    assert await _told(system, bought, "purchase.disputed") == [("open", "reconciler"), ("won", "reconciler")]
+    await system.assert_exactly_once(bought, mails=3)
+
+
+@PROVIDERS
+async def test_rule_5_that_a_dispute_is_won_is_found_where_that_webhook_alone_was_lost(
+    system: Whole, provider: str
+) -> None:
+    bought, url = await system.own(provider)
+    bank, money = system.bank(bought)
+    dispute = bank.dispute(money)
+    await system.wait_for(bought, "install.suspended")
+    await system.settled()
+    with _no_webhooks(system, provider):
+        bank.close_dispute(dispute["id"], "won")
+    system.move(hours=1)
+    await system.wait_for(bought, "install.resumed")
+    assert await system.shopper.logs_in(url, bought.email, system.password)
+    await system.settled()
+    assert await _told(system, bought, "purchase.disputed") == [("open", "webhook"), ("won", "reconciler")]
+
+
+@PROVIDERS
+async def test_rule_5_a_refund_by_hand_and_its_failure_are_found_that_nobody_tells_of(
+    system: Whole, provider: str
+) -> None:
+    bought, url = await system.own(provider)
+    bank, money = system.bank(bought)
+    webhooks = system.webhooks(bought)
+    webhooks.hold()
+    try:
+        refund = bank.refund(money)
+        system.move(minutes=10)
+        await system.wait_for(bought, "purchase.refunded")
+        await wait_until(lambda: not system.instances(bought), 20)
+        bank.fail_refund(refund["id"])
+        system.move(hours=3)
+        await system.wait_for(bought, "purchase.refunded", "purchase.refunded")
+        await wait_until(lambda: system.shopper.logs_in(url, bought.email, system.password), 20)
+    finally:
+        await webhooks.release("shuffled")
+    await system.settled()
+    assert await _told(system, bought, "purchase.refunded") == [(False, "reconciler"), (True, "reconciler")]
+    assert len(system.instances(bought)) == 1
 
 
 async def test_rule_5_money_of_another_amount_is_for_an_operator_to_decide(system: Whole) -> None:

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, invariant, multiple, precondition, rule
 
+from billing.providers import FoundRefund
 from keyturn.clock import MovableClock
 from keyturn.errors import GiveUp, Retry
 from keyturn.events import EntitlementChanged, PurchaseRefunded
 from keyturn.internal import Caller
 from keyturn.operations import Order, Selection, act
 from support.billing import World, copies, world
-from support.billing_facts import Facts
+from support.billing_facts import START, Facts
 from support.models import TIMEOUT, Loop, Machine, NewDatabase, run_machine
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(TIMEOUT)]
@@ -54,6 +55,7 @@ class Entitlements(Machine):
         self.told = Facts(self.payment)
         self.do(self.world.hear(self.world.stripe.told(self.payment)))
         self.heard: dict[str, tuple[int, bool]] = {}  # refund: amount, failed
+        self.watched: set[str] = set()  # refunds that are looked at again
         self.opened: list[Dispute] = []
 
     # The provider, and what it tells
@@ -72,6 +74,7 @@ class Entitlements(Machine):
 
     @rule(target=facts, refund=refunds)
     def refund_fails(self, refund: tuple[str, int]) -> Any:
+        self.world.stripe.send_back(refund[0])
         return self.told.refund_failed(refund[1], refund[0]), lambda: self._heard_refund(*refund, failed=True)
 
     @rule(target=disputes)
@@ -82,8 +85,12 @@ class Entitlements(Machine):
 
     @rule(target=facts, dispute=disputes, state=st.sampled_from(["inquiry", "open", "won", "lost", "closed"]))
     def dispute_moves_on(self, dispute: Dispute, state: Any) -> Any:
-        dispute.told += 1
-        at = dispute.told
+        self.world.clock.move(timedelta(minutes=1))
+        at = dispute.told = (self.world.clock.now() - START) // timedelta(minutes=1)
+        dispute.state = state
+        if dispute.id not in self.world.stripe.reversals:
+            self.world.stripe.dispute(self.payment, dispute.id)
+        self.world.stripe.decide(dispute.id, state)
         if state in {"inquiry", "open"}:
             fact: Any = self.told.disputed(inquiry=state == "inquiry", dispute=dispute.id, after=at)
         else:
@@ -95,6 +102,22 @@ class Entitlements(Machine):
         event, heard = fact
         self.do(self.world.hear(*(copies([event]) if again else [event])))
         heard()
+
+    @rule()
+    def everything_is_asked_for(self) -> None:
+        """Long enough after all that happened for every list and every look to be due."""
+        given_back = [one for one in self.world.stripe.reversals.values() if isinstance(one, FoundRefund)]
+        watched = set(self.watched)
+        self.world.clock.move(timedelta(days=31))
+        self.do(self.world.reconcile())
+        now = (self.world.clock.now() - START) // timedelta(minutes=1)
+        for dispute in self.opened:
+            if dispute.state and dispute.known in {None, "inquiry", "open"}:
+                dispute.heard[now] = dispute.state
+        for refund in given_back:
+            if refund.refund_id not in self.heard or refund.refund_id in watched:
+                self._heard_refund(refund.refund_id, refund.amount, failed=refund.status == "failed")
+        self.watched -= watched  # they can no longer fail
 
     # Operators, and the work they make
 
@@ -143,11 +166,14 @@ class Entitlements(Machine):
     # The model
 
     def _heard_refund(self, refund: str, amount: int, *, failed: bool) -> None:
+        if refund not in self.heard:
+            self.watched.add(refund)
         self.heard[refund] = (amount, failed or self.heard.get(refund, (0, False))[1])
 
     def _standing(self) -> int:
         for row in self._requests("sent"):
-            self.heard.setdefault(row["refund_id"], (row["amount"], False))
+            if row["refund_id"] not in self.heard:
+                self._heard_refund(row["refund_id"], row["amount"], failed=False)
         return sum(amount for amount, failed in self.heard.values() if not failed)
 
     def _left(self) -> int:
@@ -194,6 +220,9 @@ class Entitlements(Machine):
         """What is left to do of this purchase is not the next one's."""
         async with self.world.database.transaction("test") as tx:
             await tx.run("UPDATE work SET state = 'discarded', finished = now() WHERE state IN ('open', 'dead')")
+            await tx.run("UPDATE refunds SET next_look_at = NULL")
+            await tx.run("UPDATE disputes SET next_look_at = NULL")
+        self.world.stripe.reversals.clear()
 
 
 STATE = """

@@ -63,7 +63,11 @@ class World:
     async def reconcile(self) -> None:
         async with self.database.transaction("test") as tx:
             tx.schedule("reconcile", "every", due=tx.now)
+            tx.schedule("sweep", "every", due=tx.now)
         await self.work()
+        async with self.database.transaction("test") as tx:  # the test decides when they run again
+            tx.cancel("reconcile", "every")
+            tx.cancel("sweep", "every")
 
     async def published(self, kind: type[E], purchase: str | None = None) -> list[E]:
         """What was written to the outbox, in order."""
@@ -107,7 +111,7 @@ async def world(
 ) -> AsyncIterator[World]:
     """`providers`: others than those in memory."""
     database = Database(url, service="billing", clock=clock)
-    stripe, razorpay = FakeProvider("stripe"), FakeProvider("razorpay")
+    stripe, razorpay = FakeProvider("stripe", clock=clock), FakeProvider("razorpay", clock=clock)
     settings = BillingSettings(_env_file=None, database_url=url, sandbox=True)
     deps = BillingDeps(database, clock, settings, providers or {"stripe": stripe, "razorpay": razorpay})
     signer = Signer(Ed25519PrivateKey.generate())

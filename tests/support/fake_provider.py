@@ -1,8 +1,9 @@
 """A payment provider in memory: it remembers what was opened, paid and refunded, and fails when told to."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Literal
@@ -12,30 +13,40 @@ from billing.providers import (
     CheckoutOrder,
     CheckoutRefs,
     Closing,
+    FoundDispute,
     FoundPayment,
+    FoundRefund,
     OpenedCheckout,
     PaymentRefs,
     RefundResult,
     ReturnProof,
+    Reversal,
 )
+from keyturn.clock import Clock, SystemClock
 from keyturn.errors import GiveUp
 from keyturn.events import PaymentCaptured, derived_id
 
 _numbers = count(1)
+PAGE = 2  # ids: so that there are several
 
 
 class FakeProvider:
     """Stripe or Razorpay by name; both work alike but for what a provider can close."""
 
-    def __init__(self, name: Literal["stripe", "razorpay"], *, livemode: bool = False) -> None:
+    def __init__(
+        self, name: Literal["stripe", "razorpay"], *, livemode: bool = False, clock: Clock | None = None
+    ) -> None:
         self.name: Literal["stripe", "razorpay"] = name
         self.livemode = livemode
+        self.clock = clock or SystemClock()
         self.opened: dict[str, OpenedCheckout] = {}  # by our key
         self.orders: dict[str, CheckoutOrder] = {}  # by the provider's id
         self.closed: set[str] = set()
         self.paid: dict[str, list[CapturedPayment]] = {}
         self.refunds: dict[str, RefundResult] = {}
         self.returned: Counter[str] = Counter()  # how much of a payment has gone back, by its key
+        self.reversals: dict[str, FoundRefund | FoundDispute] = {}  # as they are now, by id
+        self.made_at: dict[str, datetime] = {}
         self.calls: list[str] = []
         self._failing: Exception | None = None
         self._losing: Exception | None = None
@@ -150,7 +161,57 @@ class FakeProvider:
         if amount > self.left(payment_key):
             raise GiveUp("more than is left of the payment")
         self.returned[payment_key] += amount
-        return RefundResult(f"re_{next(_numbers)}", amount, currency, "succeeded")
+        made = RefundResult(f"re_{next(_numbers)}", amount, currency, "succeeded")
+        self._keep(made.refund_id, FoundRefund(made.refund_id, amount, currency, "stands", self._ids(payment_key)))
+        return made
+
+    def send_back(self, refund_id: str) -> None:
+        """The refund fails after all."""
+        refund = self.reversals[refund_id]
+        assert isinstance(refund, FoundRefund)
+        self.reversals[refund_id] = replace(refund, status="failed")
+
+    def dispute(self, payment: CapturedPayment, dispute_id: str | None = None) -> str:
+        """The customer complains; nobody is told."""
+        id_ = dispute_id or f"dp_{next(_numbers)}"
+        refs = self._ids(payment.payment_key)
+        self._keep(id_, FoundDispute(id_, "open", payment.amount, payment.currency, "fraudulent", 0, refs))
+        return id_
+
+    def decide(self, dispute_id: str, state: Literal["inquiry", "open", "won", "lost", "closed"]) -> None:
+        dispute = self.reversals[dispute_id]
+        assert isinstance(dispute, FoundDispute)
+        deducted = dispute.amount if state == "lost" else 0
+        self.reversals[dispute_id] = replace(dispute, state=state, deducted=deducted)
+
+    async def made(self, kind: Reversal, since: datetime, until: datetime) -> AsyncIterator[list[str]]:
+        self._called(f"made {kind}")
+        of = FoundRefund if kind == "refund" else FoundDispute
+        ids = [id_ for id_, one in self.reversals.items() if isinstance(one, of)]
+        found = [id_ for id_ in reversed(ids) if since <= self.made_at[id_] <= until]
+        for start in range(0, len(found), PAGE):
+            yield found[start : start + PAGE]
+
+    async def refund_now(self, refund_id: str) -> FoundRefund:
+        self._called(f"refund_now {refund_id}")
+        found = self.reversals[refund_id]
+        assert isinstance(found, FoundRefund)
+        return found
+
+    async def dispute_now(self, dispute_id: str) -> FoundDispute:
+        self._called(f"dispute_now {dispute_id}")
+        found = self.reversals[dispute_id]
+        assert isinstance(found, FoundDispute)
+        return found
+
+    def _keep(self, id_: str, made: FoundRefund | FoundDispute) -> None:
+        self.reversals[id_], self.made_at[id_] = made, self.clock.now()
+
+    def _ids(self, payment_key: str) -> Mapping[str, str]:
+        """By which a refund or dispute names its payment: never our reference, or the checkout."""
+        paid = [one for payments in self.paid.values() for one in payments if one.payment_key == payment_key]
+        refs = paid[0].refs if paid else {"payment_intent": payment_key}
+        return {kind: value for kind, value in refs.items() if kind not in {"session", "order"}}
 
     def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
         if self.name == "razorpay":

@@ -9,7 +9,7 @@ from billing.repository.payments import add, dispute_by_id
 from billing.repository.purchases import lock_purchase_of
 from billing.reversals import Dispute, DisputeState, next_dispute_state
 from keyturn.database import Transaction
-from keyturn.events import PurchaseDisputed, uuid7
+from keyturn.events import FoundBy, PurchaseDisputed, uuid7
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class DisputeFact:
     deducted: int = 0
 
 
-async def book_dispute(tx: Transaction, payment: Payment, fact: DisputeFact) -> None:
+async def book_dispute(tx: Transaction, payment: Payment, fact: DisputeFact, found_by: FoundBy) -> None:
     """PurchaseDisputed only where the state became another one; news of the same state changes nothing."""
     purchase = await lock_purchase_of(tx, payment)
     dispute = await dispute_by_id(tx, payment.provider, fact.dispute_id)
@@ -34,9 +34,13 @@ async def book_dispute(tx: Transaction, payment: Payment, fact: DisputeFact) -> 
     elif next_dispute_state(dispute, fact.state, fact.told_at) == fact.state:
         dispute.state, dispute.told_at, dispute.deducted = fact.state, fact.told_at, fact.deducted
         dispute.reason = fact.reason or dispute.reason
-    if dispute.state != before and purchase and payment.state == "matched":
+    if dispute.state == before:
+        return
+    dispute.looks = 0
+    dispute.plan_look(tx.now)
+    if purchase and payment.state == "matched":
         await settle(tx, purchase, payment)
-        tx.publish(_disputed(tx, purchase, dispute))
+        tx.publish(_disputed(tx, purchase, dispute, found_by))
 
 
 def _dispute(payment: Payment, fact: DisputeFact) -> Dispute:
@@ -54,7 +58,7 @@ def _dispute(payment: Payment, fact: DisputeFact) -> Dispute:
     )
 
 
-def _disputed(tx: Transaction, purchase: Purchase, dispute: Dispute) -> PurchaseDisputed:
+def _disputed(tx: Transaction, purchase: Purchase, dispute: Dispute, found_by: FoundBy) -> PurchaseDisputed:
     return PurchaseDisputed(
         subject=str(purchase.id),
         time=tx.now,
@@ -62,4 +66,5 @@ def _disputed(tx: Transaction, purchase: Purchase, dispute: Dispute) -> Purchase
         status=dispute.state,
         amount=dispute.amount,
         currency=dispute.currency,
+        found_by=found_by,
     )

@@ -9,11 +9,21 @@ from billing.deps import BillingDeps
 from billing.disputes import DisputeFact, book_dispute
 from billing.domain import MoneyFact, purchase_id_in
 from billing.payments import CLOSE_CHECKOUTS, record_payment, record_unplaced
-from billing.placing import PLACE_FACT, ask_provider, payment_of, purchase_of, wait_within_patience
-from billing.reconcile import LOOK, close_checkouts, look_at_purchase, reconcile
+from billing.placing import (
+    LOOK,
+    PLACE_FACT,
+    About,
+    ask,
+    ask_provider,
+    payment_of,
+    purchase_of,
+    wait_within_patience,
+)
+from billing.reconcile import close_checkouts, look_at_purchase, reconcile
 from billing.refunds import SEND_REFUND, RefundFact, book_refund, refund_died, send_refund
 from billing.repository.purchases import checkout_by_refs, notice
 from billing.reversals import DisputeState
+from billing.sweeping import LOOK_AT, look_at_dispute, look_at_refund, sweep
 from keyturn.database import Transaction
 from keyturn.events import (
     CheckoutExpired,
@@ -58,21 +68,22 @@ async def on_payment_captured(event: PaymentCaptured, tx: Transaction, *, asked:
 async def on_refund(event: PaymentRefunded | RefundFailed, tx: Transaction, *, asked: bool = False) -> None:
     if payment := await payment_of(event, tx, asked=asked):
         failed = isinstance(event, RefundFailed)
-        await book_refund(tx, payment, RefundFact(event.refund_id, event.amount, event.currency, failed=failed))
+        fact = RefundFact(event.refund_id, event.amount, event.currency, failed=failed)
+        await book_refund(tx, payment, fact, "webhook")
 
 
 async def on_payment_disputed(event: PaymentDisputed, tx: Transaction, *, asked: bool = False) -> None:
     if payment := await payment_of(event, tx, asked=asked):
         state: DisputeState = "inquiry" if event.inquiry else "open"
         fact = DisputeFact(event.dispute_id, state, event.amount, event.currency, event.time, event.reason)
-        await book_dispute(tx, payment, fact)
+        await book_dispute(tx, payment, fact, "webhook")
 
 
 async def on_dispute_closed(event: DisputeClosed, tx: Transaction, *, asked: bool = False) -> None:
     if payment := await payment_of(event, tx, asked=asked):
         deducted = event.amount_deducted
         fact = DisputeFact(event.dispute_id, event.outcome, deducted, event.currency, event.time, deducted=deducted)
-        await book_dispute(tx, payment, fact)
+        await book_dispute(tx, payment, fact, "webhook")
 
 
 async def on_fraud_warned(event: FraudWarned, tx: Transaction, *, asked: bool = False) -> None:
@@ -105,14 +116,8 @@ async def on_checkout_expired(event: CheckoutExpired, tx: Transaction) -> None:
 async def place_fact(work: Work, deps: BillingDeps) -> None:
     """Asks the provider what the ids of a fact belong to, since none of them is known here."""
     event = cast("ProviderFact", read(work.payload["event"].encode()))
-    found = await deps.provider(event.provider).find(event.refs)
-    if found:
-        key = {"payment": found.payment_key} if found.payment_key else {}
-        refs = {**key, **found.refs, **event.refs}
-        event = event.model_copy(update={"reference": event.reference or found.reference, "refs": refs})
-    if purchase := purchase_id_in(event.reference):
-        async with work.transaction("look") as tx:  # so that a payment whose own webhook was lost is there in time
-            tx.schedule(LOOK, str(purchase), subject=str(purchase))
+    about = await ask(work, deps.provider(event.provider), About(event.refs, event.reference))
+    event = event.model_copy(update={"reference": about.reference, "refs": about.refs})
     async with work.transaction("place_fact", finish=True) as tx:
         await PLACED_BY_ASKING[type(event)](event, tx, asked=True)
 
@@ -137,8 +142,11 @@ HANDLERS: Handlers = {
 _PATIENT = RetryPolicy(attempts=60, first=timedelta(seconds=2), cap=timedelta(minutes=30))
 
 WORK: Mapping[str, WorkKind[BillingDeps]] = {
-    "reconcile": WorkKind(reconcile, every=timedelta(minutes=1)),  # which purchases to look at
+    "reconcile": WorkKind(reconcile, every=timedelta(minutes=1)),  # which purchases, refunds and disputes to look at
     LOOK: WorkKind(look_at_purchase, retry=_PATIENT),  # what was paid for one purchase; is its time over?
+    "sweep": WorkKind(sweep, every=timedelta(minutes=5)),  # refunds and disputes that nobody told us of
+    LOOK_AT["refund"]: WorkKind(look_at_refund, retry=_PATIENT),  # what became of a refund?
+    LOOK_AT["dispute"]: WorkKind(look_at_dispute, retry=_PATIENT),  # what became of a dispute?
     PLACE_FACT: WorkKind(place_fact, retry=_PATIENT),  # to which purchase does a fact belong?
     CLOSE_CHECKOUTS: WorkKind(close_checkouts, retry=_PATIENT),  # so that nobody pays twice
     SEND_REFUND: WorkKind(send_refund, retry=_PATIENT, died=refund_died),

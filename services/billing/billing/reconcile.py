@@ -1,6 +1,7 @@
 """Asking providers what was paid, so that a lost webhook loses nothing; and ending what nobody paid.
 
-A periodic run only says which purchases to look at. Each look is work of its own: one that fails stops no other.
+A periodic run only says which purchases, refunds and disputes to look at. Each look is work of its own: one that fails
+stops no other. Of what is not known here at all, `sweeping.py` hears.
 """
 
 from datetime import datetime, timedelta
@@ -10,7 +11,8 @@ from billing.checkout_ends import end_checkout, end_purchase
 from billing.deps import BillingDeps
 from billing.domain import Checkout, MoneyFact, Purchase
 from billing.payments import record_payment
-from billing.providers import CapturedPayment, CheckoutRefs, Closing
+from billing.placing import LOOK
+from billing.providers import REVERSALS, CapturedPayment, CheckoutRefs, Closing
 from billing.repository.payments import payments_of
 from billing.repository.purchases import (
     checkouts_of,
@@ -20,17 +22,19 @@ from billing.repository.purchases import (
     purchases_to_look_at,
     put_off_looks,
 )
+from billing.repository.reversals import take_looks
+from billing.reversals import LONGEST_PAUSE_OF_DISPUTE
+from billing.sweeping import schedule_look
 from keyturn.database import Transaction
 from keyturn.events import FoundBy
 from keyturn.work import Work
 
-LOOK = "look"
 FIRST_LOOK = timedelta(minutes=1)  # the webhook is usually faster
 LONGEST_PAUSE = timedelta(hours=1)
 GRACE = timedelta(minutes=10)  # after a checkout's end, for a payment made in its last moment
 LATE = timedelta(days=5)  # how long a bank may still authorise what the provider cannot close
 LONGEST_LATE_PAUSE = timedelta(hours=12)
-AT_MOST = 500  # purchases a run
+AT_MOST = 500  # of each, a run
 
 
 async def reconcile(work: Work, deps: BillingDeps) -> None:  # noqa: ARG001 - the shape of all work
@@ -40,6 +44,9 @@ async def reconcile(work: Work, deps: BillingDeps) -> None:  # noqa: ARG001 - th
         await put_off_looks(tx, due, tx.now + LONGEST_PAUSE)
         for purchase_id in due:
             tx.schedule(LOOK, str(purchase_id), subject=str(purchase_id))
+        for kind in REVERSALS:
+            for provider, id_ in await take_looks(tx, kind, tx.now + LONGEST_PAUSE_OF_DISPUTE, AT_MOST):
+                schedule_look(tx, kind, provider, id_)
 
 
 async def look_at_purchase(work: Work, deps: BillingDeps) -> None:

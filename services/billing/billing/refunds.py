@@ -21,7 +21,7 @@ from billing.repository.purchases import lock_purchase_of
 from billing.reversals import Refund, RefundRequest, standing
 from keyturn.database import Transaction
 from keyturn.errors import GiveUp
-from keyturn.events import PurchaseRefunded, uuid7
+from keyturn.events import FoundBy, PurchaseRefunded, uuid7
 from keyturn.work import Work
 
 SEND_REFUND = "send_refund"
@@ -37,7 +37,7 @@ class RefundFact:
     failed: bool = False
 
 
-async def book_refund(tx: Transaction, payment: Payment, fact: RefundFact) -> None:
+async def book_refund(tx: Transaction, payment: Payment, fact: RefundFact, found_by: FoundBy) -> None:
     """Facts of one refund come doubled and in any order; that it failed is final."""
     if fact.currency != payment.currency:
         raise GiveUp(f"refund {fact.refund_id} is in {fact.currency}, its payment in {payment.currency}")
@@ -49,9 +49,12 @@ async def book_refund(tx: Transaction, payment: Payment, fact: RefundFact) -> No
         add(tx, refund)
     refund.failed = refund.failed or fact.failed
     stands = not refund.failed
-    if stood != stands and purchase and payment.state == "matched":
+    if stood == stands:
+        return
+    refund.plan_look(tx.now)
+    if purchase and payment.state == "matched":
         await settle(tx, purchase, payment)
-        tx.publish(_refunded(tx, purchase, payment, refund))
+        tx.publish(_refunded(tx, purchase, payment, refund, found_by))
 
 
 async def ask_for_refund(tx: Transaction, purchase: Purchase, payment: Payment | None, amount: int | None) -> UUID:
@@ -113,7 +116,7 @@ async def _answered(tx: Transaction, request_id: UUID, fact: RefundFact) -> None
     payment = await get_payment(tx, request.payment_id) if request else None
     if request is None or payment is None:
         return
-    await book_refund(tx, payment, fact)  # locks the purchase; harmless where the webhook was faster
+    await book_refund(tx, payment, fact, "operator")  # locks the purchase; harmless where the webhook was faster
     request.refund_id = fact.refund_id
     request.state = "failed" if fact.failed else "sent"
 
@@ -131,7 +134,9 @@ def _refund(tx: Transaction, payment: Payment, fact: RefundFact) -> Refund:
     )
 
 
-def _refunded(tx: Transaction, purchase: Purchase, payment: Payment, refund: Refund) -> PurchaseRefunded:
+def _refunded(
+    tx: Transaction, purchase: Purchase, payment: Payment, refund: Refund, found_by: FoundBy
+) -> PurchaseRefunded:
     return PurchaseRefunded(
         subject=str(purchase.id),
         time=tx.now,
@@ -141,4 +146,5 @@ def _refunded(tx: Transaction, purchase: Purchase, payment: Payment, refund: Ref
         currency=refund.currency,
         full=purchase.refunded >= payment.amount,
         reversed=refund.failed,
+        found_by=found_by,
     )

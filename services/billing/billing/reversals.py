@@ -1,12 +1,18 @@
-"""What takes money back: refunds and disputes. Their facts come doubled and in any order."""
+"""What takes money back: refunds and disputes. Their facts come doubled and in any order, or not at all: so providers
+are asked about each, with growing pauses, while it may still change."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
 DisputeState = Literal["inquiry", "open", "won", "lost", "closed"]
+
+FIRST_LOOK_AT_REFUND = timedelta(hours=1)
+MAY_FAIL = timedelta(days=30)  # for so long a bank may send a refund back
+FIRST_LOOK_AT_DISPUTE = timedelta(minutes=5)
+LONGEST_PAUSE_OF_DISPUTE = timedelta(hours=6)  # an install may be suspended meanwhile
 
 
 @dataclass(kw_only=True, eq=False)
@@ -21,6 +27,14 @@ class Refund:
     currency: str
     failed: bool
     booked_at: datetime
+    looks: int = 0
+    next_look_at: datetime | None = None  # None: the provider can tell us nothing new
+
+    def plan_look(self, now: datetime) -> None:
+        """Each pause is twice the one before, up to one look when the refund can no longer fail."""
+        over = self.booked_at + MAY_FAIL
+        due = now + _doubled(FIRST_LOOK_AT_REFUND, self.looks)
+        self.next_look_at = None if self.failed or now >= over else min(due, over)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -48,6 +62,12 @@ class Dispute:
     reason: str | None = None
     deducted: int = 0
     told_at: datetime  # the provider's time of the fact that set this state
+    looks: int = 0
+    next_look_at: datetime | None = None  # None: it is decided
+
+    def plan_look(self, now: datetime) -> None:
+        due = now + min(_doubled(FIRST_LOOK_AT_DISPUTE, self.looks), LONGEST_PAUSE_OF_DISPUTE)
+        self.next_look_at = None if self.is_decided else due
 
     @property
     def is_decided(self) -> bool:
@@ -62,6 +82,10 @@ class Dispute:
 def standing(refunds: Iterable[Refund]) -> int:
     """What went back to the customer and stayed there."""
     return sum(refund.amount for refund in refunds if not refund.failed)
+
+
+def _doubled(first: timedelta, times: int) -> timedelta:
+    return first * (1 << min(times, 12))
 
 
 def next_dispute_state(dispute: Dispute, state: DisputeState, told_at: datetime) -> DisputeState:

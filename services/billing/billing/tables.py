@@ -195,7 +195,10 @@ refunds = Table(
     _text("currency"),
     _flag("failed"),
     _when("booked_at"),
+    Column("looks", Integer, nullable=False),
+    _when("next_look_at", null=True),
     UniqueConstraint("provider", "refund_id"),
+    Index("refunds_to_look_at", "next_look_at", postgresql_where=text("next_look_at IS NOT NULL")),
 )
 
 refund_requests = Table(
@@ -223,7 +226,19 @@ disputes = Table(
     _text("reason", null=True),
     _amount("deducted"),
     _when("told_at"),
+    Column("looks", Integer, nullable=False),
+    _when("next_look_at", null=True),
     UniqueConstraint("provider", "dispute_id"),
+    Index("disputes_to_look_at", "next_look_at", postgresql_where=text("next_look_at IS NOT NULL")),
+)
+
+# Up to when a provider's lists were read for what no webhook told of.
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),  # of `providers.Reversal`
+    _when("swept_to"),
 )
 
 entitlements = Table(

@@ -62,7 +62,8 @@ class PurchaseExpired(Event, wire="purchase.expired.v1", publisher="billing"):
 
 
 class PurchaseRefunded(Event, wire="purchase.refunded.v1", publisher="billing"):
-    """A refund was booked, or (`reversed`) booked back because it failed. `refunded` is the sum of all that stand."""
+    """A refund was booked, or (`reversed`) booked back because it failed. `refunded` is the sum of all that stand.
+    `found_by`: who told us of it."""
 
     refund_id: str
     amount: int
@@ -70,15 +71,17 @@ class PurchaseRefunded(Event, wire="purchase.refunded.v1", publisher="billing"):
     currency: str
     full: bool
     reversed: bool = False
+    found_by: FoundBy | None = None
 
 
 class PurchaseDisputed(Event, wire="purchase.disputed.v1", publisher="billing"):
-    """A dispute about the purchase was opened or decided."""
+    """A dispute about the purchase was opened or decided. `found_by`: who told us of it."""
 
     dispute_id: str
     status: Literal["inquiry", "open", "won", "lost", "closed"]
     amount: int
     currency: str
+    found_by: FoundBy | None = None
 
 
 class PaymentNeedsReview(Event, wire="payment.needs_review.v1", publisher="billing"):

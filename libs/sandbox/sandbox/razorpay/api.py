@@ -46,7 +46,7 @@ def router(account: RazorpayAccount, edge: Edge) -> APIRouter:
             route("GET", "/payments/{id}/refunds", lambda values, id_: _refunds(account, id_, values)),
             route("GET", "/refunds", lambda values, _: _listed(account.all("refund"), values)),
             route("GET", "/refunds/{id}", lambda _, id_: account.get(id_, "refund")),
-            route("GET", "/disputes", lambda values, _: _listed(account.all("dispute"), values)),
+            route("GET", "/disputes", lambda values, _: _disputes(account, values)),
             route("GET", "/disputes/{id}", lambda _, id_: account.get(id_, "dispute")),
             *(route(method, "/{rest:path}", unknown) for method in ("GET", "POST", "PATCH", "DELETE")),
         ]
@@ -78,6 +78,11 @@ def _refunds(account: RazorpayAccount, payment_id: str, values: Made) -> Made:
     if payment_id not in account.objects:
         raise missing()
     return _listed([one for one in account.all("refund") if one["payment_id"] == payment_id], values)
+
+
+def _disputes(account: RazorpayAccount, values: Made) -> Made:
+    """No time is documented for this list: it takes none."""
+    return _listed(account.all("dispute"), {name: values[name] for name in ("count", "skip") if name in values})
 
 
 def _capture(account: RazorpayAccount, payment_id: str, values: Made) -> Made:

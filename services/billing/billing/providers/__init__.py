@@ -6,7 +6,7 @@ called from work and from request handlers, never inside a transaction. It raise
 whose outcome is unknown, the adapter looks for the object before it makes another.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -18,6 +18,9 @@ REFERENCE = "purchase_id"
 # closed: can no longer be paid. payable: the provider closes no checkouts (Razorpay's orders).
 # paying: paid already, or a delayed payment is under way.
 Closing = Literal["closed", "payable", "paying"]
+
+Reversal = Literal["refund", "dispute"]
+REVERSALS: tuple[Reversal, ...] = ("refund", "dispute")
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,31 @@ class RefundResult:
 
 
 @dataclass(frozen=True)
+class FoundRefund:
+    """A refund as the provider has it now, whoever made it. `asked`: the customer has yet to say where the money is to
+    go, so none has left."""
+
+    refund_id: str
+    amount: int
+    currency: str
+    status: Literal["asked", "stands", "failed"]
+    refs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class FoundDispute:
+    """A dispute as the provider has it now; the same values as the gateway's PaymentDisputed or DisputeClosed."""
+
+    dispute_id: str
+    state: Literal["inquiry", "open", "won", "lost", "closed"]
+    amount: int
+    currency: str
+    reason: str | None
+    deducted: int
+    refs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class ReturnProof:
     """What the browser brought back. All of it is a claim; nothing but `verify_return` may trust it."""
 
@@ -150,6 +178,14 @@ class PaymentProvider(Protocol):
     async def refund(self, payment: PaymentRefs, amount: int | None, key: str) -> RefundResult:
         """Sends money back, once per `key` (16 to 64 letters, digits and dashes). `amount` None: what is left."""
         ...
+
+    def made(self, kind: Reversal, since: datetime, until: datetime) -> AsyncIterator[list[str]]:
+        """The ids of what was made in this time, both ends included, in pages. One may come twice, none is left out."""
+        ...
+
+    async def refund_now(self, refund_id: str) -> FoundRefund: ...
+
+    async def dispute_now(self, dispute_id: str) -> FoundDispute: ...
 
     def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
         """Whether what the browser brought back belongs to this checkout: with the order id that we stored, never one

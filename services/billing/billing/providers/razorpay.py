@@ -8,7 +8,8 @@ import asyncio
 import hashlib
 import hmac
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
 from typing import Any, Literal
 
 import razorpay
@@ -19,11 +20,14 @@ from billing.providers import (
     CheckoutOrder,
     CheckoutRefs,
     Closing,
+    FoundDispute,
     FoundPayment,
+    FoundRefund,
     OpenedCheckout,
     PaymentRefs,
     RefundResult,
     ReturnProof,
+    Reversal,
 )
 from billing.providers.failures import NotFound
 from billing.providers.money import check_amount
@@ -31,6 +35,8 @@ from billing.providers.razorpay_session import RazorpaySession
 
 Json = dict[str, Any]
 CONNECT_SECONDS = 3.0
+PAGE = 100
+INQUIRIES = frozenset({"fraud", "retrieval"})  # phases in which the issuer only asks
 # Captured by Razorpay within minutes of being authorised; what is not captured goes back after five days.
 CAPTURE = {
     "capture": "automatic",
@@ -125,6 +131,37 @@ class RazorpayProvider:
             status = "succeeded" if made["status"] == "processed" else "failed"
         return RefundResult(made["id"], int(made["amount"]), made["currency"], status)
 
+    async def made(self, kind: Reversal, since: datetime, until: datetime) -> AsyncIterator[list[str]]:
+        """Newest first, counted from the newest: what is made meanwhile moves the rest on, and some come twice. That
+        the list of disputes takes a time is not documented, so its answer is looked through."""
+        first, last, skip = int(since.timestamp()), int(until.timestamp()), 0
+        more = True
+        while more:
+            page = await self._page(kind, {"from": first, "to": last, "count": PAGE, "skip": skip})
+            yield [one["id"] for one in page if first <= one["created_at"] <= last]
+            more = len(page) == PAGE and page[-1]["created_at"] >= first
+            skip += PAGE
+
+    async def _page(self, kind: Reversal, asked: Json) -> list[Json]:
+        found = await self._call(lambda api, how: getattr(api, kind).all(asked, **how))
+        return list(found["items"])
+
+    async def refund_now(self, refund_id: str) -> FoundRefund:
+        found = await self._call(lambda api, how: api.refund.fetch(refund_id, {}, **how))
+        status: Literal["stands", "failed"] = "failed" if found["status"] == "failed" else "stands"
+        refs = {"refund": refund_id, "payment": found["payment_id"]}
+        return FoundRefund(refund_id, int(found["amount"]), found["currency"], status, refs)
+
+    async def dispute_now(self, dispute_id: str) -> FoundDispute:
+        found = await self._call(lambda api, how: api.dispute.fetch(dispute_id, {}, **how))
+        state = _dispute_state(found)
+        amount, deducted = int(found["amount"]), found.get("amount_deducted")
+        if deducted is None:
+            deducted = amount if state == "lost" else 0
+        refs = {"dispute": dispute_id, "payment": found["payment_id"]}
+        reason = found.get("reason_code")
+        return FoundDispute(dispute_id, state, amount, found["currency"], reason, int(deducted), refs)
+
     def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
         if not proof.payment_id or not proof.signature:
             return False
@@ -156,3 +193,13 @@ class RazorpayProvider:
 def _is_captured(payment: Json) -> bool:
     """`captured` has been seen as true and as "1"; a refunded payment was captured, unless it went back by itself."""
     return payment["status"] in {"captured", "refunded"} and payment["captured"] in {True, "1"}
+
+
+def _dispute_state(dispute: Json) -> Literal["inquiry", "open", "won", "lost", "closed"]:
+    """`closed` is what follows `won` or `lost`, or the end of an inquiry: what was deducted tells which."""
+    status = dispute["status"]
+    if status == "lost" or (status == "closed" and dispute.get("amount_deducted")):
+        return "lost"
+    if status in {"won", "closed"}:
+        return "won" if status == "won" else "closed"
+    return "inquiry" if dispute.get("phase") in INQUIRIES else "open"

@@ -9,7 +9,7 @@ import hmac
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import stripe
@@ -21,15 +21,26 @@ from billing.providers import (
     CheckoutOrder,
     CheckoutRefs,
     Closing,
+    FoundDispute,
     FoundPayment,
+    FoundRefund,
     OpenedCheckout,
     PaymentRefs,
     RefundResult,
     ReturnProof,
+    Reversal,
 )
 from billing.providers.failures import NotFound
 from billing.providers.money import UNLIKE_ISO_AT_STRIPE, check_amount
-from billing.providers.stripe_shapes import captured_in, moment, opened, refund_result, session_params
+from billing.providers.stripe_shapes import (
+    captured_in,
+    found_dispute,
+    found_refund,
+    moment,
+    opened,
+    refund_result,
+    session_params,
+)
 from keyturn.errors import Failure, GiveUp, Retry
 
 API_VERSION = "2026-10-28.endive"
@@ -142,6 +153,22 @@ class StripeProvider:
         if intent is None:
             raise GiveUp("Stripe: this payment has no payment intent that could be refunded")
         return str(intent["id"])
+
+    async def made(self, kind: Reversal, since: datetime, until: datetime) -> AsyncIterator[list[str]]:
+        lists: Any = {"refund": self._client.refunds, "dispute": self._client.disputes}[kind]
+        params = {"created": {"gte": moment(since), "lte": moment(until)}, "limit": 100}
+        more = True
+        while more:
+            page = await _asked(f"list of {kind}s", lists.list_async(params))
+            yield [one["id"] for one in page["data"]]
+            more = page["has_more"]
+            params |= {"starting_after": page["data"][-1]["id"]} if more else {}
+
+    async def refund_now(self, refund_id: str) -> FoundRefund:
+        return found_refund(await _asked("refund", self._client.refunds.retrieve_async(refund_id)))
+
+    async def dispute_now(self, dispute_id: str) -> FoundDispute:
+        return found_dispute(await _asked("dispute", self._client.disputes.retrieve_async(dispute_id)))
 
     async def _once(
         self, key: str, create: Callable[[str], Awaitable[Json]], find: Callable[[], Awaitable[Json | None]]

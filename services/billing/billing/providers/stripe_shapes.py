@@ -5,13 +5,28 @@
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from billing.providers import REFERENCE, CapturedPayment, CheckoutOrder, OpenedCheckout, RefundResult
+from billing.providers import (
+    REFERENCE,
+    CapturedPayment,
+    CheckoutOrder,
+    FoundDispute,
+    FoundRefund,
+    OpenedCheckout,
+    RefundResult,
+)
 
 # The languages of Stripe's page; for any other it takes the browser's.
 LOCALES = frozenset(
     """bg cs da de el en en-GB es es-419 et fi fil fr fr-CA hr hu id it ja ko lt lv ms mt nb nl pl pt pt-BR ro ru sk sl
     sv th tr vi zh zh-HK zh-TW""".split()
 )
+
+DECIDED: dict[str, Literal["won", "lost", "closed"]] = {
+    "won": "won",
+    "lost": "lost",
+    "warning_closed": "closed",
+    "prevented": "closed",
+}
 
 
 def moment(time: datetime) -> int:
@@ -82,3 +97,30 @@ def refund_result(refund: dict[str, Any]) -> RefundResult:
     if refund["status"] in {"succeeded", "failed", "canceled"}:
         status = "succeeded" if refund["status"] == "succeeded" else "failed"
     return RefundResult(refund["id"], refund["amount"], refund["currency"].upper(), status)
+
+
+def found_refund(refund: dict[str, Any]) -> FoundRefund:
+    status: Literal["asked", "stands", "failed"] = "stands"
+    if refund["status"] in {"requires_action", "failed", "canceled"}:
+        status = "asked" if refund["status"] == "requires_action" else "failed"
+    refs = _refs(refund, refund="id", charge="charge", payment_intent="payment_intent")
+    return FoundRefund(refund["id"], refund["amount"], refund["currency"].upper(), status, refs)
+
+
+def found_dispute(dispute: dict[str, Any]) -> FoundDispute:
+    """A state that Stripe adds later is an open one."""
+    status, amount = dispute["status"], dispute["amount"]
+    state = DECIDED.get(status) or ("inquiry" if status.startswith("warning_") else "open")
+    return FoundDispute(
+        dispute_id=dispute["id"],
+        state=state,
+        amount=amount,
+        currency=dispute["currency"].upper(),
+        reason=dispute.get("reason"),
+        deducted=amount if state == "lost" else 0,
+        refs=_refs(dispute, dispute="id", charge="charge", payment_intent="payment_intent"),
+    )
+
+
+def _refs(found: dict[str, Any], **kinds: str) -> dict[str, str]:
+    return {kind: found[name] for kind, name in kinds.items() if found.get(name)}

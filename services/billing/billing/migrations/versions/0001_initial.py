@@ -69,6 +69,12 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('slug', name=op.f('pk_products'))
     )
     op.create_index('one_default_product', 'products', ['is_default'], unique=True, postgresql_where=sa.text('is_default'))
+    op.create_table('sweeps',
+    sa.Column('provider', sa.Text(), nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('swept_to', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('provider', 'kind', name=op.f('pk_sweeps'))
+    )
     op.create_table('work',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
@@ -235,10 +241,13 @@ def upgrade() -> None:
     sa.Column('reason', sa.Text(), nullable=True),
     sa.Column('deducted', sa.BigInteger(), nullable=False),
     sa.Column('told_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('looks', sa.Integer(), nullable=False),
+    sa.Column('next_look_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['payment_id'], ['payments.id'], name=op.f('fk_disputes_payment_id_payments')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_disputes')),
     sa.UniqueConstraint('provider', 'dispute_id', name=op.f('uq_disputes_provider_dispute_id'))
     )
+    op.create_index('disputes_to_look_at', 'disputes', ['next_look_at'], unique=False, postgresql_where=sa.text('next_look_at IS NOT NULL'))
     op.create_index(op.f('ix_disputes_payment_id'), 'disputes', ['payment_id'], unique=False)
     op.create_table('payment_refs',
     sa.Column('provider', sa.Text(), nullable=False),
@@ -270,8 +279,11 @@ def upgrade() -> None:
     sa.Column('currency', sa.Text(), nullable=False),
     sa.Column('failed', sa.Boolean(), nullable=False),
     sa.Column('booked_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('looks', sa.Integer(), nullable=False),
+    sa.Column('next_look_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['payment_id'], ['payments.id'], name=op.f('fk_refunds_payment_id_payments')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_refunds')),
     sa.UniqueConstraint('provider', 'refund_id', name=op.f('uq_refunds_provider_refund_id'))
     )
     op.create_index(op.f('ix_refunds_payment_id'), 'refunds', ['payment_id'], unique=False)
+    op.create_index('refunds_to_look_at', 'refunds', ['next_look_at'], unique=False, postgresql_where=sa.text('next_look_at IS NOT NULL'))
