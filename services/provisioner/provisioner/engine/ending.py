@@ -62,8 +62,8 @@ async def _provisioned(tx: Transaction, deps: ProvisionerDeps, begun: Begun) -> 
             setup=waits,
         )
     )
-    if first and (blueprint.setup or blueprint.credentials):
-        password = _first_password(deps, begun) if blueprint.credentials else None
+    password = _first_password(deps, begun) if first and blueprint.credentials else None
+    if first and (blueprint.setup or password):
         begun.publish(await issue(tx, deps, install, credentials=password))
     if not waits:
         activate(begun, install)
@@ -79,8 +79,9 @@ def _take_outputs(deps: ProvisionerDeps, begun: Begun) -> None:
 
 
 def _first_password(deps: ProvisionerDeps, begun: Begun) -> str | None:
+    """None where the order leaves out whatever would have had one: then there is nothing to tell."""
     name = "random.password"
-    return begun.opened(deps.keys, [name])[name] if begun.records else None
+    return begun.opened(deps.keys, [name])[name] if "password" in begun.secrets else None
 
 
 async def _changed(tx: Transaction, deps: ProvisionerDeps, begun: Begun) -> None:
