@@ -1,6 +1,7 @@
 """Journeys on PostgreSQL: every event is kept, joined to its purchase, and shown to whoever may see it."""
 
 import asyncio
+from datetime import timedelta
 from random import Random
 from uuid import uuid4
 
@@ -23,6 +24,14 @@ async def test_journey_is_in_the_order_of_arrival_with_the_payment_before_what_i
     story = Story()
     await hear(gateway.service.database, *story.whole)
     assert await told(gateway, story) == [event.wire for event in story.whole]
+
+
+async def test_what_nobody_paid_is_a_purchase_and_no_install(gateway: Gateway) -> None:
+    unpaid, paid, ready = Story(), Story(), Story()
+    await hear(gateway.service.database, unpaid.opened, paid.opened, paid.paid, *ready.whole)
+    async with gateway.service.database.transaction("look") as tx:
+        counted = await journeys.stats(tx, timedelta(days=100_000))
+    assert counted == {"purchases": {"pending": 1, "paid": 2}, "installs": {"pending": 1, "active": 1}}
 
 
 async def test_provider_fact_that_arrives_after_its_effect_joins_all_the_same(gateway: Gateway) -> None:

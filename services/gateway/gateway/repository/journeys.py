@@ -19,6 +19,7 @@ EVENTS = JourneyEventRow
 JOURNEYS = JourneyRow
 REFS = JourneyRefRow
 STATS_MOST = 100_000
+UNPAID = frozenset({"pending", "failed", "expired"})  # states of a purchase
 _SEEN = (
     EVENTS.id, EVENTS.event_id, EVENTS.type, EVENTS.publisher, EVENTS.subject, EVENTS.time, EVENTS.data,
     EVENTS.received,
@@ -149,12 +150,14 @@ async def last_events(tx: Transaction, purchases: Iterable[UUID]) -> dict[UUID, 
 
 
 async def stats(tx: Transaction, since: timedelta) -> dict[str, dict[str, int]]:
-    """How many journeys that began in this time are in which state, counting at most `STATS_MOST`."""
+    """How many purchases that were opened in this time are in which state, and how many installs that they gave or are
+    to give, counting at most `STATS_MOST` purchases. What nobody paid has no install."""
     recent = select(JOURNEYS.status, JOURNEYS.purchase_status).where(JOURNEYS.created > tx.now - since)
     counted = recent.limit(STATS_MOST).subquery()
     grouped = select(counted.c.status, counted.c.purchase_status, func.count()).group_by(text("1"), text("2"))
     totals: dict[str, dict[str, int]] = {"installs": {}, "purchases": {}}
     for status, purchase_status, count in await tx.session.execute(grouped):
-        totals["installs"][status] = totals["installs"].get(status, 0) + count
+        if status != "pending" or purchase_status not in UNPAID:
+            totals["installs"][status] = totals["installs"].get(status, 0) + count
         totals["purchases"][purchase_status] = totals["purchases"].get(purchase_status, 0) + count
     return totals
