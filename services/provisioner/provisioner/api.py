@@ -14,6 +14,7 @@ from keyturn.internal import Admin, Caller, Customer, Operator, Public, Viewer
 from keyturn.service import get_deps
 from provisioner import names, operators, setup
 from provisioner.deps import ProvisionerDeps
+from provisioner.domain import InstallState
 from provisioner.errors import NameConflictError
 from provisioner.repository import installs, views
 
@@ -110,7 +111,7 @@ async def reissue(install_id: UUID, deps: Deps, by: Customer) -> dict[str, Any]:
 
 @router.get("/installs")
 async def list_installs(
-    deps: Deps, _: Viewer, status: Named = None, cursor: Named = None, limit: Limit = 50
+    deps: Deps, _: Viewer, status: InstallState | None = None, cursor: Named = None, limit: Limit = 50
 ) -> dict[str, Any]:
     try:
         async with deps.database.transaction("installs_listed") as tx:

@@ -360,6 +360,25 @@ async def test_generated_credentials_travel_sealed_in_the_setup_mails_event(make
     assert (await rig.told(install))[-2:] == ["setup_link.issued", "install.activated"]
 
 
+LEFT_OUT = """
+name: panel
+resources:
+  site: {type: fake.thing}
+  account: {type: fake.thing, secret: "{random.password}", when: "{purchase.domain}"}
+outputs: {}
+credentials: generated
+"""
+
+
+async def test_where_no_resource_is_given_a_password_there_is_none_to_tell(make_rig: Any, world: World) -> None:
+    rig = await make_rig(LEFT_OUT)
+    install = await bought(rig, "panel")
+    await rig.until_state(install, "active")
+    await rig.quiet(install)
+    assert "setup_link.issued" not in await rig.told(install)
+    assert world.of(install).keys() == {"site"}
+
+
 async def test_a_plan_change_that_fails_keeps_the_install_and_is_told_once(make_rig: Any, world: World) -> None:
     rig = await make_rig()
     install = await ready(rig, "open")
@@ -426,3 +445,13 @@ async def test_an_operators_act_is_told_with_what_it_changed(make_rig: Any, worl
     await rig.until_state(install, "suspended")
     acted = await rig.events(install, OperatorActed)
     assert [(a.action, a.reason, a.after["reasons"]) for a in acted] == [("install.suspend", "spam", ["operator"])]
+
+
+async def test_a_status_that_no_install_has_is_refused_and_not_taken_for_an_empty_list(make_rig: Any) -> None:
+    rig = await make_rig()
+    install = await ready(rig, "open")
+    (listed,) = (await rig.ask("GET", "/internal/installs?status=active")).json()["items"]
+    assert listed["id"] == str(install)
+    refused = await rig.ask("GET", "/internal/installs?status=mistyped")
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+    assert refused.json()["errors"][0]["field"] == "status"

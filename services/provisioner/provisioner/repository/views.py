@@ -10,7 +10,7 @@ from sqlalchemy import select, tuple_
 
 from keyturn.clock import moment_of
 from keyturn.database import Transaction
-from provisioner.domain import Install
+from provisioner.domain import Install, InstallState
 from provisioner.records import Job, Record, Step
 from provisioner.repository import installs as rows
 from provisioner.repository import jobs as job_rows
@@ -19,7 +19,7 @@ from provisioner.tables import installs
 
 
 async def page(
-    tx: Transaction, status: str | None, cursor: str | None, limit: int
+    tx: Transaction, status: InstallState | None, cursor: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
     """The newest first, and where the next page begins. Raises ValueError for a cursor that is not ours."""
     query = select(installs).order_by(installs.c.created_at.desc(), installs.c.id.desc()).limit(limit + 1)
