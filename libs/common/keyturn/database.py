@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from keyturn import failpoints, schedule, tracing
 from keyturn.clock import Clock
-from keyturn.errors import JSON, Unavailable
+from keyturn.errors import JSON, TooSlow, Unavailable
 from keyturn.events import Envelope, Event
 from keyturn.metrics import COMMITS
 from keyturn.migrations import migrate
@@ -30,15 +30,17 @@ __all__ = ["Database", "Transaction", "TypedBase", "migrate", "new_metadata"]
 
 # The server or the way to it is away or full: connection errors, shutdown, start-up, out of connections or memory.
 # Also a statement or a session that the server ended because it took too long.
-_AWAY = ("08", "53", "57P", "57014", "25P03")
+_ENDED = "57014"
+_AWAY = ("08", "53", "57P", _ENDED, "25P03")
 
-# Seconds for a statement. Nothing of ours takes one: beyond these the server or the way is silent.
+# Seconds for an answer. Nothing of ours takes one: beyond these the server or the way is silent. A server that is not
+# ends the statement before, so that the two can be told apart.
 ANSWER_WITHIN = 10.0
 
 # Where it is we who fall silent, stopped or cut off, the server ends the transaction, and with it the locks that it
 # holds. To the server, whoever stops between the two messages of a new statement is not idle, but in the statement.
 SESSION = {
-    "statement_timeout": "10s",
+    "statement_timeout": "8s",
     "idle_in_transaction_session_timeout": "10s",
     "tcp_user_timeout": "10s",
     "tcp_keepalives_idle": "10",
@@ -229,6 +231,8 @@ class Database:
             try:
                 yield connection
             except (exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                if _state(error) == _ENDED:
+                    raise TooSlow(f"database of {self.service}: {what}: it ended a statement") from error
                 if connection.driver.is_closed() or away(error):
                     raise Unavailable(f"database of {self.service}: {what}") from error
                 raise
@@ -269,8 +273,12 @@ def away(error: BaseException) -> bool:
     """Whether the database is away, rather than our statement wrong."""
     if isinstance(error, TimeoutError) or (isinstance(error, exc.DBAPIError) and error.connection_invalidated):
         return True
+    return _state(error).startswith(_AWAY)
+
+
+def _state(error: BaseException) -> str:
     origin = error.orig if isinstance(error, exc.DBAPIError) else error
-    return str(getattr(origin, "sqlstate", None) or "").startswith(_AWAY)
+    return str(getattr(origin, "sqlstate", None) or "")
 
 
 def _normal(url: str) -> str:

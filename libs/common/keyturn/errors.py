@@ -6,6 +6,7 @@ KeyturnError
 │   ├── Wait         not yet; counts no attempt
 │   ├── GiveUp       dead at once
 │   └── Unavailable  broker or database away; counts against nothing
+│       └── TooSlow  the database ended a statement; counts an attempt of whatever item sent it
 ├── Misconfigured    settings or a file of the operator's that no start can do with
 ├── LeaseLost        another worker has the work now
 ├── SealError        a sealed value that cannot be opened
@@ -53,6 +54,11 @@ class GiveUp(Failure):
 
 class Unavailable(Failure):
     """The broker or the database is away: counts against nothing."""
+
+
+class TooSlow(Unavailable):
+    """The database answers, but ended a statement that took too long. A caller may take it for one that is away; for
+    whoever works through items it is the item's own failure: what always takes too long must not go on for ever."""
 
 
 class Misconfigured(KeyturnError):

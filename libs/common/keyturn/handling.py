@@ -14,7 +14,7 @@ from keyturn.bus import Consumer as BusConsumer
 from keyturn.bus.message import storable
 from keyturn.bus.topology import binding_keys
 from keyturn.database import Database
-from keyturn.errors import GiveUp, Unavailable
+from keyturn.errors import GiveUp, TooSlow, Unavailable
 from keyturn.events import BY_WIRE
 from keyturn.inbox import Handler, Handlers, Inbox, Received
 from keyturn.log import correlated, get_logger
@@ -104,9 +104,9 @@ class Consumer:
             async with self._suspects:
                 await self._inbox.begin(received)
                 return await self._handle(received)
-        except Unavailable:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes work
+        except Exception as error:
+            if isinstance(error, Unavailable) and not isinstance(error, TooSlow):
+                raise
             await self._inbox.park(delivery.message, error)
             return self._told(error)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from keyturn.errors import Failure, GiveUp, KeyturnError, Retry, Unavailable, Wait
+from keyturn.errors import Failure, GiveUp, KeyturnError, Retry, TooSlow, Unavailable, Wait
 from keyturn.log import masked
 
 LONGEST_MESSAGE = 500
@@ -59,7 +59,7 @@ def judge(error: BaseException, *, attempt: int, now: datetime, retry: RetryPoli
     match error:
         case Wait():
             return Outcome("open", error.until, error.reason, counts=False, cause=cause)
-        case Unavailable():
+        case Unavailable() if not isinstance(error, TooSlow):
             pause = timedelta(seconds=random.uniform(*_AWAY_WAIT))  # noqa: S311 - jitter, not a secret
             return Outcome("open", now + pause, "unavailable", counts=False, cause=cause)
         case GiveUp():

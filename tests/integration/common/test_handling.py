@@ -18,6 +18,7 @@ from keyturn.errors import GiveUp, Retry, Unavailable, Wait
 from keyturn.events import Envelope, Event, OperatorActed, PurchaseExpired
 from keyturn.handling import Consumer, Handlers
 from keyturn.relay import Relay
+from keyturn.retry import DEFAULT
 from keyturn.worker import Worker
 from support.data_plane import METADATA, Wire, acted, expired, one
 
@@ -264,3 +265,26 @@ async def test_an_event_of_any_publisher_is_taken_from_each(database: Database) 
     for source in ("billing", "gateway"):
         await takes.deliver(delivery(acted(source, 1), source=source))
     assert seen == ["billing", "gateway"]
+
+
+async def test_rule_16_an_event_that_always_takes_too_long_dies_like_any_other_and_stops_none(
+    database: Database, clock: MovableClock
+) -> None:
+    async def on_purchase_expired(event: PurchaseExpired, tx: Transaction) -> None:
+        if event.subject == "slow":
+            await tx.run("SET LOCAL statement_timeout = 1")
+            await tx.run("SELECT pg_sleep(60)")
+        await tx.run("INSERT INTO effects (what, n) VALUES ($1, 1)", event.subject)
+
+    handlers: Handlers = {PurchaseExpired: on_purchase_expired}
+    takes = consumer(database, handlers)
+    assert await takes.deliver(delivery(expired("slow"))) == "ack"
+    assert await takes.deliver(delivery(expired("quick"))) == "ack"
+    assert await one(database, EFFECTS) == 1
+    worker: Worker[None] = Worker(database, {}, None, handlers=handlers)
+    for _ in range(DEFAULT.attempts):
+        clock.move(timedelta(hours=1))
+        await worker._claim()
+        await asyncio.gather(*worker._running)
+    assert await one(database, STATE) == "dead"
+    assert await one(database, "SELECT cause LIKE '% TooSlow at %' FROM work WHERE kind = 'event'")

@@ -164,6 +164,19 @@ async def test_waiting_counts_no_attempt_and_knows_since_when(
     assert tries[0][0] == 1
 
 
+async def test_rule_16_work_that_always_takes_too_long_dies(
+    database: Database, worker_for: Any, wait_until: Any
+) -> None:
+    async def run(work: Work, _: None) -> None:
+        async with work.transaction() as tx:
+            await tx.run("SET LOCAL statement_timeout = 1")
+            await tx.run("SELECT pg_sleep(60)")
+
+    await worker_for({"mail": WorkKind(run, retry=RetryPolicy(attempts=2, first=timedelta()))})
+    await schedule(database)
+    await wait_until(is_(database, "dead"))
+
+
 async def test_a_parked_row_waits_until_somebody_acts(database: Database, worker_for: Any, wait_until: Any) -> None:
     tries: list[int] = []
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keyturn import failpoints, tracing
 from keyturn.clock import MovableClock, SystemClock
-from keyturn.errors import GiveUp, Problem, Retry, Unavailable, Wait
+from keyturn.errors import GiveUp, Problem, Retry, TooSlow, Unavailable, Wait
 from keyturn.events import PurchaseExpired
 from keyturn.outbox import columns, event_row
 from keyturn.retry import RetryPolicy, cause_of, judge
@@ -77,7 +77,7 @@ def test_a_failure_says_by_its_class_what_follows() -> None:
     assert (told[KeyError].state, told[KeyError].counts) == ("open", True)
 
 
-@pytest.mark.parametrize("error", [Retry("x"), KeyError("x")])
+@pytest.mark.parametrize("error", [Retry("x"), TooSlow("x"), KeyError("x")])
 def test_attempts_used_up_are_death(error: Exception) -> None:
     assert judge(error, attempt=2, now=NOW, retry=POLICY).state == "open"
     assert judge(error, attempt=3, now=NOW, retry=POLICY).state == "dead"
