@@ -14,25 +14,13 @@ PATIENCE = 200.0  # the test's own time-out is shorter
 
 
 class Customer:
-    """One purchase from the order to the login, and its suspension by an operator, through any number of failures."""
+    """One purchase from the order to the login, through any number of failures."""
 
     patience = PATIENCE
 
     def __init__(self, system: Whole, provider: str) -> None:
         self._system, self._provider = system, provider
         self.email, self.key = system.email(), secrets.token_hex(8)
-
-    async def live(self) -> Bought:
-        """Returns once suspended and resumed."""
-        bought = await self.buy()
-        await self._system.wait_for(bought, "message.sent", within=self.patience)
-        await self.take_over(bought)
-        await self._system.wait_for(bought, "install.activated", within=self.patience)
-        for action, event in (("suspend", "suspended"), ("resume", "resumed")):
-            url = f"/api/installs/{bought.purchase_id}/{action}"
-            await self._again(lambda url=url: self._system.tell(url))  # type: ignore[misc]
-            await self._system.wait_for(bought, f"install.{event}", within=self.patience)
-        return bought
 
     async def buy(self) -> Bought:
         bought = await self.order()
