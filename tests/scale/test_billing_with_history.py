@@ -33,8 +33,10 @@ async def _a_purchase(billing: World, history: Old) -> None:
     bought = await billing.buy()
     unpaid = await billing.buy(email="grace@example.com")
     payment = billing.stripe.pay(bought["session_id"])
-    facts = Facts(payment)
-    await history.hears(facts.refunded(100), billing.stripe.told(payment), declined(unpaid["session_id"]))
+    facts, refund = Facts(payment), billing.stripe.give_back(payment.payment_key, 100, payment.currency)
+    await history.hears(
+        facts.refunded(100, refund.refund_id), billing.stripe.told(payment), declined(unpaid["session_id"])
+    )
     await billing.ask("POST", f"/internal/purchases/{bought['purchase_id']}/return", json={})
     billing.clock.move(timedelta(minutes=1))
     await history.works()
@@ -68,6 +70,14 @@ async def _reading(billing: World) -> None:
 
 
 async def _reconciling(billing: World, history: Old) -> None:
-    async with billing.database.transaction("test") as tx:
-        tx.schedule("reconcile", "every", due=tx.now)
-    await history.works()
+    payment = billing.stripe.pay((await billing.buy())["session_id"])
+    await history.hears(billing.stripe.told(payment))
+    billing.stripe.give_back(payment.payment_key, 100, payment.currency)
+    billing.stripe.dispute(payment)
+    for _ in range(2):
+        billing.clock.move(timedelta(hours=1))
+        async with billing.database.transaction("test") as tx:
+            tx.schedule("reconcile", "every", due=tx.now)
+            tx.schedule("sweep", "every", due=tx.now)
+        await history.works()
+    assert [call for call in billing.stripe.calls if call.startswith("dispute_now")]

@@ -22,6 +22,7 @@ from billing.providers import (
     ReturnProof,
     Reversal,
 )
+from billing.providers.failures import NotFound
 from keyturn.clock import Clock, SystemClock
 from keyturn.errors import GiveUp
 from keyturn.events import PaymentCaptured, derived_id
@@ -194,13 +195,17 @@ class FakeProvider:
 
     async def refund_now(self, refund_id: str) -> FoundRefund:
         self._called(f"refund_now {refund_id}")
-        found = self.reversals[refund_id]
+        found = self.reversals.get(refund_id)
+        if found is None:
+            raise NotFound(f"no refund {refund_id}")
         assert isinstance(found, FoundRefund)
         return found
 
     async def dispute_now(self, dispute_id: str) -> FoundDispute:
         self._called(f"dispute_now {dispute_id}")
-        found = self.reversals[dispute_id]
+        found = self.reversals.get(dispute_id)
+        if found is None:
+            raise NotFound(f"no dispute {dispute_id}")
         assert isinstance(found, FoundDispute)
         return found
 
