@@ -42,9 +42,10 @@ async def _sweep(work: Work, deps: BillingDeps, provider: PaymentProvider, kind:
     while reached and reached < end:
         until = min(end, reached + WINDOW)
         async for ids in provider.made(kind, reached - OVERLAP, until):
-            async with work.transaction("page") as tx:
-                for id_ in await unknown(tx, provider.name, kind, ids):
-                    schedule_look(tx, kind, provider.name, id_)
+            if ids:
+                async with work.transaction("swept") as tx:
+                    for id_ in await unknown(tx, provider.name, kind, ids):
+                        schedule_look(tx, kind, provider.name, id_)
         async with work.transaction("swept") as tx:
             await note_sweep(tx, provider.name, kind, until)
         reached = until
