@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 from urllib.parse import quote
 
@@ -30,6 +31,8 @@ _SECRET_KEY = re.compile(
     r"|(^|_)token$|database_url|bus_url|(^|_)dsn$",
     re.IGNORECASE,
 )
+# What one of the patterns below can begin with: most texts are looked through only once.
+_SUSPICIOUS = re.compile(r"(?i)://|bearer|basic|/setup/|[sr]k_|whsec_|DETAIL: |invalid input ")
 _SECRET_TEXT = (
     (re.compile(r"(://[^:/@\s]*:)[^@\s/]+@"), rf"\g<1>{MASK}@"),
     (re.compile(r"(?i)(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\g<1> {MASK}"),
@@ -38,7 +41,9 @@ _SECRET_TEXT = (
     (re.compile(r"(?s)(\bDETAIL: |\binvalid input [a-z0-9 $]+: ).*"), rf"\g<1>{MASK}"),  # PostgreSQL quotes values
 )
 
-_known: set[str] = set()
+_OURS = {"level", "timestamp"}  # what the processors put there; callers cannot
+
+_known: list[str] = []  # the longest first: one may be part of another
 _hidden: ContextVar[tuple[str, ...]] = ContextVar("hidden", default=())
 
 
@@ -50,9 +55,8 @@ def get_logger(**values: Any) -> structlog.stdlib.BoundLogger:
 
 def register_secrets(values: Iterable[str]) -> None:
     """These values never appear in any record of this process, exception texts included."""
-    for value in values:
-        if len(value) >= SHORTEST_SECRET:
-            _known.update({value, quote(value, safe="")})
+    long = [value for value in values if len(value) >= SHORTEST_SECRET]
+    _known[:] = sorted({*_known, *long, *(quote(value, safe="") for value in long)}, key=len, reverse=True)
 
 
 @contextmanager
@@ -74,10 +78,12 @@ def correlated(**values: str | int | None) -> Iterator[None]:
 
 def masked(text: str) -> str:
     """The text without known secrets and without what looks like one."""
-    for secret in sorted({*_known, *_hidden.get()}, key=len, reverse=True):
+    hidden_here = _hidden.get()
+    for secret in sorted({*_known, *hidden_here}, key=len, reverse=True) if hidden_here else _known:
         text = text.replace(secret, MASK)
-    for pattern, replacement in _SECRET_TEXT:
-        text = pattern.sub(replacement, text)
+    if _SUSPICIOUS.search(text):
+        for pattern, replacement in _SECRET_TEXT:
+            text = pattern.sub(replacement, text)
     return text
 
 
@@ -87,9 +93,9 @@ def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _redacted(key: str, value: Any, deep: int) -> Any:
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int | float) or (deep == DEEPEST and key in _OURS):
         return value
-    if _SECRET_KEY.search(key):
+    if _is_secret(key):
         return MASK
     if isinstance(value, str) or deep == 0:
         return masked(str(value))
@@ -98,6 +104,11 @@ def _redacted(key: str, value: Any, deep: int) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(key, v, deep - 1) for v in value]
     return masked(text_of(value) if isinstance(value, BaseException) else str(value))
+
+
+@lru_cache(1000)
+def _is_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
 
 
 def unforgeable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

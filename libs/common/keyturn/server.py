@@ -1,9 +1,11 @@
 """A uvicorn server among other tasks of one process: it takes no signals and never ends the process by itself."""
 
+import asyncio
 import contextlib
 import os
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -26,11 +28,44 @@ def listen(host: str, port: int) -> socket.socket:
         raise Misconfigured(f"cannot listen on {host}, port {port}: {os.strerror(error.errno or 0)}") from error
 
 
+class Together:
+    """A transport that keeps a piece until the next, or until the loop's next turn: an answer's head and body come one
+    after the other, and would be two system calls here and two packets there."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._kept = b""
+        self._call_soon = asyncio.get_running_loop().call_soon
+        self.is_closing = transport.is_closing
+        self.get_extra_info = transport.get_extra_info
+
+    def write(self, data: bytes) -> None:
+        if self._kept:
+            data, self._kept = self._kept + data, b""
+            self._transport.write(data)
+        elif data:
+            self._kept = data
+            self._call_soon(self._send)
+
+    def _send(self) -> None:
+        if self._kept:
+            data, self._kept = self._kept, b""
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+
 class Protocol(HttpToolsProtocol):
     """uvicorn's, which by itself keeps an address, headers and trailers without end, and takes trailers, which some
-    proxies pass on as they came, for headers."""
+    proxies pass on as they came, for headers. `scope["whole"]`: the body is here, so that nobody need wait for it."""
 
     _left = HEAD_LIMIT
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self.transport = Together(transport)  # type: ignore[assignment]
 
     def on_message_begin(self) -> None:
         self._left = HEAD_LIMIT
@@ -39,6 +74,10 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         self.headers = []  # of trailers, which nobody reads
+
+    def on_message_complete(self) -> None:
+        self.cycle.scope["whole"] = True  # type: ignore[typeddict-unknown-key]
+        super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
         self._left = min(self._left + FRAMING * len(body), HEAD_LIMIT)

@@ -18,8 +18,7 @@ def current() -> str | None:
 def traceparent() -> str:
     """The traceparent to send on: of the current trace, or of a new one."""
     found = _FORM.fullmatch(_current.get() or "")
-    trace = found["trace"] if found else os.urandom(16).hex()
-    return f"00-{trace}-{os.urandom(8).hex()}-01"
+    return _new(found["trace"]) if found else _new()
 
 
 def trace_id(header: str | None) -> str | None:
@@ -27,10 +26,16 @@ def trace_id(header: str | None) -> str | None:
     return found["trace"] if found else None
 
 
+def _new(trace: str = "") -> str:
+    """Of that trace, or of a new one; with a new span."""
+    random = os.urandom(24).hex()
+    return f"00-{trace or random[16:]}-{random[:16]}-01"
+
+
 @contextmanager
 def trace(header: str | None) -> Iterator[str]:
     """Everything inside belongs to the trace in `header`, or to a new one where that is missing or malformed."""
-    made = header if trace_id(header) else f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01"
+    made = header if trace_id(header) else _new()
     assert made is not None
     token = _current.set(made)
     try:

@@ -5,7 +5,6 @@ costs behind the routes. A 2xx means that the raw webhook is on disk, and what i
 a request leaves no state at all.
 """
 
-import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from hashlib import sha256
 from typing import Literal
 
 from prometheus_client import Counter, Gauge
+from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.buckets import Buckets
@@ -77,7 +77,7 @@ class Intake:
         source, headers = SOURCES[provider], dict(scope["headers"])
         secrets = self.secrets[provider]
         check_head(scope["method"], headers, secrets)
-        body = await read_body(receive)
+        body = await read_body(receive, whole=scope.get("whole", False))
         try:
             source.verify(body, headers.get(source.signature_header), secrets, self.seconds())
         except SignatureError as error:
@@ -114,7 +114,7 @@ def webhook_of(reading: Reading, body: bytes, headers: Mapping[str, str], digest
         type=notice.type,
         livemode=notice.livemode,
         api_version=notice.api_version,
-        headers=json.dumps(dict(headers)),
+        headers=to_json(headers).decode(),
         body=body,
         digest=digest,
         received=now,

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 CONTENT_TYPE = "application/cloudevents+json"
 PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*$"  # CloudEvents 1.0: no attribute holds a control character; no database takes NUL
 ATTRIBUTES = ("id", "subject", "time", "causationid", "traceparent")
+_CONTEXT = set(ATTRIBUTES)
 
 # The name space of ids derived from what a provider says, so that a replay of the same fact yields the same id.
 _DERIVED = UUID("6f0e6c1e-6d0a-5f0c-9a8e-0b1f6f2a7c11")
@@ -65,9 +66,11 @@ class Event(BaseModel):
 
     def to_bytes(self, source: str) -> bytes:
         """The structured CloudEvent as it goes over the wire; `source` is the publishing service's name."""
-        data = self.model_dump(mode="json")
-        context = {name: value for name in ATTRIBUTES if (value := data.pop(name)) is not None}
-        return to_json({"specversion": "1.0", "source": f"/{source}", "type": self.wire, **context, "data": data})
+        context = {"specversion": "1.0", "source": f"/{source}", "type": self.wire}
+        context |= {name: value for name in ATTRIBUTES if (value := getattr(self, name)) is not None}
+        context["time"] = self.time.isoformat()
+        data = self.__pydantic_serializer__.to_json(self, exclude=_CONTEXT)
+        return b'%b,"data":%b}' % (to_json(context)[:-1], data)
 
 
 EventClass = type[Event]  # `type` means the wire name inside Envelope

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, TypeVar
 
 from pydantic_core import from_json
@@ -62,6 +63,8 @@ class UnreadableError(ValueError):
 class Part:
     """One JSON object of a payload, and where in it we are."""
 
+    __slots__ = ("place", "values")
+
     def __init__(self, values: Mapping[str, Any], place: str) -> None:
         self.values = values
         self.place = place
@@ -72,7 +75,10 @@ class Part:
     def text(self, key: str) -> str | None:
         """The text there, cleaned and cut; None where it is absent, null, empty or something else."""
         value = self.values.get(key)
-        return (_UNSTORABLE.sub(" ", value)[:_LONGEST_TEXT].strip() or None) if isinstance(value, str) else None
+        if not isinstance(value, str):
+            return None
+        clean = value if value.isprintable() else _UNSTORABLE.sub(" ", value)
+        return clean[:_LONGEST_TEXT].strip() or None
 
     def needs_text(self, key: str) -> str:
         return _needed(self.text(key), self, key)
@@ -80,6 +86,8 @@ class Part:
     def id(self, key: str) -> str | None:
         """An id, given plain or as the object that it names (Stripe's expanded fields)."""
         value = self.values.get(key)
+        if value is None:
+            return None
         if isinstance(value, dict):
             value = value.get("id")
         return value if isinstance(value, str) and _ID.fullmatch(value) else None
@@ -134,8 +142,8 @@ class Part:
 
     def refs(self, *keys: str, **kinds: str) -> dict[str, str]:
         """The provider ids under these keys, by kind; a keyword gives another kind than the key's name."""
-        found = {kind: self.id(key) for kind, key in ({key: key for key in keys} | kinds).items()}
-        return {kind: value for kind, value in found.items() if value}
+        named = [(key, key) for key in keys], kinds.items()
+        return {kind: value for kind, key in chain(*named) if (value := self.id(key))}
 
 
 def purchase_reference(*candidates: str | None) -> str | None:
