@@ -18,6 +18,7 @@ from provisioner.repository import progress
 from provisioner.resources.port import DriverError
 
 MET = frozenset({"completed"})
+AT_ONCE = 0.02  # seconds: a probe that takes longer is worth a commit of its own
 UNDO_MET = frozenset({"completed", "failed"})  # what could not be removed keeps nothing else from being removed
 
 
@@ -28,6 +29,7 @@ async def run_job(work: Work, deps: ProvisionerDeps) -> None:
     def go(begun: Begun) -> None:
         first.append(_Steps(work, deps, begun))
         first[0].begin()
+        first[0].tell()
 
     begun = await jobs.begin(work, deps, work.key, go)
     if begun is None:
@@ -127,16 +129,26 @@ class _Steps:
                 self._park(step)
         return bool(self._fresh)
 
+    def tell(self, *more: StepRun) -> None:
+        """That it is under way, of what is begun, with the commit that says so."""
+        for run in (*self._fresh, *more):
+            run.tell()
+
     def _may_begin(self, step: Step, now: datetime) -> bool:
         if step in (run.step for run in self._running.values()) or step in self._parked or not step.may_go(now):
             return False
         return all(other.state in self._met for other in self._steps if other.name in step.needs)
 
     async def _write(self) -> None:
-        """What has ended and what is begun, in one commit. A probe changes nothing, and is asked meanwhile."""
-        for run in [run for run in self._fresh if run.step.operation == "probe"]:
+        """What has ended and what is begun, in one commit. A probe changes nothing, and is asked meanwhile; where it
+        answers at once and ends the job, what it was asked about is written with the end."""
+        probes = [run for run in self._fresh if run.step.operation == "probe"]
+        for run in probes:
             self._fresh.remove(run)
             self._call(run)
+        if probes and not self._fresh and await self._answered(AT_ONCE):
+            return
+        self.tell(*probes)
         if self._begun.rows:
             revision = await self._deps.recorder.write(self._begun)
             self._superseded |= revision != self._begun.job.revision and not self._begun.job.undoing
@@ -156,8 +168,11 @@ class _Steps:
         if not run.ended:
             self._running[asyncio.create_task(run.call(), name=f"step-{run.step.name}")] = run
 
+    async def _answered(self, within: float | None) -> set[asyncio.Task[Result]]:
+        return (await asyncio.wait(self._running, timeout=within, return_when=asyncio.FIRST_COMPLETED))[0]
+
     async def _take_what_ended(self) -> None:
-        done, _ = await asyncio.wait(self._running, timeout=self._until_due(), return_when=asyncio.FIRST_COMPLETED)
+        done = await self._answered(self._until_due())
         self._begun.now = self._deps.clock.now()
         for task in done:
             run = self._running.pop(task)

@@ -35,11 +35,12 @@ class StepRun:
     step: Step
     prepared: list[Prepared] = field(default_factory=list)
     ended: bool = False
+    quiet: bool = False
 
     def begin(self) -> None:
         """It has ended already where there is nothing to call a driver with."""
         step, now = self.step, self.begun.now
-        quiet = step.state == "waiting" and step.reason in POLLING
+        self.quiet = step.state == "waiting" and step.reason in POLLING
         step.state, step.started_at = "processing", step.started_at or now
         step.waiting_since = step.waiting_since or now
         step.attempts += 1
@@ -51,10 +52,13 @@ class StepRun:
             problem = NeedsOperator(str(error))
         except DriverError as error:
             problem = error
-        if not quiet:
-            telling.step_changed(self.begun, self.begun.job, step, "processing")
         if problem:
             self.end(problem)
+
+    def tell(self) -> None:
+        """That it is under way, where it has not ended before that could be written."""
+        if not (self.ended or self.quiet):
+            telling.step_changed(self.begun, self.begun.job, self.step, "processing")
 
     def withdraw(self) -> None:
         """Not called after all."""
