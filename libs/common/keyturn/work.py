@@ -25,16 +25,22 @@ Died = Callable[["Work", BaseException, Transaction], Awaitable[None]]
 # work again wait for us: that could be a transaction that holds a row we want next.
 HOLD = "SELECT 1 FROM work WHERE id = $1 AND fence = $2 AND state = 'open' FOR KEY SHARE"
 
+
+def ending(now: str, following: str) -> str:
+    """What an UPDATE sets of work that is done: closed, or open again for what was asked meanwhile, or `following`."""
+    return f"""
+  state = CASE WHEN least(again, {following}) IS NULL THEN 'done' ELSE 'open' END,
+  finished = CASE WHEN least(again, {following}) IS NULL THEN {now}::timestamptz END,
+  due = coalesce(least(again, {following}), due),
+  again = NULL, attempts = 0, started = NULL, reason = NULL, leased_until = NULL, worker = NULL"""
+
+
 # `$4`: when a periodic kind is due next.
-FINISH = """
-UPDATE work SET
-  state = CASE WHEN least(again, $4::timestamptz) IS NULL THEN 'done' ELSE 'open' END,
-  finished = CASE WHEN least(again, $4::timestamptz) IS NULL THEN $3::timestamptz END,
-  due = coalesce(least(again, $4::timestamptz), due),
-  again = NULL, attempts = 0, started = NULL, reason = NULL, leased_until = NULL, worker = NULL
+FINISH = f"""
+UPDATE work SET {ending("$3", "$4::timestamptz")}
 WHERE id = $1 AND fence = $2 AND state = 'open'
 RETURNING id
-"""
+"""  # noqa: S608 - our own names
 
 
 @dataclass

@@ -36,6 +36,7 @@ class Install:
     `reasons` are billing's, `own_reasons` ours (operator, abuse): it is suspended while either holds one.
     `applied`: the terms that its resources have now; None where some of them are gone. `failed_revision`: where a job
     gave up, so that only a later wish, or an operator, starts another. `settled`: no job has left things half done.
+    `seen`: which writing of its row this is, for whoever writes it without having held it.
     """
 
     id: UUID
@@ -66,6 +67,7 @@ class Install:
     ready_at: datetime | None = None
     activated_at: datetime | None = None
     deleted_at: datetime | None = None
+    seen: int | None = None
 
     def move_to(self, state: InstallState, now: datetime) -> bool:
         """False where it is there already. Raises `ImpossibleTransitionError`."""

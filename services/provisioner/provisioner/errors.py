@@ -5,6 +5,7 @@ KeyturnError
 ├── TemplateError               a text with braces that cannot be read or filled in
 ├── NameConflictError           a name is somebody else's
 ├── ImpossibleTransitionError   refused, and recorded
+├── OvertakenError              an install was changed between reading and writing it: to be done once more
 └── SupersededError             a newer entitlement: the job under way ends at this step boundary
 """
 
@@ -36,6 +37,10 @@ class NameConflictError(KeyturnError):
 class ImpossibleTransitionError(KeyturnError):
     def __init__(self, what: str, before: str, after: str) -> None:
         super().__init__(f"{what}: {before} does not become {after}")
+
+
+class OvertakenError(KeyturnError):
+    """Nothing was written."""
 
 
 class SupersededError(KeyturnError):

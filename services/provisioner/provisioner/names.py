@@ -10,6 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 from keyturn.database import Transaction
+from keyturn.work import Work
 from provisioner.domain import Install
 from provisioner.errors import NameConflictError
 from provisioner.repository import names
@@ -108,16 +109,16 @@ async def release(tx: Transaction, owner: UUID) -> None:
     await names.release_reserved(tx, owner)
 
 
-async def claim(tx: Transaction, install: Install, base_domain: str) -> str:
+async def claim(work: Work, install: Install, base_domain: str) -> str:
     """The install's names become its own: those ordered, else a subdomain derived from what is known of it. Gives the
     subdomain. Raises `NameConflictError` where one that was ordered is somebody else's, or may not be had."""
-    ordered = {kind: normal(install.parameters.get(kind) or "") for kind in ("domain", "subdomain")}
-    if domain := ordered["domain"]:
-        await _claim_ordered(tx, "domain", domain, install.id, base_domain)
-    if subdomain := ordered["subdomain"]:
-        await _claim_ordered(tx, "subdomain", subdomain, install.id, base_domain)
-        return subdomain
-    return install.subdomain or await _derived(tx, install)
+    kinds: tuple[Kind, ...] = ("domain", "subdomain")
+    ordered = {kind: name for kind in kinds if (name := normal(install.parameters.get(kind) or ""))}
+    if ordered:
+        async with work.transaction("named") as tx:
+            for kind, name in ordered.items():
+                await _claim_ordered(tx, kind, name, install.id, base_domain)
+    return ordered.get("subdomain") or install.subdomain or await _derived(work, install)
 
 
 async def _claim_ordered(tx: Transaction, kind: Kind, name: str, owner: UUID, base_domain: str) -> None:
@@ -126,11 +127,8 @@ async def _claim_ordered(tx: Transaction, kind: Kind, name: str, owner: UUID, ba
     await names.release_others(tx, owner, kind, keep=name)
 
 
-async def _derived(tx: Transaction, install: Install) -> str:
+async def _derived(work: Work, install: Install) -> str:
     stem = slug(install.parameters.get("store_name") or install.product)
-    for name in (stem, f"{stem}-{install.id.hex[-6:]}", f"{stem}-{install.id.hex[-12:]}"):
-        if objection("subdomain", name, "") is None and await names.take(tx, "subdomain", name, install.id, None):
-            return name
-    name = f"i-{install.id.hex}"
-    await names.take(tx, "subdomain", name, install.id, None)
-    return name
+    found = [stem, f"{stem}-{install.id.hex[-6:]}", f"{stem}-{install.id.hex[-12:]}"]
+    possible = [*(name for name in found if objection("subdomain", name, "") is None), f"i-{install.id.hex}"]
+    return await names.take_one(work, install.id, possible)

@@ -8,7 +8,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -40,25 +40,38 @@ def hashed(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-async def issue(
-    tx: Transaction, deps: "ProvisionerDeps", install: Install, *, credentials: str | None = None
-) -> SetupLinkIssued:
-    """A new link, the older ones dead; the event, to be published, takes its token to the notifier, sealed."""
-    token, subject = secrets.token_urlsafe(32), str(install.id)
+def first_link(
+    deps: "ProvisionerDeps", install: Install, now: datetime, credentials: str | None
+) -> tuple[SetupLink, SetupLinkIssued]:
+    """The link of an install that has just become ready: there is none before."""
+    link, token = _new_link(deps, install, now)
+    if credentials:
+        link.state = "used"  # with a password in the mail there is nothing to set up
+    return link, _issued(deps, install, link, token, credentials)
+
+
+def _new_link(deps: "ProvisionerDeps", install: Install, now: datetime) -> tuple[SetupLink, str]:
+    token = secrets.token_urlsafe(32)
     link = SetupLink(
         id=uuid7(),
         install_id=install.id,
-        number=0,
+        number=1,
         token_hash=hashed(token),
-        state="used" if credentials else "open",  # with a password in the mail there is nothing to set up
-        created_at=tx.now,
-        expires_at=tx.now + deps.policy.link_lifetime,
+        state="open",
+        created_at=now,
+        expires_at=now + deps.policy.link_lifetime,
     )
-    link.number = await links.issue(tx, link)
-    wire = SetupLinkIssued.wire
+    return link, token
+
+
+def _issued(
+    deps: "ProvisionerDeps", install: Install, link: SetupLink, token: str, credentials: str | None = None
+) -> SetupLinkIssued:
+    """The event takes the token to the notifier, sealed."""
+    wire, subject = SetupLinkIssued.wire, str(install.id)
     return SetupLinkIssued(
         subject=subject,
-        time=tx.now,
+        time=link.created_at,
         link_id=str(link.id),
         token=deps.mail_keys.seal(token, place=(wire, subject, "token")),
         expires_at=link.expires_at,
@@ -71,7 +84,8 @@ async def issue(
 async def reissue(
     tx: Transaction, deps: "ProvisionerDeps", install_id: UUID, *, pause: timedelta = timedelta()
 ) -> SetupLinkIssued:
-    """Raises `Problem` where the install waits for no setup, and 429 where its newest link is younger than `pause`."""
+    """A new link, the older ones dead. Raises `Problem` where the install waits for no setup, and 429 where its newest
+    link is younger than `pause`."""
     install = await installs.locked(tx, install_id)
     if install is None:
         raise Problem(404, "install_unknown", "there is no such install")
@@ -81,8 +95,9 @@ async def reissue(
     if newest and (left := newest[0].created_at + pause - tx.now) > timedelta():
         detail = "a link was sent a moment ago; look into the mailbox, or ask again later"
         raise Problem(429, "setup_link_just_sent", detail, retry_after=ceil(left.total_seconds()))
-    issued = await issue(tx, deps, install)
-    tx.publish(issued)
+    link, token = _new_link(deps, install, tx.now)
+    link.number = await links.issue(tx, link)
+    tx.publish(issued := _issued(deps, install, link, token))
     return issued
 
 

@@ -6,9 +6,10 @@ that has changed: what one step came to, and what the next ones intend.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 from uuid import UUID
 
 from keyturn import tracing
@@ -23,6 +24,7 @@ from keyturn.work import Work
 from provisioner.blueprints import Plan
 from provisioner.domain import Install
 from provisioner.engine import values
+from provisioner.errors import OvertakenError
 from provisioner.records import Job, Record, Step
 from provisioner.repository import installs, progress
 
@@ -81,40 +83,76 @@ class Begun:
     def fence(self) -> tuple[UUID, int, UUID]:
         return (self.work.id, self.work.fence, self.install.id)
 
+    def include(self, *installs: Install) -> None:
+        """With the next commit: the job, and its install."""
+        self.rows.jobs.append(self.job)
+        self.rows.installs += installs
+
+    def ends(self, again: datetime | None = None) -> None:
+        """With the next commit: the work is done, or due once more."""
+        self.rows.ended.append((self.work.id, self.work.fence, again))
+
+    def copy(self, now: datetime) -> "Begun":
+        """To be changed and written, or forgotten."""
+        rows = progress.Rows()
+        rows.take(self.rows)
+        return replace(self, install=replace(self.install), job=replace(self.job), now=now, rows=rows)
+
     async def write(self, tx: Transaction, *locked: Install) -> None:
         """Write what has changed, the job, and its install where this transaction has locked it. Raises `LeaseLost`."""
-        self.rows.jobs.append(self.job)
-        self.rows.installs += locked
-        if not await tx.run(progress.WRITE, *progress.parameters([self.fence], self.rows, tx.now)):
+        self.include(*locked)
+        found = await tx.run(progress.WRITE, *progress.parameters([self.fence], self.rows, tx.now))
+        if not (found and found[0].written):
             raise LeaseLost(f"job of {self.install.id}")
         if self.rows.events:
             tx.wake("outbox")
-        tx.on_commit(self.written)
+        tx.on_commit(partial(self.written, found[0].seen))
 
-    def written(self) -> None:
+    def written(self, seen: int) -> None:
+        for install in self.rows.installs:
+            install.seen = seen
+        self.work.finished = self.work.finished or bool(self.rows.ended)
         self.rows = progress.Rows()
 
 
+Commit = Literal["begun", "step", "completed"]
+COMMITS: tuple[Commit, ...] = ("begun", "step", "completed")
+
+
 class Recorder:
-    """Commits what steps came to and what the next ones intend. Jobs that come at the same time share a commit."""
+    """Commits how jobs begin, what steps came to and what the next ones intend, and how jobs are completed. Jobs that
+    come at the same time share a commit. None holds its install meanwhile: where that was changed by somebody else,
+    nothing is written, and whoever comes too late looks once more."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._batcher: Batcher[Begun, int] = Batcher(self._write)
+        self._looks: Batcher[UUID, Install | None] = Batcher(self._look)
+        self._writes: dict[Commit, Batcher[Begun, int]] = {
+            commit: Batcher(partial(self._write, commit)) for commit in COMMITS
+        }
 
-    async def write(self, begun: Begun) -> int:
-        """Gives the install's revision as it is now. Raises `LeaseLost`, `Unavailable`."""
-        return await self._batcher.put(begun)
+    async def install(self, install_id: UUID) -> Install | None:
+        return await self._looks.put(install_id)
 
-    async def _write(self, batch: Sequence[Begun]) -> Sequence[int]:
+    async def write(self, begun: Begun, commit: Commit = "step") -> int:
+        """Gives the install's revision as it is now. Raises `LeaseLost`, `OvertakenError`, `Unavailable`."""
+        return await self._writes[commit].put(begun)
+
+    async def _look(self, ids: Sequence[UUID]) -> Sequence[Install | None]:
+        found = {row.id: row for row in await self._database.run("job.read", progress.LOOK, ids)}
+        return [Install(**found[one]) if one in found else None for one in ids]
+
+    async def _write(self, commit: Commit, batch: Sequence[Begun]) -> Sequence[int]:
         rows = progress.Rows()
         for begun in batch:
             rows.take(begun.rows)
         parameters = progress.parameters([begun.fence for begun in batch], rows, self._database.clock.now())
-        found = await self._database.run("job.step", progress.WRITE, *parameters, wake="outbox")
-        if not found:  # the others are written without it
+        rows_found = await self._database.run(f"job.{commit}", progress.WRITE, *parameters, wake="outbox")
+        found = {row.id: row for row in rows_found}
+        if len(found) < len(batch):  # the others are written without it
             raise LeaseLost(f"job of {batch[0].install.id}")
-        revisions = {row.id: int(row.revision) for row in found}
+        if not rows_found[0].written:
+            raise OvertakenError(f"install {batch[0].install.id} was changed meanwhile")
         for begun in batch:
-            begun.written()
-        return [revisions[begun.install.id] for begun in batch]
+            begun.written(found[begun.install.id].seen)
+        return [int(found[begun.install.id].revision) for begun in batch]

@@ -1,9 +1,8 @@
 """What a completed job makes of its install, and the events that say so."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from keyturn.database import Transaction
 from keyturn.events import (
     Gone,
     InstallDeleted,
@@ -14,46 +13,62 @@ from keyturn.events import (
 )
 from provisioner import rendering
 from provisioner.deps import ProvisionerDeps
-from provisioner.domain import Install
+from provisioner.domain import next_action
 from provisioner.engine import values
 from provisioner.engine.begun import Begun
+from provisioner.engine.jobs import RETENTION, cancel
+from provisioner.errors import OvertakenError
 from provisioner.records import Record
-from provisioner.repository import installs, links, names
-from provisioner.setup import activate, issue
+from provisioner.setup import activate, first_link
 
-Ended = Callable[[Transaction, ProvisionerDeps, Begun], Awaitable[datetime | None]]
+Ended = Callable[[ProvisionerDeps, Begun], datetime | None]
 
 
-async def complete(tx: Transaction, deps: ProvisionerDeps, begun: Begun) -> datetime | None:
-    """Bring the install to what the job has reached. A time comes back where the job goes on then."""
-    install, job, begun.now = begun.install, begun.job, tx.now
-    until = await ENDS[job.action](tx, deps, begun)
-    if until is None:
-        job.move_to("completed", tx.now)
+async def complete(deps: ProvisionerDeps, begun: Begun) -> None:
+    """The install is what the job has brought it to. In the same commit the work is done, unless more is wanted."""
+    while True:
+        ended = _completed(deps, begun.copy(deps.clock.now()))
+        try:
+            await deps.recorder.write(ended, "completed")
+        except OvertakenError:
+            begun.install = await deps.recorder.install(begun.install.id) or begun.install
+        else:
+            return
+
+
+def _completed(deps: ProvisionerDeps, begun: Begun) -> Begun:
+    install, job, now = begun.install, begun.job, begun.now
+    if install.revision != job.revision:
+        cancel(begun)
+        begun.include()
+        begun.ends(again=now)
+        return begun
+    if until := ENDS[job.action](deps, begun):
+        job.move_to("pending", now)
+        job.reason, job.due = RETENTION, until
+    else:
+        job.move_to("completed", now)
         install.settled = True
         begun.note("job_completed", action=job.action)
-    return until
+    more = now if next_action(install) or begun.has_orphans() else None
+    begun.include(install)
+    begun.ends(again=until or more)
+    return begun
 
 
-async def stay(tx: Transaction, install: Install) -> None:
-    """A job failed and the install goes on as it was."""
-    if install.state == "provisioning":  # it was ready once; what it has is kept
-        install.move_to("failed", tx.now)
-
-
-async def _provisioned(tx: Transaction, deps: ProvisionerDeps, begun: Begun) -> None:
-    install, job = begun.install, begun.job
+def _provisioned(deps: ProvisionerDeps, begun: Begun) -> None:
+    install, job, now = begun.install, begun.job, begun.now
     blueprint = deps.blueprints[install.blueprint]
     _take_outputs(deps, begun)
     first = install.ready_at is None
     waits = bool(blueprint.setup) and install.activated_at is None
-    install.ready_at = install.ready_at or tx.now
+    install.ready_at = install.ready_at or now
     install.optional_open = any(plan.optional for plan in blueprint.resources.values())
-    install.move_to("setup_pending" if waits else "active", tx.now)
+    install.move_to("setup_pending" if waits else "active", now)
     begun.publish(
         InstallReady(
             subject=str(install.id),
-            time=tx.now,
+            time=now,
             job_id=str(job.id),
             action=job.action,
             url=install.url,
@@ -64,7 +79,9 @@ async def _provisioned(tx: Transaction, deps: ProvisionerDeps, begun: Begun) -> 
     )
     password = _first_password(deps, begun) if first and blueprint.credentials else None
     if first and (blueprint.setup or password):
-        begun.publish(await issue(tx, deps, install, credentials=password))
+        link, issued = first_link(deps, install, now, password)
+        begun.rows.links.append(link)
+        begun.publish(issued)
     if not waits:
         activate(begun, install)
 
@@ -84,53 +101,51 @@ def _first_password(deps: ProvisionerDeps, begun: Begun) -> str | None:
     return begun.opened(deps.keys, [name])[name] if "password" in begun.secrets else None
 
 
-async def _changed(tx: Transaction, deps: ProvisionerDeps, begun: Begun) -> None:
-    install, job = begun.install, begun.job
+def _changed(deps: ProvisionerDeps, begun: Begun) -> None:
+    install, job, now = begun.install, begun.job, begun.now
     _take_outputs(deps, begun)
     told = InstallPlanChanged(
-        subject=str(install.id), time=tx.now, job_id=str(job.id), action=job.action, plan=install.plan
+        subject=str(install.id), time=now, job_id=str(job.id), action=job.action, plan=install.plan
     )
     begun.publish(told)
 
 
-async def _repaired(_: Transaction, deps: ProvisionerDeps, begun: Begun) -> None:
+def _repaired(deps: ProvisionerDeps, begun: Begun) -> None:
     _take_outputs(deps, begun)
 
 
-async def _extended(_: Transaction, __: ProvisionerDeps, begun: Begun) -> None:
+def _extended(_: ProvisionerDeps, begun: Begun) -> None:
     begun.install.optional_open = False
 
 
-async def _suspended(tx: Transaction, _: ProvisionerDeps, begun: Begun) -> None:
-    install, job = begun.install, begun.job
+def _suspended(_: ProvisionerDeps, begun: Begun) -> None:
+    install, job, now = begun.install, begun.job, begun.now
     told = InstallSuspended(
-        subject=str(install.id), time=tx.now, job_id=str(job.id), action=job.action, reasons=install.suspended_for
+        subject=str(install.id), time=now, job_id=str(job.id), action=job.action, reasons=install.suspended_for
     )
     begun.publish(told)
 
 
-async def _resumed(tx: Transaction, _: ProvisionerDeps, begun: Begun) -> None:
-    install, job = begun.install, begun.job
-    install.move_to("active" if install.activated_at else "setup_pending", tx.now)
+def _resumed(_: ProvisionerDeps, begun: Begun) -> None:
+    install, job, now = begun.install, begun.job, begun.now
+    install.move_to("active" if install.activated_at else "setup_pending", now)
     begun.publish(
-        InstallResumed(subject=str(install.id), time=tx.now, job_id=str(job.id), action=job.action, url=install.url)
+        InstallResumed(subject=str(install.id), time=now, job_id=str(job.id), action=job.action, url=install.url)
     )
 
 
-async def _deleted(tx: Transaction, _: ProvisionerDeps, begun: Begun) -> datetime | None:
+def _deleted(_: ProvisionerDeps, begun: Begun) -> datetime | None:
     """Rule 14: the data is kept for its time; then everything is gone, with proof; the credentials went last."""
-    install, job, records = begun.install, begun.job, begun.records.values()
+    install, job, now, records = begun.install, begun.job, begun.now, begun.records.values()
     if any(record.state != "gone" for record in records):
-        return install.delete_after or tx.now
-    await installs.forget_secrets(tx, install.id)
-    await names.free(tx, install.id)
-    await links.replace_all(tx, install.id)
-    install.move_to("deleted", tx.now)
-    install.deleted_at = tx.now
+        return install.delete_after or now
+    begun.rows.forgotten.append(install.id)
+    install.move_to("deleted", now)
+    install.deleted_at = now
     begun.publish(
         InstallDeleted(
             subject=str(install.id),
-            time=tx.now,
+            time=now,
             job_id=str(job.id),
             action=job.action,
             proof=[_proof(record) for record in records],

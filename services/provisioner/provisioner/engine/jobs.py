@@ -1,6 +1,8 @@
-"""The life of a job: begun, waiting, superseded, completed, failed and undone. Each is one transaction."""
+"""The life of a job: begun, waiting, superseded, completed, failed and undone. Each is one commit."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from uuid import UUID
 
 from keyturn.database import Transaction
@@ -11,10 +13,10 @@ from keyturn.work import Work
 from provisioner.blueprints import Plan
 from provisioner.deps import ProvisionerDeps
 from provisioner.domain import Action, Install, InstallState, next_action
-from provisioner.engine import ending, planning, telling, values
+from provisioner.engine import planning, telling, values
 from provisioner.engine.begun import Begun
 from provisioner.engine.telling import Says
-from provisioner.errors import NameConflictError
+from provisioner.errors import NameConflictError, OvertakenError
 from provisioner.names import claim
 from provisioner.records import Job, Record, Step, WaitReason
 from provisioner.repository import installs, progress
@@ -41,74 +43,90 @@ async def begin(
 ) -> Begun | None:
     """The job to go on with, or a new one; None where the install is what is wanted. `go` begins its first steps, in
     the same commit. Raises `Wait` where the job is parked before its first step, or has nothing to do before a time."""
-    async with work.transaction("begun", hold=False) as tx:
-        install = await progress.locked(tx, UUID(install_id))
-        if install is None:
+    while True:
+        with suppress(OvertakenError):
+            return await _begin(work, deps, UUID(install_id), go)
+
+
+async def _begin(work: Work, deps: ProvisionerDeps, install_id: UUID, go: Callable[[Begun], None]) -> Begun | None:
+    install = await deps.recorder.install(install_id)
+    if install is None:
+        return None
+    now, rows = deps.clock.now(), progress.Rows()
+    known = await _known(work, install)
+    job = known.job
+    if job and not job.undoing and job.revision != install.revision:
+        old = Begun(work, install, job, now, known.steps, known.records)
+        cancel(old)
+        old.include()
+        job, rows, known.steps = None, old.rows, []
+        if next_action(install) is None:
+            await deps.recorder.write(old, "begun")
+    if job is None:
+        action = next_action(install)
+        if action is None:
             return None
-        new = install.state == "pending"  # nothing of it is there to be read
-        job = None if new else await progress.open_job(tx, install.id)
-        if job and not job.undoing and job.revision != install.revision:
-            await cancel(tx, Begun(work, install, job, tx.now))
-            job = None
-        fresh = job is None
-        if job is None:
-            action = next_action(install)
-            if action is None:
-                return None
-            job = _new_job(tx, install, action)
-        begun, waits = Begun(work, install, job, tx.now), None
-        try:
-            await _resume(tx, deps, begun, fresh=fresh, new=new)
-            go(begun)
-        except Blocked as block:
-            waits = Wait(block.reason, block.detail, until=None)
-            park(begun, job, block)
-        except Wait as wait:
-            waits = wait
-        await begun.write(tx, install)
+        job = _new_job(install, action, now)
+    begun = Begun(work, install, job, now, known.steps, known.records, known.secrets, rows=rows)
+    waits = await _resumed(deps, begun, go)
+    begun.include(install)
+    await deps.recorder.write(begun, "begun")
     if waits:
         raise waits
     return begun
 
 
-async def cancel(tx: Transaction, begun: Begun) -> None:
+async def _known(work: Work, install: Install) -> progress.Known:
+    if install.state == "pending":  # nothing of it is there to be read
+        return progress.Known()
+    async with work.transaction("read", hold=False) as tx:
+        return await progress.known(tx, install.id)
+
+
+async def _resumed(deps: ProvisionerDeps, begun: Begun, go: Callable[[Begun], None]) -> Wait | None:
+    try:
+        await _resume(deps, begun)
+        go(begun)
+    except Blocked as block:
+        park(begun, begun.job, block)
+        return Wait(block.reason, block.detail, until=None)
+    except Wait as wait:
+        return wait
+    return None
+
+
+def cancel(begun: Begun) -> None:
     """A newer wish: what was done stays recorded, and the next job starts from there."""
-    begun.now = tx.now
-    begun.job.move_to("cancelled", tx.now)
+    begun.job.move_to("cancelled", begun.now)
     begun.note("job_superseded", action=begun.job.action)
-    await begun.write(tx)
-    await installs.leave_slots(tx, begun.install.id)
+    begun.rows.left |= {begun.named(name) for name in (*begun.records, *(step.name for step in begun.steps))}
 
 
-def _new_job(tx: Transaction, install: Install, action: Action) -> Job:
+def _new_job(install: Install, action: Action, now: datetime) -> Job:
     install.settled = False
     if action in WHILE:
-        install.move_to(WHILE[action], tx.now)
+        install.move_to(WHILE[action], now)
     if action == "change_plan":
         install.applied = {}  # between two plans: superseded now, it has neither
-    return Job(id=uuid7(), install_id=install.id, action=action, revision=install.revision, created_at=tx.now)
+    return Job(id=uuid7(), install_id=install.id, action=action, revision=install.revision, created_at=now)
 
 
-async def _resume(tx: Transaction, deps: ProvisionerDeps, begun: Begun, *, fresh: bool, new: bool) -> None:
-    install, job = begun.install, begun.job
-    begun.steps = await progress.steps_of(tx, job.id) if not fresh else []
+async def _resume(deps: ProvisionerDeps, begun: Begun) -> None:
+    install, job, now = begun.install, begun.job, begun.now
     if job.action in MAKING and not job.undoing:
-        await _take_names(tx, install, deps.settings.base_domain)
+        await _take_names(begun, deps.settings.base_domain)
         begun.plans = _plans(deps, install)
-    if job.state == "pending" and job.reason == RETENTION and job.due and job.due > tx.now:
+    if job.state == "pending" and job.reason == RETENTION and job.due and job.due > now:
         raise Wait(RETENTION, "the data is kept until then", until=job.due)
-    if not new:
-        begun.records = await progress.records(tx, install.id)
-        begun.secrets = await progress.secrets(tx, install.id)
     if not begun.steps or job.reason == RETENTION:
-        begun.add(planning.rows(job.id, _planned(tx, begun), after=len(begun.steps)))
+        begun.add(planning.rows(job.id, _planned(begun), after=len(begun.steps)))
         if job.reason != RETENTION:
             telling.requested(begun, install, job, [step.name for step in begun.steps])
-    job.move_to("processing", tx.now)
+    job.move_to("processing", now)
     job.attempts += 1
 
 
-def _planned(tx: Transaction, begun: Begun) -> list[planning.Planned]:
+def _planned(begun: Begun) -> list[planning.Planned]:
     records = list(begun.records.values())
     match begun.job.action:
         case "suspend":
@@ -116,15 +134,15 @@ def _planned(tx: Transaction, begun: Begun) -> list[planning.Planned]:
         case "resume":
             return planning.resuming(records)
         case "delete":
-            return removal(tx, begun.install, records)
+            return _removal(begun, records)
     return planning.making(begun.job.action, begun.plans, records)
 
 
-def removal(tx: Transaction, install: Install, records: list[Record]) -> list[planning.Planned]:
+def _removal(begun: Begun, records: list[Record]) -> list[planning.Planned]:
     """Suspended while the data is kept; after that, removed."""
-    if install.keeps_data_until(tx.now):
+    if begun.install.keeps_data_until(begun.now):
         return planning.suspending(records)
-    install.applied = None
+    begun.install.applied = None
     return planning.removing(records)
 
 
@@ -136,9 +154,9 @@ def _plans(deps: ProvisionerDeps, install: Install) -> dict[str, Plan]:
     return {name: plan for name, plan in blueprint.resources.items() if values.holds(plan.when, find)}
 
 
-async def _take_names(tx: Transaction, install: Install, base_domain: str) -> None:
+async def _take_names(begun: Begun, base_domain: str) -> None:
     try:
-        install.subdomain = await claim(tx, install, base_domain)
+        begun.install.subdomain = await claim(begun.work, begun.install, base_domain)
     except NameConflictError as conflict:
         raise Blocked("needs_customer", str(conflict)) from None
 
@@ -166,9 +184,11 @@ async def wait(work: Work, begun: Begun, steps: list[Step]) -> Wait:
 
 
 async def supersede(work: Work, begun: Begun) -> None:
-    async with work.transaction("superseded", finish=True) as tx:
-        await cancel(tx, begun)
-        tx.schedule(JOB, str(begun.install.id), subject=str(begun.install.id))
+    async with work.transaction("superseded", hold=False) as tx:
+        begun.now = tx.now
+        cancel(begun)
+        begun.ends(again=tx.now)
+        await begun.write(tx)
 
 
 async def fail(work: Work, begun: Begun, step: Step) -> None:
@@ -184,7 +204,8 @@ async def fail(work: Work, begun: Begun, step: Step) -> None:
         if job.action != "provision" or install.ready_at:
             job.move_to("failed", tx.now)
             install.failed_revision = job.revision
-            await ending.stay(tx, install)
+            if install.state == "provisioning":  # it was ready once; what it has is kept
+                install.move_to("failed", tx.now)
         else:
             job.undoing = True
             removed = {step.name for step in begun.steps if step.operation == "destroy"}

@@ -5,16 +5,13 @@ from datetime import datetime
 
 from keyturn.work import Work
 from provisioner.deps import ProvisionerDeps
-from provisioner.domain import next_action
 from provisioner.engine import ending, jobs
 from provisioner.engine.begun import Begun
 from provisioner.engine.calls import Result
-from provisioner.engine.jobs import JOB, RETENTION
 from provisioner.engine.orphans import retry_orphans
 from provisioner.engine.steps import StepRun
 from provisioner.errors import SupersededError
 from provisioner.records import Step
-from provisioner.repository import progress
 from provisioner.resources.port import DriverError
 
 MET = frozenset({"completed"})
@@ -56,31 +53,9 @@ async def _run(work: Work, deps: ProvisionerDeps, begun: Begun, going: "_Steps")
             going = _Steps(work, deps, begun)
             continue
         elif all(step.state == "completed" for step in steps):
-            await _complete(work, deps, begun)
+            await ending.complete(deps, begun)
             return
         raise await jobs.wait(work, begun, steps)
-
-
-async def _complete(work: Work, deps: ProvisionerDeps, begun: Begun) -> None:
-    """In the same commit the work is done, unless more is wanted already."""
-    job = begun.job
-    async with work.transaction("completed", finish=True) as tx:
-        install = await progress.locked(tx, begun.install.id)
-        assert install is not None
-        again: datetime | None = tx.now
-        if install.revision != job.revision:
-            await jobs.cancel(tx, begun)
-        else:
-            begun.install = install
-            if until := await ending.complete(tx, deps, begun):
-                job.move_to("pending", tx.now)
-                job.reason, job.due = RETENTION, until
-                again = until
-            elif next_action(install) is None and not begun.has_orphans():
-                again = None
-            await begun.write(tx, install)
-        if again:
-            tx.schedule(JOB, str(install.id), due=again, subject=str(install.id))
 
 
 def _undoing(steps: list[Step]) -> list[Step]:

@@ -36,12 +36,6 @@ async def of_install(tx: Transaction, install_id: UUID) -> list[SetupLink]:
     return list((await tx.session.execute(query.limit(20))).scalars())
 
 
-async def replace_all(tx: Transaction, install_id: UUID) -> None:
-    """Every link of the install that is not used is dead."""
-    dead = setup_links.c.install_id == install_id, setup_links.c.state.in_(("open", "completing", "expired"))
-    await tx.session.execute(update(setup_links).where(*dead).values(state="replaced", claimed_until=None))
-
-
 async def expire(tx: Transaction, limit: int) -> int:
     """Write down what time has done already, for so many at most; gives how many it was."""
     over = setup_links.c.state == "open", setup_links.c.expires_at <= tx.now

@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from provisioner.domain import Install
+from provisioner.domain import Install, SetupLink
 from provisioner.records import Job, Record, Step
 
-Row = Install | Job | Step | Record
-_NAMES: dict[type, Sequence[str]] = {kind: [one.name for one in fields(kind)] for kind in (Install, Job, Step, Record)}
+Row = Install | Job | Step | Record | SetupLink
+_KINDS = (Install, Job, Step, Record, SetupLink)
+_NAMES: dict[type, Sequence[str]] = {kind: [one.name for one in fields(kind)] for kind in _KINDS}
 
 
 def as_json(row: Row) -> str:

@@ -13,12 +13,15 @@ from keyturn import outbox
 from keyturn.database import Transaction
 from keyturn.events.sealed import Sealed
 from keyturn.outbox import OutboxRow
-from provisioner.domain import Install
+from keyturn.work import ending
+from provisioner.domain import Install, SetupLink
 from provisioner.records import Job, Record, Step
-from provisioner.repository.installs import LOCKED
 from provisioner.repository.plain import all_as_json
-from provisioner.tables import installs, jobs, resources, steps
+from provisioner.tables import installs, jobs, resources, setup_links, steps
 
+# `seen` names this writing of the row: it changes with every other one.
+LOOK = "SELECT *, xmin::text::bigint AS seen FROM installs WHERE id = ANY($1::uuid[])"
+LOCKED = f"{LOOK} FOR UPDATE"
 OPEN_JOB = "SELECT * FROM jobs WHERE install_id = $1 AND state IN ('pending', 'processing')"
 STEPS = "SELECT * FROM steps WHERE job_id = $1 ORDER BY position"
 RECORDS = "SELECT * FROM resources WHERE install_id = $1 ORDER BY position"
@@ -42,20 +45,27 @@ def _named(place: int) -> str:
 
 
 _HELD = "(SELECT all_are FROM held)"
+_LINK = ", ".join(column.name for column in setup_links.columns)
 _NOTES = "CASE WHEN excluded.notes = '{}' THEN excluded.notes ELSE resources.notes END"
 _OUTPUTS = (
     f"CASE WHEN (excluded.install_id, excluded.name) IN ({_named(7)}) THEN excluded.outputs ELSE resources.outputs END"
 )
 
-# One statement for what several jobs have reached, each under the fence of its work; where one of these is lost,
-# nothing is written and nothing comes back. A driver's notes are written by itself (`NOTE`), and here only forgotten.
+# One statement for what several jobs have reached, each under the fence of its work. Where one of these is lost, or an
+# install that is to be written is not the one that was seen, nothing is written. A driver's notes are written by itself
+# (`NOTE`), and here only forgotten.
 # Outputs are written where they are new: a change of the sealing key may have sealed the others again.
 WRITE = f"""
 WITH mine AS (
   SELECT installs.id, revision FROM unnest($1::uuid[], $2::bigint[], $3::uuid[]) AS mine(work, fence, install)
   JOIN work ON work.id = mine.work AND work.fence = mine.fence AND work.state = 'open'
   JOIN installs ON installs.id = mine.install FOR KEY SHARE OF work),
-held AS (SELECT count(*) = cardinality($1::uuid[]) AS all_are FROM mine),
+seen AS (
+  SELECT FROM json_to_recordset($27::text::json) AS new(id uuid, seen bigint)
+  JOIN installs ON installs.id = new.id AND installs.xmin::text::bigint = new.seen FOR NO KEY UPDATE OF installs),
+held AS (
+  SELECT (SELECT count(*) FROM mine) = cardinality($1::uuid[])
+    AND (SELECT count(*) FROM seen) = json_array_length($27::text::json) AS all_are),
 install AS ({_upsert(installs, 27)}),
 line AS (
   INSERT INTO history (install_id, at, what, detail)
@@ -70,8 +80,20 @@ secret AS (
   SELECT install_id, name, sealed, $16
   FROM unnest($13::uuid[], $14::text[], $15::text[]) AS new(install_id, name, sealed)
   WHERE {_HELD} ON CONFLICT DO NOTHING),
+link AS (
+  INSERT INTO setup_links ({_LINK}) SELECT {_LINK} FROM json_populate_recordset(NULL::setup_links, $29::text::json)
+  WHERE {_HELD}),
+forgotten AS (DELETE FROM secrets WHERE install_id = ANY($30::uuid[]) AND {_HELD}),
+freed AS (DELETE FROM names WHERE owner = ANY($30::uuid[]) AND {_HELD}),
+dead AS (
+  UPDATE setup_links SET state = 'replaced', claimed_until = NULL
+  WHERE install_id = ANY($30::uuid[]) AND state IN ('open', 'completing', 'expired') AND {_HELD}),
+done AS (
+  UPDATE work SET {ending("$16", "done.following")}
+  FROM unnest($31::uuid[], $32::bigint[], $33::timestamptz[]) AS done(id, fence, following)
+  WHERE work.id = done.id AND work.fence = done.fence AND work.state = 'open' AND {_HELD}),
 event AS ({outbox.insert(17, only_if=_HELD)})
-SELECT id, revision FROM mine WHERE {_HELD}
+SELECT id, revision, pg_current_xact_id()::xid::text::bigint AS seen, {_HELD} AS written FROM mine
 """  # noqa: S608 - our own names
 
 NOTE = """
@@ -85,7 +107,8 @@ Named = tuple[UUID, str]  # a resource of an install
 @dataclass
 class Rows:
     """What has changed since the last commit. `outputs`: of which resources they are new; `left`: which have left their
-    places at targets; `gone`: which hold no number any more; `secrets`: new ones, sealed."""
+    places at targets; `gone`: which hold no number any more; `secrets`: new ones, sealed. `forgotten`: installs whose
+    secrets, names and links go; `ended`: work that is done, its fence, and when it is due again."""
 
     installs: list[Install] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -97,6 +120,9 @@ class Rows:
     gone: set[Named] = field(default_factory=set)
     secrets: dict[Named, Sealed[str]] = field(default_factory=dict)
     events: list[OutboxRow] = field(default_factory=list)
+    links: list[SetupLink] = field(default_factory=list)
+    forgotten: list[UUID] = field(default_factory=list)
+    ended: list[tuple[UUID, int, datetime | None]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.steps or self.jobs or self.events)
@@ -113,11 +139,30 @@ class Rows:
         self.gone |= other.gone
         self.secrets |= other.secrets
         self.events += other.events
+        self.links += other.links
+        self.forgotten += other.forgotten
+        self.ended += other.ended
+
+
+@dataclass
+class Known:
+    """What there is of an install, but for its own row."""
+
+    job: Job | None = None
+    steps: list[Step] = field(default_factory=list)
+    records: dict[str, Record] = field(default_factory=dict)
+    secrets: dict[str, Sealed[str]] = field(default_factory=dict)
+
+
+async def known(tx: Transaction, install_id: UUID) -> Known:
+    job = await open_job(tx, install_id)
+    steps = await steps_of(tx, job.id) if job else []
+    return Known(job, steps, await records(tx, install_id), await secrets(tx, install_id))
 
 
 async def locked(tx: Transaction, install_id: UUID) -> Install | None:
     """The install, held until the commit. What is changed on it is written with the job."""
-    found = await tx.run(LOCKED, install_id)
+    found = await tx.run(LOCKED, [install_id])
     return Install(**found[0]) if found else None
 
 
@@ -154,6 +199,9 @@ def parameters(fences: Sequence[tuple[UUID, int, UUID]], rows: Rows, now: dateti
         *outbox.columns(rows.events),
         all_as_json(rows.installs),
         to_json(rows.history).decode(),
+        all_as_json(rows.links),
+        rows.forgotten,
+        *_columns(rows.ended, 3),
     ]
 
 
