@@ -22,7 +22,13 @@ async def settle(tx: Transaction, purchase: Purchase, payment: Payment) -> None:
     _move(tx, purchase, payment, disputes)
     given = await terms(tx, purchase.plan)
     now_wanted = level(given.policy, paid=payment.amount, refunded=purchase.refunded, disputes=disputes)
-    await _publish(tx, purchase, given, now_wanted)
+    _publish(tx, purchase, given, now_wanted, await entitlement_of(tx, purchase.id))
+
+
+async def entitle(tx: Transaction, purchase: Purchase, payment: Payment) -> None:
+    """The same for a payment that is new: nothing was taken back of it, and its purchase has given nothing before."""
+    given = await terms(tx, purchase.plan)
+    _publish(tx, purchase, given, level(given.policy, paid=payment.amount, refunded=0, disputes=[]), None)
 
 
 def _move(tx: Transaction, purchase: Purchase, payment: Payment, disputes: list[Dispute]) -> None:
@@ -32,8 +38,7 @@ def _move(tx: Transaction, purchase: Purchase, payment: Payment, disputes: list[
     purchase.move_to(target, tx.now)
 
 
-async def _publish(tx: Transaction, purchase: Purchase, given: Terms, wanted: Level) -> None:
-    entitlement = await entitlement_of(tx, purchase.id)
+def _publish(tx: Transaction, purchase: Purchase, given: Terms, wanted: Level, entitlement: Entitlement | None) -> None:
     if entitlement and (entitlement.wanted, tuple(entitlement.reasons)) == (wanted.wanted, wanted.reasons):
         return
     if entitlement is None:

@@ -4,7 +4,7 @@ from typing import Literal
 from uuid import UUID
 
 from billing.domain import MoneyFact, Payment, PaymentState, Purchase, ReviewReason, Verdict, judge, purchase_id_in
-from billing.entitlements import settle
+from billing.entitlements import entitle, settle
 from billing.errors import not_in_review, purchase_unknown
 from billing.repository.payments import (
     add_payment,
@@ -12,8 +12,9 @@ from billing.repository.payments import (
     matched_payment,
     payment_by_key,
     payment_by_refs,
+    payments_at,
 )
-from billing.repository.purchases import checkout_by_refs, checkouts_of, lock_purchase
+from billing.repository.purchases import checkouts_of, lock_purchase, lock_purchase_by_refs
 from keyturn.database import Transaction
 from keyturn.events import FoundBy, PaymentNeedsReview, PurchasePaid, uuid7
 
@@ -33,18 +34,17 @@ async def record_payment(tx: Transaction, fact: MoneyFact, found_by: FoundBy) ->
     purchase = await _lock_purchase_of(tx, fact, named)
     if purchase is None:
         return None
-    known = await payment_by_key(tx, fact.provider, fact.payment_key)  # again, now that nobody else can book it
+    known, paid_by = await payments_at(tx, fact, purchase.id)  # again, now that nobody else can book it
     if known and not known.may_be_placed_again:
         await add_refs(tx, known, fact.refs)
         return known
-    paid_by = await matched_payment(tx, purchase.id)
     verdict = judge(fact, purchase, named=named, already_paid=paid_by is not None)
     if known:
         await add_refs(tx, known, fact.refs)
     payment = known or await _new(tx, fact, found_by, verdict, purchase.id)
     if payment is None:
         return await payment_by_key(tx, fact.provider, fact.payment_key)
-    await _place(tx, payment, verdict, purchase, found_by)
+    await _place(tx, payment, verdict, purchase, found_by, new=known is None)
     return payment
 
 
@@ -74,8 +74,8 @@ async def decide(tx: Transaction, payment: Payment, pays: UUID | None) -> None:
 
 async def _lock_purchase_of(tx: Transaction, fact: MoneyFact, named: UUID | None) -> Purchase | None:
     """By the provider's ids first: they are ours if we stored them, whatever the reference claims."""
-    if checkout := await checkout_by_refs(tx, fact.provider, fact.refs.values()):
-        return await lock_purchase(tx, checkout.purchase_id)
+    if purchase := await lock_purchase_by_refs(tx, fact.provider, fact.refs.values()):
+        return purchase
     if named and (purchase := await lock_purchase(tx, named)):
         return purchase
     related = await payment_by_refs(tx, fact.provider, fact.refs)
@@ -100,15 +100,12 @@ async def _new(
         purchase_id=purchase_id,
         recorded_at=tx.now,
     )
-    if not await add_payment(tx, payment):
-        return None
-    stored = await payment_by_key(tx, fact.provider, fact.payment_key)
-    if stored:
-        await add_refs(tx, stored, fact.refs)
-    return stored
+    return await add_payment(tx, payment)
 
 
-async def _place(tx: Transaction, payment: Payment, verdict: Verdict, purchase: Purchase, by: FoundBy) -> None:
+async def _place(
+    tx: Transaction, payment: Payment, verdict: Verdict, purchase: Purchase, by: FoundBy, *, new: bool = False
+) -> None:
     payment.move_to(verdict.state)
     payment.purchase_id, payment.review_reason = purchase.id, verdict.reason
     if verdict.reason:
@@ -120,7 +117,7 @@ async def _place(tx: Transaction, payment: Payment, verdict: Verdict, purchase: 
     if verdict.state == "matched":
         purchase.move_to("paid", tx.now)
         tx.publish(_paid(tx, purchase, payment, by))
-        await settle(tx, purchase, payment)
+        await (entitle(tx, purchase, payment) if new else settle(tx, purchase, payment))
 
 
 async def _close_checkouts(tx: Transaction, purchase: Purchase, payment: Payment) -> None:

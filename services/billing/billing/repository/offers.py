@@ -126,10 +126,14 @@ async def all_offers(tx: Transaction) -> Sequence[Any]:
     return list(await tx.session.execute(statement.limit(2000)))
 
 
+TERMS = """
+SELECT blueprint, limits, policy, products.name AS product_name, plans.name AS plan_name
+FROM plans JOIN products ON products.slug = plans.product WHERE plans.slug = $1
+"""
+
+
 async def terms(tx: Transaction, plan: str) -> Terms:
-    names = (products.c.name.label("product_name"), plans.c.name.label("plan_name"))
-    statement = select(products.c.blueprint, plans.c.limits, products.c.policy, *names).join_from(plans, products)
-    row = (await tx.session.execute(statement.where(plans.c.slug == plan))).one()
+    row = (await tx.run(TERMS, plan))[0]
     return Terms(_title(row), row.blueprint, row.limits, Policy.model_validate(row.policy))
 
 

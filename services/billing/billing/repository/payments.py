@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.domain import Payment, PaymentState
+from billing.domain import MoneyFact, Payment, PaymentState
+from billing.repository.rows import attached, objects
 from billing.reversals import Dispute, Refund, RefundRequest
 from billing.tables import disputes, payment_refs, payments, refund_requests, refunds
 from keyturn.database import Transaction
@@ -16,20 +18,43 @@ from keyturn.database import Transaction
 OWN_REFS = frozenset({"session", "payment_intent", "charge", "invoice", "payment"})
 
 
+_NAMES = [column.name for column in payments.columns]
+_COLUMNS = ", ".join(_NAMES)
+BY_KEY = "SELECT * FROM payments WHERE provider = $1 AND payment_key = $2"
+BY_KEY_OR_PURCHASE = f"{BY_KEY} OR purchase_id = $3 AND state = 'matched'"
+ADD = f"""
+WITH new AS (
+  INSERT INTO payments ({_COLUMNS}) SELECT {_COLUMNS} FROM json_populate_record(NULL::payments, $1::text::json)
+  ON CONFLICT (provider, payment_key) DO NOTHING RETURNING id, provider),
+named AS (
+  INSERT INTO payment_refs (provider, value, payment_id)
+  SELECT provider, value, id FROM new, unnest($2::text[]) AS value
+  ON CONFLICT DO NOTHING)
+SELECT FROM new
+"""  # noqa: S608 - our own names
+
+
 async def payment_by_key(tx: Transaction, provider: str, key: str) -> Payment | None:
-    statement = select(Payment).where(payments.c.provider == provider, payments.c.payment_key == key)
-    return (await tx.session.scalars(statement.execution_options(populate_existing=True))).one_or_none()
+    return next(iter(await objects(tx, Payment, BY_KEY, provider, key)), None)
+
+
+async def payments_at(tx: Transaction, fact: MoneyFact, purchase_id: UUID) -> tuple[Payment | None, Payment | None]:
+    """The payment that a fact is about, and the one that the purchase is paid by."""
+    found = await objects(tx, Payment, BY_KEY_OR_PURCHASE, fact.provider, fact.payment_key, purchase_id)
+    known = next((one for one in found if (one.provider, one.payment_key) == (fact.provider, fact.payment_key)), None)
+    paid_by = next((one for one in found if one.purchase_id == purchase_id and one.state == "matched"), None)
+    return known, paid_by
 
 
 async def get_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
     return await tx.session.get(Payment, payment_id)
 
 
-async def add_payment(tx: Transaction, payment: Payment) -> bool:
-    """False where somebody else recorded this payment in the meantime."""
-    values = {column.name: getattr(payment, column.name) for column in payments.c}
-    statement = insert(payments).values(values).on_conflict_do_nothing(index_elements=["provider", "payment_key"])
-    return (await tx.session.execute(statement.returning(payments.c.id))).first() is not None
+async def add_payment(tx: Transaction, payment: Payment) -> Payment | None:
+    """With the ids by which later facts may name it. None where somebody else recorded this payment in the meantime."""
+    row = {name: getattr(payment, name) for name in _NAMES}
+    added = await tx.run(ADD, to_json(row).decode(), _own(payment, payment.refs))
+    return attached(tx, Payment, row) if added else None
 
 
 async def add_refs(tx: Transaction, payment: Payment, refs: Mapping[str, str]) -> None:
@@ -38,9 +63,13 @@ async def add_refs(tx: Transaction, payment: Payment, refs: Mapping[str, str]) -
         payment.refs = payment.refs | new
         merged = update(payments).where(payments.c.id == payment.id).values(refs=payments.c.refs.concat(new))
         await tx.session.execute(merged)
-    own = {value for kind, value in refs.items() if kind in OWN_REFS} | {payment.payment_key}
-    rows = [{"provider": payment.provider, "value": value, "payment_id": payment.id} for value in sorted(own)]
+    own = _own(payment, refs)
+    rows = [{"provider": payment.provider, "value": value, "payment_id": payment.id} for value in own]
     await tx.session.execute(insert(payment_refs).values(rows).on_conflict_do_nothing())
+
+
+def _own(payment: Payment, refs: Mapping[str, str]) -> list[str]:
+    return sorted({value for kind, value in refs.items() if kind in OWN_REFS} | {payment.payment_key})
 
 
 async def payment_by_refs(tx: Transaction, provider: str, refs: Mapping[str, str]) -> Payment | None:

@@ -10,6 +10,7 @@ from sqlalchemy import select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.domain import Checkout, Customer, Entitlement, Payment, Purchase, PurchaseState
+from billing.repository.rows import objects
 from billing.tables import checkouts, customers, notices, payments, purchases
 from keyturn.database import Transaction
 from keyturn.events import Contact, uuid7
@@ -37,10 +38,22 @@ async def get_purchase(tx: Transaction, purchase_id: UUID) -> Purchase | None:
     return (await tx.session.scalars(select(Purchase).where(purchases.c.id == purchase_id))).one_or_none()
 
 
+LOCK = "SELECT * FROM purchases WHERE id = $1 FOR UPDATE"
+LOCK_BY_REFS = """
+SELECT purchases.* FROM checkouts JOIN purchases ON purchases.id = checkouts.purchase_id
+WHERE checkouts.provider = $1 AND checkouts.provider_id = ANY($2::text[]) LIMIT 1 FOR UPDATE OF purchases
+"""
+CHECKOUTS = "SELECT * FROM checkouts WHERE purchase_id = $1 ORDER BY attempt"
+
+
 async def lock_purchase(tx: Transaction, purchase_id: UUID) -> Purchase | None:
     """Whoever changes money of a purchase holds its row, and takes it before any other: one at a time, no deadlock."""
-    statement = select(Purchase).where(purchases.c.id == purchase_id).with_for_update()
-    return (await tx.session.scalars(statement.execution_options(populate_existing=True))).one_or_none()
+    return next(iter(await objects(tx, Purchase, LOCK, purchase_id)), None)
+
+
+async def lock_purchase_by_refs(tx: Transaction, provider: str, refs: Iterable[str]) -> Purchase | None:
+    """The same, by the provider's ids of its checkouts."""
+    return next(iter(await objects(tx, Purchase, LOCK_BY_REFS, provider, list(refs))), None)
 
 
 async def lock_purchase_of(tx: Transaction, payment: Payment) -> Purchase | None:
@@ -66,8 +79,7 @@ async def list_purchases(
 
 
 async def checkouts_of(tx: Transaction, purchase_id: UUID) -> list[Checkout]:
-    statement = select(Checkout).where(checkouts.c.purchase_id == purchase_id).order_by(checkouts.c.attempt)
-    return list(await tx.session.scalars(statement.execution_options(populate_existing=True)))
+    return await objects(tx, Checkout, CHECKOUTS, purchase_id)
 
 
 async def checkout_by_refs(tx: Transaction, provider: str, refs: Iterable[str]) -> Checkout | None:
