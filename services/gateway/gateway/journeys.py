@@ -33,11 +33,12 @@ async def _record_unnamed(envelope: Envelope, tx: Transaction) -> None:
     await journeys.one_at_a_time(tx, envelope.id)
     purchase = await journeys.purchase_of_effect(tx, envelope.id)
     facts = await journeys.lock(tx, purchase) if purchase else None
-    event = stored(envelope)
-    place = await journeys.add_event(tx, event, purchase_id=purchase, cause=uuid(envelope.causationid))
-    if purchase and place:
-        await journeys.add_refs(tx, purchase, _refs(event.data))
-        await journeys.save(tx, purchase, facts or {}, place)
+    event, cause = stored(envelope), uuid(envelope.causationid)
+    if purchase is None:
+        await journeys.add_event(tx, event, cause=cause)
+        return
+    await journeys.go_on(tx, purchase, event, cause=cause, facts=facts or {})
+    await journeys.add_refs(tx, purchase, _refs(event.data))
 
 
 async def _record_named(envelope: Envelope, purchase: UUID, tx: Transaction) -> None:
@@ -51,10 +52,11 @@ async def _record_named(envelope: Envelope, purchase: UUID, tx: Transaction) -> 
     fact = await journeys.adopt(tx, joins, purchase) if joins and facts is not None else None
     if fact:
         await journeys.add_refs(tx, purchase, _refs(fact.data))
-    belongs = purchase if facts is not None else None
-    place = await journeys.add_event(tx, stored(envelope), purchase_id=belongs, cause=cause)
-    if facts is not None and place:
-        await journeys.save(tx, purchase, merge(facts, _occurrence(envelope)), place)
+    if facts is None:
+        await journeys.add_event(tx, stored(envelope), cause=cause)
+    else:
+        facts = merge(facts, _occurrence(envelope))
+        await journeys.go_on(tx, purchase, stored(envelope), cause=cause, facts=facts)
 
 
 def _occurrence(envelope: Envelope) -> Occurrence:

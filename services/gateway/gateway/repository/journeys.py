@@ -54,14 +54,15 @@ CREATE = """
 INSERT INTO journeys (purchase_id, status, purchase_status, facts, created, updated)
 VALUES ($1, 'pending', 'pending', '{}', $2, $2) ON CONFLICT DO NOTHING
 """
-SAVE = """
-UPDATE journeys SET status = $2, purchase_status = $3, domain = $4, facts = $5, last_event = $6, updated = $7
-WHERE purchase_id = $1
-"""
 ADD_EVENT = """
 INSERT INTO journey_events (event_id, purchase_id, type, publisher, subject, time, cause, data, received)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING id
 """
+GO_ON = f"""
+WITH added AS ({ADD_EVENT})
+UPDATE journeys SET status = $10, purchase_status = $11, domain = $12, facts = $13, last_event = added.id, updated = $9
+FROM added WHERE purchase_id = $2
+"""  # noqa: S608 - our own text
 ADOPT = """
 UPDATE journey_events SET id = nextval(pg_get_serial_sequence('journey_events', 'id')), purchase_id = $2
 WHERE event_id = $1 AND purchase_id IS NULL
@@ -87,19 +88,21 @@ async def lock(tx: Transaction, purchase_id: UUID, *, create: bool = True) -> Fa
     return {name: (tuple(stamp), value) for name, (stamp, value) in found[0].facts.items()} if found else None
 
 
-async def save(tx: Transaction, purchase_id: UUID, facts: Facts, last_event: int) -> None:
-    """Writes a locked journey."""
+async def add_event(tx: Transaction, event: StoredEvent, *, cause: UUID | None) -> None:
+    """Stores an event that belongs to no journey yet; `event.id` is not used."""
+    await tx.run(ADD_EVENT, *_columns(tx, event, None, cause))
+
+
+async def go_on(tx: Transaction, purchase_id: UUID, event: StoredEvent, *, cause: UUID | None, facts: Facts) -> None:
+    """Stores the next event of a locked journey, and what that is with it; one that is stored changes nothing."""
     journey = domain.read(str(purchase_id), facts)
     reading = journey.status, journey.purchase_status, journey.domain
-    await tx.run(SAVE, purchase_id, *reading, json.dumps(facts), last_event, tx.now)
+    await tx.run(GO_ON, *_columns(tx, event, purchase_id, cause), *reading, json.dumps(facts))
 
 
-async def add_event(tx: Transaction, event: StoredEvent, *, purchase_id: UUID | None, cause: UUID | None) -> int:
-    """Stores one event and gives its place in the order; `event.id` is not used."""
+def _columns(tx: Transaction, event: StoredEvent, purchase_id: UUID | None, cause: UUID | None) -> tuple[object, ...]:
     said = event.type, event.publisher, event.subject, event.time
-    data = json.dumps(event.data)
-    added = await tx.run(ADD_EVENT, event.event_id, purchase_id, *said, cause, data, tx.now)
-    return int(added[0].id) if added else 0
+    return event.event_id, purchase_id, *said, cause, json.dumps(event.data), tx.now
 
 
 async def adopt(tx: Transaction, event_id: UUID, purchase_id: UUID) -> StoredEvent | None:
