@@ -24,8 +24,8 @@ from keyturn.errors import JSON, Problem, Unavailable
 from keyturn.log import correlated, get_logger
 from keyturn.tracing import trace, trace_id
 
-# What carries httpx asks several times a call whether this package is there, which it is not: a quarter of a millisecond
-# of searching each time. Who has it, has imported it by now.
+# What carries httpx looks for this package several times a call; each time that it is not there takes a quarter of a
+# millisecond. Who has it, has imported it by now.
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type] # None: known not to be there
 
 USER_AGENT = "Keyturn/0.1"

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from keyturn.database import Transaction
@@ -14,6 +14,21 @@ from notifier.domain import Outcome, State, Template
 from notifier.tables import Attempt, Contact, Message
 
 __all__ = ["Attempt", "Contact", "Message"]
+
+
+# What every mail needs is plain SQL.
+SAVE_CONTACT = """
+INSERT INTO contacts (purchase_id, version, email, name, locale, timezone, product, store_name)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (purchase_id) DO UPDATE SET version = $2, email = $3, name = $4, locale = $5, timezone = $6, product = $7,
+  store_name = $8
+WHERE contacts.version < $2
+"""
+PENDING = "SELECT id FROM messages WHERE purchase_id = $1 AND state = 'pending' ORDER BY id LIMIT $2"
+NEWEST_LINK = "SELECT max(link_number) FROM messages WHERE purchase_id = $1"
+END_ATTEMPT = """
+UPDATE attempts SET outcome = $2, code = $3, reply = $4, ended = $5 WHERE message_id = $1 AND outcome IS NULL
+"""
 
 
 async def save_order(tx: Transaction, event: PurchaseOpened) -> None:
@@ -25,10 +40,7 @@ async def save_order(tx: Transaction, event: PurchaseOpened) -> None:
 
 async def save_contact(tx: Transaction, event: EntitlementChanged) -> None:
     """What an entitlement says; an older one changes nothing."""
-    found = _contact(event, version=event.version)
-    statement = insert(Contact).values(found)
-    newer = Contact.version < statement.excluded.version
-    await tx.session.execute(statement.on_conflict_do_update(index_elements=["purchase_id"], set_=found, where=newer))
+    await tx.run(SAVE_CONTACT, *_contact(event, version=event.version).values())
 
 
 def _contact(event: PurchaseOpened | EntitlementChanged, *, version: int) -> dict[str, Any]:
@@ -73,8 +85,7 @@ async def add_message(
 
 async def pending(tx: Transaction, purchase_id: UUID, limit: int = 100) -> Sequence[UUID]:
     """The messages of a purchase that are still to be sent."""
-    wanted = select(Message.id).where(Message.purchase_id == purchase_id, Message.state == "pending")
-    return (await tx.session.scalars(wanted.order_by(Message.id).limit(limit))).all()
+    return [row.id for row in await tx.run(PENDING, purchase_id, limit)]
 
 
 async def message(tx: Transaction, message_id: UUID, *, lock: bool = False) -> Message | None:
@@ -83,8 +94,8 @@ async def message(tx: Transaction, message_id: UUID, *, lock: bool = False) -> M
 
 async def newest_link(tx: Transaction, purchase_id: UUID | None) -> int | None:
     """The number of the newest setup link that we heard of."""
-    wanted = select(func.max(Message.link_number))
-    return (await tx.session.execute(wanted.where(Message.purchase_id == purchase_id))).scalar_one()
+    newest: int | None = (await tx.run(NEWEST_LINK, purchase_id))[0].max
+    return newest
 
 
 async def earlier_pending(tx: Transaction, of: Message, templates: Collection[Template]) -> bool:
@@ -108,8 +119,7 @@ async def start_attempt(tx: Transaction, of: Message, recipient: str) -> int:
 
 async def end_attempt(tx: Transaction, message_id: UUID, outcome: Outcome, code: str | None, reply: str | None) -> None:
     """Closes the attempt that has no outcome yet, if there is one."""
-    ending = update(Attempt).where(Attempt.message_id == message_id, Attempt.outcome.is_(None))
-    await tx.session.execute(ending.values(outcome=outcome, code=code, reply=reply, ended=tx.now))
+    await tx.run(END_ATTEMPT, message_id, outcome, code, reply, tx.now)
 
 
 async def attempts(tx: Transaction, message_id: UUID, limit: int = 1000) -> Sequence[Attempt]:
