@@ -60,6 +60,54 @@ async def test_rule_9_an_install_is_ready_only_after_a_probe_answered(make_rig: 
     assert len(await rig.events(install, InstallReady)) == 1
 
 
+async def test_a_probe_that_answers_at_once_is_told_of_once(make_rig: Any, world: World) -> None:
+    async def told(install: UUID) -> list[str]:
+        return [event.status for event in await rig.events(install, InstallStepChanged) if event.step == "probe"]
+
+    rig = await make_rig()
+    assert await told(await ready(rig)) == ["completed"]
+    hold = asyncio.Event()
+    slow = world.next("thing", "probe", hold=hold)
+    install = await bought(rig, "open")
+    await asyncio.wait_for(slow.entered.wait(), 10)
+    await rig.until_told(install, InstallStepChanged, 3)
+    assert await told(install) == ["processing"]
+    hold.set()
+    await rig.until_state(install, "active")
+    assert await told(install) == ["processing", "completed"]
+
+
+async def test_what_somebody_changed_of_an_install_while_its_job_ended_is_kept(make_rig: Any, world: World) -> None:
+    hold = asyncio.Event()
+    probe = world.next("thing", "probe", hold=hold)
+    rig = await make_rig()
+    install = await bought(rig, "open")
+    await asyncio.wait_for(probe.entered.wait(), 10)
+    await rig.rows("UPDATE installs SET contact = '{}' WHERE id = $1", install)
+    hold.set()
+    await rig.until_state(install, "active")
+    assert (await rig.one("SELECT contact FROM installs WHERE id = $1", install)).contact == {}
+
+
+async def test_what_somebody_changes_of_an_install_while_its_job_begins_is_kept(make_rig: Any) -> None:
+    rig = await make_rig()
+    install = await ready(rig, "open")
+    await rig.rows("UPDATE installs SET repair = true, revision = revision + 1 WHERE id = $1", install)
+    async with rig.service.database.transaction("changing") as changing:
+        await changing.run("UPDATE installs SET contact = '{}' WHERE id = $1", install)
+        async with rig.service.database.transaction("asking") as asking:
+            asking.schedule("job", str(install), subject=str(install))
+
+        async def begins() -> bool:
+            waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            return bool(await rig.rows(waiting))
+
+        await rig.wait_until(begins, 10)
+    await rig.quiet(install)
+    found = await rig.one("SELECT contact, repair FROM installs WHERE id = $1", install)
+    assert (found.contact, found.repair) == ({}, False)
+
+
 async def test_independent_steps_run_side_by_side_and_dependent_ones_in_order(make_rig: Any, world: World) -> None:
     hold = asyncio.Event()
     network = world.next("network", "ensure", hold=hold)

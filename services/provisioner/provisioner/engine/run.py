@@ -21,19 +21,19 @@ UNDO_MET = frozenset({"completed", "failed"})  # what could not be removed keeps
 
 async def run_job(work: Work, deps: ProvisionerDeps) -> None:
     """Bring one install a job nearer to what is wanted. Raises `Wait` until the job's next due time."""
-    first: list[_Steps] = []  # the steps of the job that is begun, the first of them begun with it
+    begins: list[_Steps] = []  # the steps of the job, the first of them begun with it; of several tries the last holds
 
     def go(begun: Begun) -> None:
-        first.append(_Steps(work, deps, begun))
-        first[0].begin()
-        first[0].tell()
+        begins.append(steps := _Steps(work, deps, begun))
+        steps.begin()
+        steps.tell()
 
     begun = await jobs.begin(work, deps, work.key, go)
     if begun is None:
         await retry_orphans(work, deps)
         return
     try:
-        await _run(work, deps, begun, first[0])
+        await _run(work, deps, begun, begins[-1])
     except SupersededError:
         await jobs.supersede(work, begun)
 
