@@ -2,7 +2,7 @@
 told to refuse."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -64,6 +64,9 @@ class Wire:
         return await self.bus.consume(*args, **kwargs)
 
     async def sift_dead(self, sift: Sift) -> None: ...
+
+    async def publish_all(self, messages: Sequence[Message]) -> Sequence[Any]:
+        return await asyncio.gather(*map(self.publish, messages), return_exceptions=True)
 
     async def publish(self, message: Message) -> None:
         self.in_flight += 1

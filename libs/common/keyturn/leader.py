@@ -1,14 +1,19 @@
 """What the leading relay does: read, publish and mark, all three at once.
 
-Of one subject one event is in flight at a time, so that its order is kept when one of them is refused: that row waits,
-those behind it wait with it, and nobody else does. A crash between confirm and mark costs a duplicate, never a loss.
+What is read is published in its order, several in flight, so that of one subject none waits for the confirm of the one
+before. One that is refused holds back those of its subject behind it which are not in flight yet. Where it is unknown
+what became of one, all that is not confirmed is read again, and what was in flight goes out one by one: so order
+survives a lost connection, and a message over which the broker closes the channel is found. A crash between confirm and
+mark costs a duplicate, never a loss. See docs/decisions/0008-order-of-events.md.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Any
+from uuid import UUID
 
 from keyturn import failpoints
 from keyturn.bus import Blocked, Bus, Message, Refused
@@ -23,7 +28,7 @@ POLL = 1.0
 BATCH = 500
 ROOM = 1_500  # rows in hand at most; a batch is read when there is room for it
 IN_FLIGHT = 200
-BURST = 20  # so many begin together: what is sent together is written, and often confirmed, together
+BURST = 50  # at most so many go out together, in one write
 # What commits, or is confirmed, within so short a while is read, or marked, by one statement.
 READ_PAUSE = 0.003
 MARK_PAUSE = 0.02
@@ -41,8 +46,6 @@ ORDER BY id LIMIT $3
 """
 MARK = "UPDATE outbox SET published = $2, error = NULL WHERE id = ANY($1::bigint[])"
 REFUSE = "UPDATE outbox SET attempts = attempts + 1, error = $2, due = $3 WHERE id = $1"
-
-Lane = tuple[str, str]
 
 
 async def rehearse(connection: Any, now: datetime) -> None:
@@ -68,9 +71,10 @@ class Leader:
         self._beat = beat
         self._one_statement = asyncio.Lock()
         self._in_hand: set[int] = set()
-        self._lanes: dict[Lane, deque[Any]] = {}
-        self._waiting: deque[Lane] = deque()  # for their turn to be in flight
+        self._rows: deque[Any] = deque()  # read, and not in flight yet
         self._in_flight = 0
+        self._one_by_one = 0  # so many more
+        self._refusing = 0
         self._tasks = asyncio.TaskGroup()
         self._confirmed: list[int] = []
         self._to_mark = asyncio.Event()
@@ -106,8 +110,8 @@ class Leader:
                 # Before the read: what it began to read earlier may not show the last commit.
                 told_to_stop = self.stopping
                 rows = await self._read()
-                for row in rows:
-                    self._take(row)
+                self._in_hand.update(row["id"] for row in rows)
+                self._rows.extend(rows)
                 self._begin()
                 if not rows and not self._in_hand and told_to_stop:
                     return
@@ -128,62 +132,52 @@ class Leader:
             self._room.clear()
             await self._room.wait()
 
-    def _take(self, row: Any) -> None:
-        self._in_hand.add(row["id"])
-        lane = (row["exchange"], row["subject"])
-        if lane in self._lanes:
-            self._lanes[lane].append(row)
-        else:
-            self._lanes[lane] = deque([row])
-            self._waiting.append(lane)
-
     def _begin(self) -> None:
-        while self._waiting and self._in_flight < IN_FLIGHT:
-            self._in_flight += 1
-            self._tasks.create_task(self._drain(self._waiting.popleft()))
+        """Send what there is room for. A task each, which the bus takes in the order in which they begin."""
+        while self._rows and self._go_on.is_set() and not self._refusing:
+            most, burst = (1, 1) if self._one_by_one else (IN_FLIGHT, BURST)
+            if self._in_flight + min(burst, len(self._rows)) > most:
+                return
+            rows = self._next(burst)
+            self._in_flight += len(rows)
+            self._tasks.create_task(self._publish(rows))
 
-    async def _drain(self, lane: Lane) -> None:
-        rows = self._lanes[lane]
-        while rows and await self._publish(rows[0]):
-            self._confirmed.append(rows.popleft()["id"])
-            self._to_mark.set()
-        self._release(rows)
-        del self._lanes[lane]
-        self._in_flight -= 1
-        if self._in_flight <= IN_FLIGHT - BURST:
-            self._begin()
+    def _next(self, most: int) -> list[Any]:
+        """One event may stand in the outbox twice, published and dead: not in one message to the bus."""
+        rows: dict[UUID, Any] = {}
+        while self._rows and len(rows) < most and self._rows[0]["event_id"] not in rows:
+            row = self._rows.popleft()
+            rows[row["event_id"]] = row
+        return list(rows.values())
 
-    def _release(self, rows: deque[Any]) -> None:
-        if rows:
-            self._released += 1
-            self._in_hand.difference_update(row["id"] for row in rows)
-            self._room.set()
-            self._woken.set()
-
-    async def _publish(self, row: Any) -> bool:
-        """Whether the next of its subject may follow."""
-        if not self._go_on.is_set():
-            return False
+    async def _publish(self, rows: list[Any]) -> None:
         began = perf_counter()
+        refused = []
+        for row, error in zip(rows, await self._outcomes(rows), strict=True):
+            if error is None:
+                self._confirmed.append(row["id"])
+                self._to_mark.set()
+            elif isinstance(error, Refused | Blocked):
+                refused.append((row, error))
+            else:
+                self._put_back(row, error)
+        if self._go_on.is_set():
+            self._unknown = 0
+            self._one_by_one = max(self._one_by_one - len(rows), 0)
+            self._confirm_seconds.observe(perf_counter() - began)
+        for row, reason in refused:
+            await self._refuse(row, reason)
+        self._in_flight -= len(rows)
+        self._begin()
+
+    async def _outcomes(self, rows: list[Any]) -> Sequence[BaseException | None]:
         try:
             await failpoints.hit(f"{self._service}.relay.claimed")
-            await self._bus.publish(self._message(row))
+            outcomes = await self._bus.publish_all([self._message(row) for row in rows])
             await failpoints.hit(f"{self._service}.relay.confirmed")
-        except (Refused, Blocked, TypeError, ValueError) as error:
-            await self._refuse(row, error)
-            return False
-        except asyncio.CancelledError:
-            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                raise
-            self._pause()  # the client library cancels where its peer went silent
-            return False
         except Exception as error:  # noqa: BLE001 - no confirm came, for whatever reason: it is sent again
-            log.warning("event_not_confirmed", error=type(error).__name__, event_id=str(row["event_id"]))
-            self._pause()
-            return False
-        self._unknown = 0
-        self._confirm_seconds.observe(perf_counter() - began)
-        return True
+            return [error] * len(rows)
+        return outcomes
 
     def _message(self, row: Any) -> Message:
         headers = {"traceparent": row["traceparent"], CAUSE: row["cause"]}
@@ -200,22 +194,35 @@ class Leader:
         )
 
     async def _refuse(self, row: Any, error: Exception) -> None:
+        """Nothing else goes out meanwhile: those of its subject behind it are not to."""
         reason = type(error).__name__
         OUTBOX_REFUSED.labels(self._service, reason).inc()
         log.error("event_refused", event_id=str(row["event_id"]), wire=row["wire"], error=reason)
         due = self._database.clock.now() + REFUSED.delay(row["attempts"] + 1)
+        self._refusing += 1
         async with self._one_statement:
             await self._connection.execute(REFUSE, row["id"], f"{reason}: {error}"[:LONGEST_MESSAGE], due)
+        self._refusing -= 1
+        self._release(row, *(other for other in self._rows if _lane(other) == _lane(row)))
+        self._rows = deque(other for other in self._rows if _lane(other) != _lane(row))
 
-    def _pause(self) -> None:
-        """The broker is away: that counts against no row."""
+    def _put_back(self, row: Any, error: BaseException) -> None:
+        """The broker is away: that counts against no row. What is read anew is in order again."""
+        log.warning("event_not_confirmed", error=type(error).__name__, event_id=str(row["event_id"]))
+        self._release(row, *self._rows)
+        self._rows.clear()
         if self._go_on.is_set():
             self._go_on.clear()
+            self._one_by_one = max(self._one_by_one, self._in_flight)
             self._unknown += 1
             delay = BROKER_AWAY.delay(self._unknown).total_seconds()
             asyncio.get_running_loop().call_later(delay, self._go_on.set)
-            while self._waiting:
-                self._release(self._lanes.pop(self._waiting.popleft()))
+
+    def _release(self, *rows: Any) -> None:
+        self._released += 1
+        self._in_hand.difference_update(row["id"] for row in rows)
+        self._room.set()
+        self._woken.set()
 
     async def _mark_for_ever(self) -> None:
         while True:
@@ -230,3 +237,8 @@ class Leader:
             await failpoints.hit(f"{self._service}.relay.marked")
             self._in_hand.difference_update(ids)
             self._room.set()
+
+
+def _lane(row: Any) -> tuple[str, str]:
+    """What is kept in order."""
+    return row["exchange"], row["subject"]

@@ -3,10 +3,10 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -15,7 +15,7 @@ from keyturn.bus import Blocked, Message, Refused, Unknown
 from keyturn.bus.memory import MemoryBroker
 from keyturn.clock import MovableClock
 from keyturn.database import Database
-from keyturn.leader import BATCH, READ, ROOM, Leader
+from keyturn.leader import BATCH, IN_FLIGHT, READ, ROOM, Leader
 from keyturn.outbox import INSERT, columns, event_row
 from keyturn.relay import PLAN, Relay
 from keyturn.replay import replay
@@ -97,12 +97,23 @@ async def test_the_row_function_serves_single_and_bulk_inserts_alike(database: D
     assert found == ["s0", "s1", "s2"]
 
 
+class ClosesOver(Wire):
+    """As RabbitMQ does over one message, and does not say which: what came with it is unknown."""
+
+    def __init__(self, id_: UUID) -> None:
+        super().__init__(fails=lambda message: Refused("unroutable") if message.id == str(id_) else None)
+
+    async def publish_all(self, messages: Sequence[Message]) -> Sequence[Any]:
+        if len(messages) > 1 and any(map(self.fails, messages)):
+            return [Unknown("closed")] * len(messages)
+        return await super().publish_all(messages)
+
+
 async def test_a_refused_row_holds_back_its_own_subject_and_no_other(
     database: Database, relay_on: Any, wait_until: Any, clock: MovableClock
 ) -> None:
-    wire = Wire()
-    wire.fails = lambda message: Refused("unroutable") if message.id == str(bad.id) else None
     first, bad, after, other = acted("p", 1), acted("p", 2), acted("p", 3), acted("q", 1)
+    wire = ClosesOver(bad.id)
     await publish(database, first, bad, after, other)
     await relay_on(wire)
     await wait_until(lambda: len(wire.sent) == 2)
@@ -116,6 +127,30 @@ async def test_a_refused_row_holds_back_its_own_subject_and_no_other(
     clock.move(timedelta(hours=1))
     await wait_until(lambda: len(wire.sent) == 6)
     assert [json.loads(m.body)["data"]["after"]["n"] for m in wire.sent if m.subject == "p"] == [1, 2, 3, 4]
+
+
+async def test_of_one_subject_none_waits_for_the_confirm_of_the_one_before(
+    database: Database, relay_on: Any, wait_until: Any
+) -> None:
+    wire = Wire(delay=0.1)
+    await publish(database, *(acted("p", number) for number in range(100)))
+    await relay_on(wire)
+    await wait_until(lambda: len(wire.sent) == 100)
+    assert wire.most > 1
+    assert [json.loads(m.body)["data"]["after"]["n"] for m in wire.sent] == list(range(100))
+
+
+async def test_what_was_in_flight_when_the_broker_went_away_is_sent_again_in_its_order(
+    database: Database, relay_on: Any, wait_until: Any
+) -> None:
+    """And before all that was read since."""
+    lost = iter(range(IN_FLIGHT))
+    wire = Wire(delay=0.02, fails=lambda _message: Unknown("gone") if next(lost, 0) else None)
+    await publish(database, *(acted("p", number) for number in range(400)))
+    await relay_on(wire)
+    await wait_until(lambda: len({message.id for message in wire.sent}) == 400, 20)
+    seen = dict.fromkeys(json.loads(message.body)["data"]["after"]["n"] for message in wire.sent[1:])
+    assert list(seen) == sorted(seen)
 
 
 async def _refused(database: Database) -> tuple[int, str]:

@@ -15,9 +15,11 @@ from keyturn.bus.message import (
     DEATH_REASON,
     PREFETCH,
     Blocked,
+    Bus,
     Deliver,
     Delivery,
     Message,
+    NotPublished,
     Refused,
     Settle,
     Sift,
@@ -105,7 +107,7 @@ def shared_broker(_url: str) -> MemoryBroker:
     return MemoryBroker()
 
 
-class MemoryBus:
+class MemoryBus(Bus):
     """One service's end. See `keyturn.bus.message.Bus`."""
 
     def __init__(self, broker: MemoryBroker, service: str) -> None:
@@ -128,16 +130,24 @@ class MemoryBus:
         if not self._connected:
             raise Unavailable("the bus is closed")
 
-    async def publish(self, message: Message) -> None:
-        if not self._connected:
-            raise Unknown("the bus is closed")
-        check(message)
-        if message.source != self._service:
-            raise Refused(f"{self._service} cannot publish as {message.source}")
-        self._check_right(message)
-        self._broker._route(_over_the_wire(message))  # noqa: SLF001 - the two ends of one transport
+    async def publish_all(self, messages: Sequence[Message]) -> list[NotPublished | None]:
+        outcomes = [self._publish(message) for message in messages]
         # A confirm is never there at once; without this a busy publisher would starve the handlers.
         await asyncio.sleep(0)
+        return outcomes
+
+    def _publish(self, message: Message) -> NotPublished | None:
+        try:
+            if not self._connected:
+                raise Unknown("the bus is closed")
+            check(message)
+            if message.source != self._service:
+                raise Refused(f"{self._service} cannot publish as {message.source}")
+            self._check_right(message)
+            self._broker._route(_over_the_wire(message))  # noqa: SLF001 - the two ends of one transport
+        except NotPublished as error:
+            return error
+        return None
 
     def _check_right(self, message: Message) -> None:
         """What RabbitMQ's topic permissions check."""

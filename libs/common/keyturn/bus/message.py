@@ -104,8 +104,17 @@ class Bus(Protocol):
     async def ping(self) -> None:
         """Raises `Unavailable` unless it is connected, and consumes what it was asked to."""
 
+    async def publish_all(self, messages: Sequence[Message]) -> Sequence[NotPublished | None]:
+        """Publish these, whose ids differ, in this order and behind what was asked for earlier. Returns what became of
+        each: None is confirmed, and safe with the broker. What is `Refused` alone may be `Unknown` among others, and
+        they with it."""
+        ...
+
     async def publish(self, message: Message) -> None:
-        """Returns when confirmed: then it is safe with the broker. Raises `Refused`, `Blocked` or `Unknown`."""
+        """One. Raises what became of it, unless it is confirmed."""
+        (error,) = await self.publish_all([message])
+        if error:
+            raise error
 
     async def consume(self, keys: Sequence[str], deliver: Deliver, prefetch: int = PREFETCH) -> Consumer:
         """Bind the service's queue to these keys and hand over what comes, up to `prefetch` messages at a time.

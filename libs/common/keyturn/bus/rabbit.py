@@ -11,7 +11,7 @@ from yarl import URL
 from keyturn.bus import decoding
 from keyturn.bus.consumer import RabbitConsumer
 from keyturn.bus.link import Link, library_errors
-from keyturn.bus.message import PREFETCH, Deliver, Message, Sift
+from keyturn.bus.message import PREFETCH, Bus, Deliver, Message, NotPublished, Sift
 from keyturn.bus.publisher import CONFIRM_SECONDS, Publisher
 from keyturn.bus.sifting import sift_queue
 from keyturn.bus.topology import dead_queue
@@ -23,7 +23,7 @@ CLOSE_SECONDS = 10.0
 SIFT_SECONDS = 60.0
 
 
-class RabbitBus:
+class RabbitBus(Bus):
     """See `keyturn.bus.message.Bus`.
 
     Two connections: an alarm of the broker blocks the one that publishes, acknowledgements on it included.
@@ -86,8 +86,8 @@ class RabbitBus:
             self._consuming.drop(connection, "a question was not answered")
             raise
 
-    async def publish(self, message: Message) -> None:
-        await self._publisher.publish(message)
+    async def publish_all(self, messages: Sequence[Message]) -> list[NotPublished | None]:
+        return await self._publisher.publish_all(messages)
 
     async def sift_dead(self, sift: Sift) -> None:
         if not self._consuming.is_up:
