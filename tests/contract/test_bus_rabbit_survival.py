@@ -166,9 +166,10 @@ async def test_a_full_queue(line: Line) -> None:
     name, one_more = "gateway.events", {"max-length": 1, "overflow": "reject-publish"}
     line.proxies[1].mode = "swallow from"  # nobody takes anything from it
     line.broker.set_policy(line.vhost, "full", f"^{name}$", one_more)
-    await line.send()
 
     async def held_up() -> bool:
+        """It takes what comes together, and only then says that it is full."""
+        await line.send()
         return bool(await one(line.out, "SELECT count(*) FROM outbox WHERE attempts > 0"))
 
     await line.wait_until(held_up, PATIENCE)

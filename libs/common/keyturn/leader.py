@@ -152,16 +152,15 @@ class Leader:
 
     async def _publish(self, rows: list[Any]) -> None:
         began = perf_counter()
-        refused = []
-        for row, error in zip(rows, await self._outcomes(rows), strict=True):
-            if error is None:
-                self._confirmed.append(row["id"])
-                self._to_mark.set()
-            elif isinstance(error, Refused | Blocked):
-                refused.append((row, error))
-            else:
-                self._put_back(row, error)
-        if self._go_on.is_set():
+        outcomes = list(zip(rows, await self._outcomes(rows), strict=True))
+        self._confirmed += [row["id"] for row, error in outcomes if error is None]
+        if self._confirmed:
+            self._to_mark.set()
+        refused = [(row, error) for row, error in outcomes if isinstance(error, Refused | Blocked)]
+        unknown = [(row, error) for row, error in outcomes if error and not isinstance(error, Refused | Blocked)]
+        if unknown:
+            self._put_back(unknown)
+        elif self._go_on.is_set():
             self._unknown = 0
             self._one_by_one = max(self._one_by_one - len(rows), 0)
             self._confirm_seconds.observe(perf_counter() - began)
@@ -206,10 +205,11 @@ class Leader:
         self._release(row, *(other for other in self._rows if _lane(other) == _lane(row)))
         self._rows = deque(other for other in self._rows if _lane(other) != _lane(row))
 
-    def _put_back(self, row: Any, error: BaseException) -> None:
+    def _put_back(self, unknown: list[tuple[Any, BaseException]]) -> None:
         """The broker is away: that counts against no row. What is read anew is in order again."""
-        log.warning("event_not_confirmed", error=type(error).__name__, event_id=str(row["event_id"]))
-        self._release(row, *self._rows)
+        (row, error), *_ = unknown
+        log.warning("events_not_confirmed", error=type(error).__name__, first=str(row["event_id"]), count=len(unknown))
+        self._release(*(row for row, _ in unknown), *self._rows)
         self._rows.clear()
         if self._go_on.is_set():
             self._go_on.clear()
