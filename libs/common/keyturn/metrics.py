@@ -9,7 +9,9 @@ COMMITS = Counter("keyturn_commits", "Transactions committed", ["service", "tran
 OUTBOX_PENDING = Gauge("keyturn_outbox_pending", "Outbox rows not published yet, up to 10,000", ["service"])
 OUTBOX_OLDEST = Gauge("keyturn_outbox_oldest_seconds", "Age of the oldest due outbox row", ["service"])
 OUTBOX_REFUSED = Counter("keyturn_outbox_refused", "Outbox rows that the bus refused", ["service", "reason"])
-CONFIRM = Histogram("keyturn_confirm_seconds", "From publish to confirm", ["service"], buckets=_FAST)
+CONFIRM = Histogram(
+    "keyturn_confirm_seconds", "From publish to confirm, of what goes out together", ["service"], buckets=_FAST
+)
 LEADER = Gauge("keyturn_relay_leader", "1 where this process publishes the outbox", ["service"])
 HANDLED = Histogram(
     "keyturn_handled_seconds", "Duration of event handlers", ["service", "wire", "outcome"], buckets=_FAST
