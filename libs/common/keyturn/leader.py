@@ -39,7 +39,7 @@ log = get_logger()
 
 READ = """
 SELECT id, event_id, subject, wire, time, body, exchange, routing_key, traceparent, cause, attempts FROM outbox AS mine
-WHERE published IS NULL AND due <= $1 AND NOT id = ANY($2::bigint[]) AND NOT EXISTS (
+WHERE published IS NULL AND id > $4 AND due <= $1 AND NOT id = ANY($2::bigint[]) AND NOT EXISTS (
   SELECT FROM outbox AS refused WHERE refused.published IS NULL AND refused.attempts > 0 AND refused.due > $1
     AND refused.subject = mine.subject AND refused.exchange = mine.exchange AND refused.id < mine.id)
 ORDER BY id LIMIT $3
@@ -51,7 +51,7 @@ REFUSE = "UPDATE outbox SET attempts = attempts + 1, error = $2, due = $3 WHERE 
 async def rehearse(connection: Any, now: datetime) -> None:
     """Each statement once, to no effect, before the lock is taken. The driver prepares what it has not sent before in a
     message of its own; a process that is stopped just then is not silent to the server, which waits for it for ever."""
-    await connection.fetch(READ, now, [], 0)
+    await connection.fetch(READ, now, [], 0, 0)
     await connection.execute(MARK, [], now)
     await connection.execute(REFUSE, 0, None, now)
 
@@ -71,6 +71,8 @@ class Leader:
         self._beat = beat
         self._one_statement = asyncio.Lock()
         self._in_hand: set[int] = set()
+        self._floor = self._next_floor = self._read_to = 0  # ids; the next floor was read to at the last full read
+        self._swept = 0.0
         self._rows: deque[Any] = deque()  # read, and not in flight yet
         self._in_flight = 0
         self._one_by_one = 0  # so many more
@@ -124,8 +126,20 @@ class Leader:
         await self._go_on.wait()
         released = self._released
         async with self._one_statement:
-            rows = await self._connection.fetch(READ, self._database.clock.now(), list(self._in_hand), BATCH)
-        return rows if released == self._released else []
+            now, after = self._database.clock.now(), self._read_after()
+            rows = await self._connection.fetch(READ, now, list(self._in_hand), BATCH, after)
+        if released != self._released:
+            return []
+        self._read_to = max(self._read_to, rows[-1]["id"] if rows else 0)
+        return rows  # type: ignore[no-any-return]
+
+    def _read_after(self) -> int:
+        """What is published stays at the head of the index until it is vacuumed: that is passed once in a while, not by
+        every read. Then also what took its id long before it committed is found, and what is due again."""
+        if (now := perf_counter()) - self._swept < POLL and not self.stopping:
+            return self._floor
+        self._swept, self._floor, self._next_floor = now, self._next_floor, self._read_to
+        return 0
 
     async def _until_there_is_room(self) -> None:
         while len(self._in_hand) > ROOM - BATCH:
@@ -220,6 +234,7 @@ class Leader:
 
     def _release(self, *rows: Any) -> None:
         self._released += 1
+        self._floor = self._next_floor = self._read_to = 0
         self._in_hand.difference_update(row["id"] for row in rows)
         self._room.set()
         self._woken.set()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
@@ -15,7 +16,7 @@ from keyturn.bus import Blocked, Message, Refused, Unknown
 from keyturn.bus.memory import MemoryBroker
 from keyturn.clock import MovableClock
 from keyturn.database import Database
-from keyturn.leader import BATCH, IN_FLIGHT, READ, ROOM, Leader
+from keyturn.leader import BATCH, IN_FLIGHT, MARK, READ, ROOM, Leader
 from keyturn.outbox import INSERT, columns, event_row
 from keyturn.relay import PLAN, Relay
 from keyturn.replay import replay
@@ -79,11 +80,52 @@ async def test_a_backlog_is_read_along_its_index_whatever_the_statistics_say(
     try:
         await connection.execute("ANALYZE outbox")  # a quiet day's: there is nothing to publish
         await connection.execute(INSERT, *columns([row] * 5_000))
-        plan = [line[0] for line in await connection.fetch("EXPLAIN " + READ, clock.now(), [], BATCH)]
+        plan = [line[0] for line in await connection.fetch("EXPLAIN " + READ, clock.now(), [], BATCH, 0)]
     finally:
         await connection.close()
     assert any("Index Scan using ix_outbox_unpublished" in line for line in plan)
     assert not [line for line in plan if "Sort" in line or "Bitmap" in line]
+
+
+async def test_what_is_published_is_not_passed_by_every_read(database: Database, clock: MovableClock) -> None:
+    """It stays in the index of the unpublished until that is vacuumed."""
+    row = event_row(expired(), "billing", clock.now())
+    connection = await asyncpg.connect(database.dsn, server_settings=PLAN)
+    leader = Leader(database, Wire(), connection, beat=1)
+    try:
+        await connection.execute("ALTER TABLE outbox SET (autovacuum_enabled = off)")
+        await connection.execute(INSERT, *columns([row] * 5_000))
+        while rows := await leader._read():
+            await connection.execute(MARK, [row["id"] for row in rows], clock.now())
+        passed = [await _pages(connection, clock, floor) for floor in (0, leader._read_to)]
+    finally:
+        await connection.close()
+    assert passed[0] > 10 * passed[1]
+
+
+async def _pages(connection: Any, clock: MovableClock, floor: int) -> int:
+    explained = await connection.fetch("EXPLAIN (ANALYZE, BUFFERS) " + READ, clock.now(), [], BATCH, floor)
+    buffers = next(line[0] for line in explained if "Buffers:" in line[0])
+    return sum(int(number) for number in re.findall(r"(?:hit|read)=(\d+)", buffers))
+
+
+async def test_what_committed_long_after_it_took_its_id_is_found_by_the_next_full_read(database: Database) -> None:
+    connection = await asyncpg.connect(database.dsn)
+    leader = Leader(database, Wire(), connection, beat=1)
+    late = expired()
+    async with database.transaction("late") as tx:
+        tx.publish(late)
+        await tx.finish()
+        tx._outgoing.clear()
+        for _ in range(3):
+            await publish(database, expired())
+            leader._swept = 0.0
+            leader._in_hand |= {row["id"] for row in await leader._read()}
+    assert len(leader._in_hand) == 3
+    assert await leader._read() == []
+    leader._swept = 0.0
+    assert [row["event_id"] for row in await leader._read()] == [late.id]
+    await connection.close()
 
 
 async def test_the_row_function_serves_single_and_bulk_inserts_alike(database: Database, clock: MovableClock) -> None:
