@@ -1,7 +1,8 @@
 """Memory of each service while the whole system sells: what it holds, and whether that grows.
 
-`MINUTES=60 python -m benchmarks memory` for an hour; a minute by default. Customers order and pay all the time, as fast
-as they are served. The slope is that of the second half: caches and pools fill first.
+`MINUTES=60 python -m benchmarks memory` for an hour; a minute by default. Customers order and pay all the time: in the
+first minute as fast as they are served, then so many a second. The slope is that of the second half: caches and pools fill
+first.
 """
 
 import asyncio
@@ -23,19 +24,22 @@ from sandbox.system import System
 MINUTES = float(os.environ.get("MINUTES", "1"))
 EVERY = 2.0  # seconds between two looks
 PAID, CONNECTIONS = 20, 8
+RUSH, RATE = 60.0, 5  # seconds; orders a second after them
 HEADINGS = ("", "at first MB", "most MB", "at last MB", "MB/hour")
 
 Seen = list[tuple[float, float]]  # hours since the beginning, MB
 
 
 async def _buy(system: System, until: float) -> int:
-    """Customers one after the other, as fast as they are served; how many."""
-    bought = 0
+    """Customers one after the other; how many."""
+    bought, rushed = 0, time.monotonic() + RUSH
     async with httpx.AsyncClient(base_url=system.url) as client:
-        while time.monotonic() < until:
+        while (began := time.monotonic()) < until:
             paid = await asyncio.gather(*(ready.paid(system, client) for _ in range(PAID)))
             await load.run(system.ports["gateway"], [request for _, request in paid], CONNECTIONS)
             bought += PAID
+            if began > rushed:
+                await asyncio.sleep(began + PAID / RATE - time.monotonic())
     return bought
 
 
