@@ -105,6 +105,7 @@ async def paid(system: System, client: httpx.AsyncClient) -> tuple[str, bytes]:
     order = {"email": f"{secrets.token_hex(6)}@customers.example", "name": "Somebody", "currency": "EUR"}
     answer = await client.post("/api/checkout", json=order, headers={"x-forwarded-for": address}, timeout=30)
     opened = answer.raise_for_status().json()
+    client.cookies.clear()  # each customer is somebody else, and brings none
     system.stripe.pay(opened["sessionId"])
     held = reversed(system.stripe.webhooks.log)  # what paying put there last
     body = next(delivery.body for delivery in held if delivery.type == "checkout.session.completed")
