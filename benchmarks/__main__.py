@@ -12,7 +12,7 @@ import time
 from benchmarks import budgets, results, servers, table
 from benchmarks.brokers import rabbitmq
 
-NAMES = ("intake", "jobs", "ready", "memory", "starts", "hop", "relay", "handler", "comparisons")
+NAMES = ("intake", "jobs", "ready", "memory", "starts", "hop", "relay", "handler", "comparisons", "history", "backlog")
 
 
 def main() -> None:

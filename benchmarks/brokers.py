@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support import servers as test_servers
 from support.broker import RabbitMQ, VirtualHost
+from support.rabbitmq import PrivateRabbitMQ
 
 
 @contextlib.contextmanager
@@ -21,6 +22,19 @@ def rabbitmq() -> Iterator[RabbitMQ]:
             yield found
         finally:
             found.close()
+
+
+@contextlib.contextmanager
+def another() -> Iterator[RabbitMQ]:
+    """One more, of this machine's programs."""
+    private = PrivateRabbitMQ().launch()
+    try:
+        private.wait()
+        found = RabbitMQ(private.url, private.management_url)
+        yield found
+        found.close()
+    finally:
+        private.stop()
 
 
 @contextlib.contextmanager

@@ -147,7 +147,7 @@ class Figures:
 
 
 async def measure(chain: Chain, postgres: Postgres) -> Figures:
-    alone, burst = await chain.payments(ALONE), await chain.payments(BURST)
+    alone, together = await chain.payments(ALONE), await chain.payments(BURST)
     usage.until_quiet(chain.processes)
     synced, used = await _syncs(postgres), usage.cpu_seconds(chain.processes)
     sent = await _one_by_one(chain, alone)
@@ -156,12 +156,12 @@ async def measure(chain: Chain, postgres: Postgres) -> Figures:
     cuts = statistics.quantiles([(chain.ready.at[key] - at) * 1e3 for key, at in sent.items()], n=100)
     usage.until_quiet(chain.processes)
     busy = usage.cpu_seconds(chain.processes)
-    took = await _burst(chain, burst)
+    took = await burst(chain, together)
     busy = usage.cpu_seconds(chain.processes) - busy
     return Figures(cuts[49], cuts[98], synced / ALONE, used / ALONE * 1e3, BURST / took, busy / BURST * 1e3)
 
 
-async def _burst(chain: Chain, payments: Sequence[tuple[str, bytes]]) -> float:
+async def burst(chain: Chain, payments: Sequence[tuple[str, bytes]]) -> float:
     """Seconds until the last one is ready."""
     began = time.perf_counter()
     await _send(chain, [request for _, request in payments], CONNECTIONS)
@@ -201,12 +201,12 @@ async def _run(scratch: Path, postgres: Postgres, broker: RabbitMQ) -> list[Row]
             await stack.enter_async_context(handmade(scratch, postgres, vhost)),
         ]
         for chain in chains:
-            await _burst(chain, await chain.payments(BURST))  # connections are opened, statements prepared
+            await burst(chain, await chain.payments(BURST))  # connections are opened, statements prepared
         found: dict[str, list[Figures]] = {chain.name: [] for chain in chains}
         for _ in range(ROUNDS):
             for chain in chains:
                 found[chain.name].append(await measure(chain, postgres))
-    medians = {name: _median(rounds) for name, rounds in found.items()}
+    medians = {name: median(rounds) for name, rounds in found.items()}
     title = f"payment to ready, alone at {PER_SECOND}/s and in a burst of {BURST}, median of {ROUNDS}"
     mine, theirs = medians["Keyturn"], medians["by hand"]
     table.show(title, HEADINGS, [_row(name, it, mine) for name, it in medians.items()])
@@ -217,7 +217,7 @@ async def _run(scratch: Path, postgres: Postgres, broker: RabbitMQ) -> list[Row]
     ]
 
 
-def _median(rounds: list[Figures]) -> Figures:
+def median(rounds: list[Figures]) -> Figures:
     return Figures(*(statistics.median(values) for values in zip(*(vars(one).values() for one in rounds), strict=True)))
 
 

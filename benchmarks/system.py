@@ -36,6 +36,13 @@ products:
 """
 
 
+def databases(folder: Path, postgres: Postgres) -> dict[str, str]:
+    """Each service's, made unless it is there."""
+    names = {service: f"{folder.name}_{service}" for service in SERVICES}
+    urls = postgres.create_databases(tuple(names.values()))
+    return {service: urls[name] for service, name in names.items()}
+
+
 @contextlib.asynccontextmanager
 async def running(folder: Path, postgres: Postgres, vhost: VirtualHost) -> AsyncIterator[System]:
     port, blueprints = free_port(), folder / "blueprints"
@@ -49,9 +56,7 @@ async def running(folder: Path, postgres: Postgres, vhost: VirtualHost) -> Async
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "INFO",
     }
-    databases = {name: f"{folder.name}_{name}" for name in SERVICES}
-    urls = postgres.create_databases(tuple(databases.values()))
-    given |= {f"{name.upper()}_DATABASE_URL": urls[databases[name]] for name in SERVICES}
+    given |= {f"{name.upper()}_DATABASE_URL": url for name, url in databases(folder, postgres).items()}
     given |= {f"{name.upper()}_BUS_URL": vhost.url(name) for name in SERVICES}
     noop = [servers.python(), str(servers.ROOT / "benchmarks/noop.py"), str(port)]
     with servers.program(noop, {}, port, cwd=folder, log=folder / "noop.log"):

@@ -1,6 +1,7 @@
 """What each statement reads: explained on its own connection just before it runs, and undone.
 
-Whatever a service does through a database that is `watched` is looked at, so a new query is covered by itself.
+Whatever a service does through a database that is `watched` is looked at, so a new query is covered by itself. Each is
+explained as it is planned for its own values, and as for any: a statement that was run a few times may get that plan.
 """
 
 import json
@@ -23,7 +24,8 @@ PAGES = 1_500, 8  # pages that reading may touch: so many, and so many a row
 ROWS = int(os.environ.get("SCALE_ROWS", "12000"))
 # Of few rows it may be right to read all: with these the planner does as it would with a million.
 SMALL = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"} if ROWS < 300_000 else {}
-_ANALYZE = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
+MODES = ("custom", "generic")
+_ANALYZE = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE explained"
 _PLANNED = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 
 
@@ -35,14 +37,14 @@ class Seen:
     statements: set[str] = field(default_factory=set)
     wrong: dict[str, str] = field(default_factory=dict)
 
-    def judge(self, sql: str, parameters: Sequence[object], plan: dict[str, Any]) -> None:
+    def judge(self, sql: str, parameters: Sequence[object], mode: str, plan: dict[str, Any]) -> None:
         self.statements.add(sql)
         limits = [int(found) for found in re.findall(r"LIMIT (\d+)", sql)]
         limits += [value for value in parameters if type(value) is int and value <= MOST]
         for node in _nodes(plan):
             complaint = _complaint(node, max(FEW, *limits, 0)) if node.get("Relation Name") in self.large else None
             if complaint:
-                self.wrong[sql] = f"{node['Relation Name']}: {complaint}"
+                self.wrong[sql + mode] = f"{mode} plan, {node['Relation Name']}: {complaint}"
 
 
 class Explaining(asyncpg.Connection):  # type: ignore[misc]
@@ -64,11 +66,31 @@ class Explaining(asyncpg.Connection):  # type: ignore[misc]
         inside = self.is_in_transaction()
         await super().execute("SAVEPOINT explained" if inside else "BEGIN")
         try:
-            rows = await super().fetch(_ANALYZE + query, *args)
+            await super().execute(f"PREPARE explained AS {query}")
+            values = await self._literals(args)
+            for mode in ("custom", "generic", "later"):
+                if mode == "later":
+                    await super().execute("SAVEPOINT once; SET LOCAL plan_cache_mode = auto")
+                    for _ in range(5):
+                        await super().fetchval("EXPLAIN EXECUTE explained" + values)
+                else:
+                    await super().execute(f"SAVEPOINT once; SET LOCAL plan_cache_mode = force_{mode}_plan")
+                told = await super().fetchval(_ANALYZE + values)
+                await super().execute("ROLLBACK TO once")
+                # Decoded already where SQLAlchemy has set up the connection.
+                plan = (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]
+                self.seen.judge(query, args, mode, plan)
         finally:
             await super().execute("ROLLBACK TO explained" if inside else "ROLLBACK")
-        told = rows[0][0]  # decoded already where SQLAlchemy has set up the connection
-        self.seen.judge(query, args, (json.loads(told) if isinstance(told, str) else told)[0]["Plan"])
+        await super().execute("DEALLOCATE explained")
+
+    async def _literals(self, args: Any) -> str:
+        """The parameters as EXECUTE takes them, which knows no parameters of its own."""
+        types = await super().fetchval(PARAMETERS)
+        if not types:
+            return ""
+        casts = ", ".join(f"quote_nullable(${place}::{type_}::text)" for place, type_ in enumerate(types, 1))
+        return f"({', '.join(await super().fetchrow(f'SELECT {casts}', *args))})"
 
 
 async def watched(database: Database) -> Seen:
@@ -118,3 +140,4 @@ def _complaint(node: dict[str, Any], most: int) -> str | None:
 
 
 TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND reltuples > $1"
+PARAMETERS = "SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 'explained'"

@@ -1,10 +1,10 @@
-"""Databases with a long history: so many rows of everything, and a third of the work and of the events still waiting.
+"""Databases with a long history: so many rows of everything, and where it is wanted a third of it still waiting.
 
 Rows are made by the server. Row `i` of one table belongs to row `i` of the others. What is not named below gets a value
 of its type; NULL where the column takes it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import asyncpg
 
@@ -21,8 +21,9 @@ TYPES = {
     "double precision": "1",
 }
 TIME = f"now() - interval '{DAYS} days' * (1 - i::float8 / {{rows}})"
-RECENT = "i > {rows} * 0.97"  # of the last day
-OLDER = "i <= {rows} * 0.7"
+RECENT = "i > {rows} * {older} + {rows} * 0.27"  # of the last day; nothing where nothing waits
+OLDER = "i <= {rows} * {older}"
+SCATTERED = "md5(i::text)::uuid"  # as ids are that are made of what they name
 CONTACT = """'{{"email": "jane@example.com", "name": null, "locale": null, "timezone": null}}'"""
 LIMITS = """'{{"memory": "256M", "cpus": 0.5}}'"""
 
@@ -33,10 +34,11 @@ COMMON: dict[str, Columns] = {
         "wire": "'purchase.paid.v1'",
         "exchange": "'keyturn.events'",
         "routing_key": "'purchase.paid.v1'",
+        "body": "convert_to(repeat(md5(i::text), 16), 'UTF8')",
         "published": f"CASE WHEN {OLDER} THEN {{time}} END",
         "attempts": "0",
     },
-    "inbox": {"consumer": "'{service}'", "handled": "{time}"},
+    "inbox": {"consumer": "'{service}'", "event_id": SCATTERED, "handled": "{time}"},
     "work": {
         "kind": "'{kind}'",
         "key": "i::text",
@@ -54,7 +56,7 @@ OWN: dict[str, dict[str, Columns]] = {
         "customers": {"email": "'jane' || i || '@example.com'"},
         "purchases": PURCHASE
         | {
-            "price_id": "(SELECT id FROM prices WHERE plan = 'sample-starter' AND currency = 'EUR' LIMIT 1)",
+            "price_id": f"coalesce((SELECT id FROM prices WHERE currency = 'EUR' LIMIT 1), {TYPES['uuid']})",
             "customer_id": TYPES["uuid"],
             "cycle": "'one_time'",
             "amount": "4900",
@@ -124,7 +126,10 @@ OWN: dict[str, dict[str, Columns]] = {
             "owner": TYPES["uuid"],
             "reserved_until": f"CASE WHEN NOT {OLDER} THEN {{time}} END",
         },
-        "setup_links": {"state": f"CASE WHEN {OLDER} THEN 'used' ELSE 'open' END"},
+        "setup_links": {
+            "state": f"CASE WHEN {OLDER} THEN 'used' ELSE 'open' END",
+            "token_hash": "encode(sha256(int8send(i)), 'hex')",
+        },
         "history": {},
     },
     "notifier": {
@@ -140,15 +145,20 @@ OWN: dict[str, dict[str, Columns]] = {
     "gateway": {
         "journeys": {"status": "'active'", "purchase_status": "'paid'"},
         "journey_events": {
+            "event_id": SCATTERED,
             "purchase_id": f"CASE WHEN i % 20 > 0 THEN {TYPES['uuid']} END",
             "cause": f"CASE WHEN i % 2 = 0 THEN {TYPES['uuid']} END",
             "type": "'purchase.paid.v1'",
             "publisher": "'billing'",
+            "data": """jsonb_build_object('payment_key', 'cs_old' || i, 'refs', repeat(md5(i::text), 8))""",
         },
         "journey_refs": {"ref": "'cs_old' || i", "purchase_id": TYPES["uuid"]},
         "audit": {"actor": "'operator' || i % 5", "action": "'purchase.refund'", "subject": "'purchase'"},
         "webhooks": {
-            "body": """convert_to('{{"id": "evt_' || i || '", "type": "nothing"}}', 'UTF8')""",
+            "event_id": "'evt_' || md5(i::text)",
+            "digest": "sha256(int8send(i))",
+            "body": """convert_to('{{"id": "evt_' || i || '", "type": "nothing", "more": "' || repeat(md5(i::text), 30)
+              || '"}}', 'UTF8')""",
             "provider": "CASE WHEN i % 100 = 0 THEN 'razorpay' ELSE 'stripe' END",
             "state": "CASE WHEN i % 5000 = 0 THEN 'unreadable' ELSE 'read' END",
         },
@@ -159,17 +169,27 @@ OWN: dict[str, dict[str, Columns]] = {
 WAITING = {"billing": "send_refund", "provisioner": "job", "notifier": "mail", "gateway": "event"}  # of which kind
 
 
-async def fill(url: str, service: str, rows: int) -> None:
-    """`url`: of a superuser, since foreign keys are not looked at and nothing is written to the log."""
+def tables_of(service: str) -> Mapping[str, Columns]:
+    return COMMON | OWN[service]
+
+
+async def fill(
+    url: str, service: str, rows: int, *, only: Collection[str] = (), waiting: Collection[str] | None = None
+) -> None:
+    """`url`: of a superuser, since foreign keys are not looked at. `only` these tables, else all; something waits in
+    those of `waiting`, else in all."""
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute("SET session_replication_role = replica")
-        for table, columns in (COMMON | OWN[service]).items():
-            names, values = await _expressions(connection, table, columns)
-            words = {"rows": rows, "service": service, "kind": WAITING[service]}
+        await connection.execute("SET session_replication_role = replica; SET maintenance_work_mem = '256MB'")
+        for table in only or tables_of(service):
+            names, values = await _expressions(connection, table, tables_of(service)[table])
+            older = 0.7 if waiting is None or table in waiting else 1
+            words = {"rows": rows, "older": older, "service": service, "kind": WAITING[service]}
             select = ", ".join(values).replace("{time}", TIME).format(**words)
             made = f"SELECT {select} FROM generate_series(1, {rows}) AS i"
+            await connection.execute(LATER, table)
             await connection.execute(f"INSERT INTO {table} ({', '.join(names)}) {made}")
+            await connection.execute(f"REINDEX TABLE {table}")
         await connection.execute("VACUUM (ANALYZE)")
     finally:
         await connection.close()
@@ -194,3 +214,6 @@ COLUMNS = """
 SELECT attname AS name, format_type(atttypid, NULL) AS type, attnotnull AND attidentity = '' AS required
 FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
+
+# An index that is built of all rows at once takes a quarter of the time.
+LATER = "UPDATE pg_index SET indisready = false WHERE indrelid = $1::regclass"
