@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -81,7 +81,7 @@ def wire(event: PurchasePaid, user: str) -> aio_pika.Message:
     )
 
 
-async def all_of(work: Sequence[Any], do: Callable[[Any], Awaitable[object]], at_once: int) -> None:
+async def all_of(work: Iterable[Any], do: Callable[[Any], Awaitable[object]], at_once: int) -> None:
     """Each of `work`, so many at once."""
     source = iter(work)
 

@@ -19,7 +19,7 @@ from benchmarks.budgets import Row
 from benchmarks.events import EFFECT, Meter, Spent
 from keyturn.bus import connect_bus
 from keyturn.bus.topology import EVENTS_EXCHANGE, events_queue
-from keyturn.database import Transaction
+from keyturn.database import Database, Transaction
 from keyturn.events import PurchasePaid
 from keyturn.handling import Consumer
 from keyturn.inbox import FIRST
@@ -54,7 +54,7 @@ async def bare(postgres: Postgres, _vhost: VirtualHost) -> Spent:
 
 
 async def handed_over(_postgres: Postgres, vhost: VirtualHost) -> Spent:
-    await _fill(vhost)
+    await fill(vhost)
     left, done = EVENTS, asyncio.Event()
     async with await aio_pika.connect(vhost.url(events.HANDLER)) as connection:
         channel = await connection.channel(publisher_confirms=False)
@@ -75,8 +75,16 @@ async def handed_over(_postgres: Postgres, vhost: VirtualHost) -> Spent:
 
 
 async def ours(postgres: Postgres, vhost: VirtualHost) -> Spent:
-    await _fill(vhost)
-    left, done = EVENTS, asyncio.Event()
+    await fill(vhost)
+    database = await events.database(postgres, events.HANDLER)
+    spent = await drain(database, vhost, EVENTS)
+    await database.close()
+    return spent
+
+
+async def drain(database: Database, vhost: VirtualHost, count: int) -> Spent:
+    """So many of what waits in the queue."""
+    left, done = count, asyncio.Event()
 
     def handled() -> None:
         nonlocal left
@@ -89,24 +97,22 @@ async def ours(postgres: Postgres, vhost: VirtualHost) -> Spent:
         tx.publish(event)
         tx.on_commit(handled)
 
-    database = await events.database(postgres, events.HANDLER)
     bus = connect_bus(vhost.url(events.HANDLER), service=events.HANDLER, replica="bench")
     await bus.connect()
     consumer = Consumer(database, bus, {PurchasePaid: handle}, prefetch=PREFETCH)
     meter = Meter()
     await consumer.start()
     await done.wait()
-    spent = meter.spent(EVENTS)
+    spent = meter.spent(count)
     await consumer.stop()
     await bus.close()
-    await database.close()
     return spent
 
 
-async def _fill(vhost: VirtualHost) -> None:
+async def fill(vhost: VirtualHost, count: int = EVENTS) -> None:
     async with await aio_pika.connect(vhost.url(events.PUBLISHER)) as connection:
         exchange = await (await connection.channel()).get_exchange(EVENTS_EXCHANGE, ensure=False)
-        made = [events.paid() for _ in range(EVENTS)]
+        made = (events.paid() for _ in range(count))
         await events.all_of(made, lambda event: exchange.publish(events.wire(event, events.PUBLISHER), event.wire), 200)
 
 

@@ -73,7 +73,7 @@ def superuser(postgres: Postgres, url: str) -> str:
 
 
 async def settled(postgres: Postgres) -> str:
-    """What was written is on disk, so that nobody has to write it while something is measured. Says how large all is."""
+    """What was written is on disk: nobody has to write it while something is measured. Says how large all is."""
     connection = await asyncpg.connect(postgres.url)
     try:
         await connection.execute("CHECKPOINT")

@@ -17,7 +17,7 @@ from benchmarks.brokers import RabbitMQ, VirtualHost, virtual_host
 from benchmarks.budgets import Row
 from keyturn.bus import connect_bus
 from keyturn.bus.topology import EVENTS_EXCHANGE, events_queue
-from keyturn.database import Transaction
+from keyturn.database import Database, Transaction
 from keyturn.events import PurchasePaid
 from keyturn.handling import Consumer
 from keyturn.relay import Relay
@@ -60,12 +60,20 @@ async def bare(_postgres: Postgres, vhost: VirtualHost) -> Hop:
 
 
 async def ours(postgres: Postgres, vhost: VirtualHost) -> Hop:
+    databases = {name: await events.database(postgres, name) for name in (events.PUBLISHER, events.HANDLER)}
+    found = await between(databases, vhost)
+    for database in databases.values():
+        await database.close()
+    return found
+
+
+async def between(databases: dict[str, Database], vhost: VirtualHost) -> Hop:
+    """From one service to another; each has its database."""
     at: dict[str, float] = {}
 
     async def handle(event: PurchasePaid, _tx: Transaction) -> None:
         at[event.subject] = time.perf_counter()
 
-    databases = {name: await events.database(postgres, name) for name in (events.PUBLISHER, events.HANDLER)}
     buses = {name: connect_bus(vhost.url(name), service=name, replica="bench") for name in databases}
     for bus in buses.values():
         await bus.connect()
@@ -85,9 +93,8 @@ async def ours(postgres: Postgres, vhost: VirtualHost) -> Hop:
     found = await _paced(send, at)
     await consumer.stop()
     await relay.stop()
-    for bus, database in zip(buses.values(), databases.values(), strict=True):
+    for bus in buses.values():
         await bus.close()
-        await database.close()
     return found
 
 

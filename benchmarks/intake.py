@@ -56,11 +56,11 @@ def measure(contenders: list[Contender], connections: int) -> dict[str, Figures]
     found: dict[str, list[Figures]] = {contender.name: [] for contender in contenders}
     for _ in range(ROUNDS):
         for contender in contenders:
-            found[contender.name].append(_once(contender, connections))
+            found[contender.name].append(once(contender, connections))
     return {name: _median(rounds) for name, rounds in found.items()}
 
 
-def _once(contender: Contender, connections: int) -> Figures:
+def once(contender: Contender, connections: int) -> Figures:
     requests = load.stripe_requests(contender.path, SECRET, contender.count, secrets.token_hex(4))
     ours = bool(contender.database)
     late = lag.counts(contender.port) if ours else {}

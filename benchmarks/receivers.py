@@ -38,10 +38,12 @@ def noop(scratch: Path) -> Iterator[Contender]:
 
 
 @contextlib.contextmanager
-def gateway(scratch: Path, postgres: Postgres, name: str, bus: str, count: int) -> Iterator[Contender]:
+def gateway(
+    scratch: Path, postgres: Postgres, name: str, bus: str, count: int, database: str = ""
+) -> Iterator[Contender]:
     """As in production: metrics, log, outbox."""
     port, key = free_port(), base64.b64encode(secrets.token_bytes(32)).decode()
-    database = f"gateway_{secrets.token_hex(4)}"
+    database = database or f"gateway_{secrets.token_hex(4)}"
     url = postgres.create_databases((database,))[database]
     environment = {
         "PORT": str(port),

@@ -70,9 +70,9 @@ async def relay(postgres: Postgres, vhost: VirtualHost) -> Spent:
     await bus.connect()
     it = Relay(database, bus)
     await it.start()
-    await _commit(database, 1)
+    await commit(database, 1)
     await events.until(lambda: _published(database))  # it leads, and everything is open
-    await _commit(database, BACKLOG)
+    await commit(database, BACKLOG)
     meter = Meter()
     database.wakeups.wake("outbox")
     await events.until(lambda: _published(database))
@@ -83,7 +83,7 @@ async def relay(postgres: Postgres, vhost: VirtualHost) -> Spent:
     return spent
 
 
-async def _commit(database: Database, count: int) -> None:
+async def commit(database: Database, count: int) -> None:
     async with database.transaction("backlog") as tx:
         rows = [event_row(events.paid(), events.PUBLISHER, tx.now) for _ in range(count)]
         await tx.run(INSERT, *columns(rows))
@@ -117,14 +117,14 @@ async def write(url: str) -> None:
     database = Database(url, service=events.PUBLISHER, clock=SystemClock(), pool_size=WRITERS)
     database.wakeups.start()
 
-    async def commit(event: events.PurchasePaid) -> None:
+    async def commit_one(event: events.PurchasePaid) -> None:
         async with database.transaction("write") as tx:
             tx.publish(event)
 
-    await events.all_of([events.paid() for _ in range(WRITERS * 10)], commit, WRITERS)
+    await events.all_of([events.paid() for _ in range(WRITERS * 10)], commit_one, WRITERS)
     made = [events.paid() for _ in range(WRITES)]
     meter = Meter()
-    await events.all_of(made, commit, WRITERS)
+    await events.all_of(made, commit_one, WRITERS)
     print(meter.spent(WRITES).rate)
     await database.close()
 

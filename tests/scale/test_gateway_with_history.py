@@ -103,7 +103,7 @@ async def _operating(gateway: Gateway, token: str) -> None:
 
     for wanted in ({}, {"actor": "operator1"}, {"action": "install.delete"}, {"target": "nothing"}):
         await get("/api/audit", **wanted)
-    for wanted in ({}, {"state": "unreadable"}, {"provider": "razorpay"}, {"state": "ignored", "provider": "razorpay"}):
+    for wanted in ({}, {"status": "unreadable"}, {"provider": "razorpay"}, {"status": "ignored", "provider": "stripe"}):
         page = (await get("/api/webhooks", **wanted)).json()
         await get(f"/api/webhooks/{page['items'][0]['id']}") if page["items"] else None
     await get("/api/stats")

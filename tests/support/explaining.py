@@ -44,7 +44,7 @@ class Seen:
         for node in _nodes(plan):
             complaint = _complaint(node, max(FEW, *limits, 0)) if node.get("Relation Name") in self.large else None
             if complaint:
-                self.wrong[sql + mode] = f"{mode} plan, {node['Relation Name']}: {complaint}"
+                self.wrong[sql] = f"{mode} plan, {node['Relation Name']}: {complaint}"
 
 
 class Explaining(asyncpg.Connection):  # type: ignore[misc]
@@ -68,13 +68,8 @@ class Explaining(asyncpg.Connection):  # type: ignore[misc]
         try:
             await super().execute(f"PREPARE explained AS {query}")
             values = await self._literals(args)
-            for mode in ("custom", "generic", "later"):
-                if mode == "later":
-                    await super().execute("SAVEPOINT once; SET LOCAL plan_cache_mode = auto")
-                    for _ in range(5):
-                        await super().fetchval("EXPLAIN EXECUTE explained" + values)
-                else:
-                    await super().execute(f"SAVEPOINT once; SET LOCAL plan_cache_mode = force_{mode}_plan")
+            for mode in MODES:
+                await super().execute(f"SAVEPOINT once; SET LOCAL plan_cache_mode = force_{mode}_plan")
                 told = await super().fetchval(_ANALYZE + values)
                 await super().execute("ROLLBACK TO once")
                 # Decoded already where SQLAlchemy has set up the connection.

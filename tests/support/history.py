@@ -153,7 +153,7 @@ OWN: dict[str, dict[str, Columns]] = {
             "data": """jsonb_build_object('payment_key', 'cs_old' || i, 'refs', repeat(md5(i::text), 8))""",
         },
         "journey_refs": {"ref": "'cs_old' || i", "purchase_id": TYPES["uuid"]},
-        "audit": {"actor": "'operator' || i % 5", "action": "'purchase.refund'", "subject": "'purchase'"},
+        "audit": {"actor": "'operator' || i % 5", "action": "'act' || i % 7", "subject": "'purchase'"},
         "webhooks": {
             "event_id": "'evt_' || md5(i::text)",
             "digest": "sha256(int8send(i))",

@@ -19,7 +19,7 @@ from keyturn.handling import Consumer, Handlers
 from keyturn.internal import Caller
 from keyturn.leader import MARK, REFUSE, Leader
 from keyturn.leases import ENSURE, RENEW
-from keyturn.operations import Order, Selection, act, causes, list_work, show
+from keyturn.operations import Order, Selection, _change, act, causes, list_work, show
 from keyturn.relay import PLAN
 from keyturn.replay import replay
 from keyturn.work import WorkKind
@@ -100,8 +100,18 @@ class Old:
         await show(self.database, first.rows[0]["id"])
         chosen = Selection("ids", [row["id"] for row in first.rows])
         await act(self.database, Order("retry", chosen, ADMIN, "it is well again"))
-        await act(self.database, Order("resolve", Selection("cause", cause), ADMIN, "done by hand"))
-        await act(self.database, Order("discard", Selection("all"), ADMIN, "nothing to be done"))
+        other = next(row["cause"] for row in first.rows if row["cause"] != cause)
+        retried, resolved = Selection("cause", cause), Selection("cause", str(other))
+        every = Selection("all")
+        told = ADMIN, "history"
+        for order in (
+            Order("retry", retried, *told),
+            Order("resolve", resolved, *told),
+            Order("retry", every, *told),
+            Order("discard", every, *told),
+        ):
+            async with self.database.transaction("one_batch") as tx:
+                await _change(tx, order, tx.now)
 
     def _worker(self, slots: int) -> Worker[Any]:
         return Worker(self.database, self.work, self.deps, handlers=self.handlers, slots=slots)

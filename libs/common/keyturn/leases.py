@@ -2,6 +2,7 @@
 database's, which is one for all replicas."""
 
 # The first of each kind, past however much of another kind waits; of these as many as their part has room for.
+# What is found goes into an array: however many rows are due, the planner then expects a handful, and takes the index.
 # A claim waits for no disk: one that a crash of the server forgets is made again, and its fence, which grows with time,
 # is not given twice.
 CLAIM = """
@@ -19,7 +20,7 @@ found AS (
 UPDATE work SET fence = greatest(fence + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint),
   attempts = attempts + 1, leased_until = clock_timestamp() + $5::interval,
   worker = $6, started = coalesce(started, $1)
-FROM found, quick WHERE work.id = found.id
+FROM quick WHERE work.id = ANY(ARRAY(SELECT id FROM found))
 RETURNING work.id, kind, key, payload, subject, attempts, created, fence, started, body, history, traceparent,
   causationid
 """

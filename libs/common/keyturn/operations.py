@@ -6,7 +6,7 @@ Every query is bounded, and what it changes it changes in batches, each with the
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -20,20 +20,29 @@ Action = Literal["retry", "resolve", "discard"]
 State = Literal["open", "dead", "done", "resolved", "discarded", "cancelled"]
 
 BATCH = 1_000
+END = datetime.max.replace(tzinfo=UTC)
 A_SECOND = 200  # retried rows fall due at this rate, so that a redrive of thousands drowns nobody
 
 _LISTED = """id, kind, key, subject, state, due, reason, attempts, cause, error, created, finished,
   leased_until IS NOT NULL AND state = 'open' AS running"""
 
+# Each kind has its own part of the index: of each the newest, and of these the newest. Of a kind that has few rows
+# nothing else is read. Compared as rows, so that no other index will do, whichever values a plan is made for.
 LIST = f"""
-SELECT {_LISTED} FROM work
-WHERE state = $1 AND ($2::text IS NULL OR kind = $2) AND ($3::timestamptz IS NULL OR (created, id) < ($3, $4::uuid))
-ORDER BY created DESC, id DESC LIMIT $5
+WITH RECURSIVE mine AS (
+  SELECT coalesce($2, (SELECT min(kind) FROM work WHERE state = $1)) AS kind
+  UNION ALL
+  SELECT (SELECT min(work.kind) FROM work WHERE state = $1 AND work.kind > mine.kind) FROM mine
+  WHERE $2 IS NULL AND mine.kind IS NOT NULL)
+SELECT found.* FROM mine CROSS JOIN LATERAL (
+  SELECT {_LISTED} FROM work WHERE (state, work.kind) >= ($1, mine.kind)
+    AND (state, work.kind, created, id) < ($1, mine.kind, $3, $4::uuid)
+  ORDER BY state DESC, work.kind DESC, created DESC, id DESC LIMIT $5) AS found
+ORDER BY found.created DESC, found.id DESC LIMIT $5
 """  # noqa: S608 - constants
 LIST_OF_CAUSE = f"""
 SELECT {_LISTED} FROM work
-WHERE state = 'dead' AND cause = $1 AND ($2::text IS NULL OR kind = $2)
-  AND ($3::timestamptz IS NULL OR (created, id) < ($3, $4::uuid))
+WHERE state = 'dead' AND cause = $1 AND ($2::text IS NULL OR kind = $2) AND (created, id) < ($3, $4::uuid)
 ORDER BY created DESC, id DESC LIMIT $5
 """  # noqa: S608 - constants
 CAUSES = """
@@ -50,7 +59,7 @@ _LOCKED = """
 WITH locked AS (
   SELECT id, kind, key, created FROM work WHERE {which} AND state IN ('open', 'dead')
     AND (leased_until IS NULL OR leased_until < clock_timestamp()) AND (finished IS NULL OR finished <= $3) {also}
-  ORDER BY created LIMIT $2 FOR UPDATE SKIP LOCKED)
+  ORDER BY {order} LIMIT $2 FOR UPDATE SKIP LOCKED)
 {then}
 """
 _NO_OTHER = """
@@ -66,15 +75,17 @@ _RETRY = """, newest AS (
   WHERE state = 'dead' AND (work.created, work.id) < (newest.created, newest.id) FOR UPDATE OF work SKIP LOCKED
 ), resolved AS (
   UPDATE work SET state = 'resolved', finished = $3, fence = fence + 1, history = history || $6::text::jsonb
-  FROM older WHERE work.id = older.id)
+  WHERE id = ANY(ARRAY(SELECT id FROM older)))
 UPDATE work SET state = 'open', due = $3::timestamptz + place * $5::interval, reason = NULL, attempts = 0,
   started = NULL, finished = NULL, leased_until = NULL, fence = fence + 1, history = history || $4::text::jsonb
-FROM numbered WHERE work.id = numbered.id RETURNING work.id, subject"""
+FROM numbered WHERE work.id = numbered.id AND work.id = ANY(ARRAY(SELECT id FROM numbered))
+RETURNING work.id, subject"""
 _CLOSE = """
 UPDATE work SET state = $5, finished = $3, leased_until = NULL, fence = fence + 1,
   history = history || $4::text::jsonb
-FROM locked WHERE work.id = locked.id RETURNING work.id, subject"""
+WHERE id = ANY(ARRAY(SELECT id FROM locked)) RETURNING id, subject"""
 _WHICH = {"ids": "id = ANY($1::uuid[])", "cause": "state = 'dead' AND cause = $1::text", "all": "state = $1::text"}
+_ORDER = {"ids": "created", "cause": "created", "all": "kind, created"}  # along the index of each
 _CLOSED = {"resolve": "resolved", "discard": "discarded"}
 
 
@@ -104,9 +115,9 @@ async def list_work(
     return Page(rows, _cursor(rows[-1]) if full else None)
 
 
-def _read_cursor(cursor: str | None) -> tuple[datetime | None, UUID | None]:
+def _read_cursor(cursor: str | None) -> tuple[datetime, UUID]:
     if cursor is None:
-        return None, None
+        return END, UUID(int=0)
     created, _, last = cursor.partition("~")
     try:
         return moment_of(created), UUID(last)
@@ -159,14 +170,14 @@ async def _change(tx: Transaction, order: Order, asked_at: datetime) -> int:
     entry = {"at": tx.now.isoformat(), "outcome": f"operator_{order.action}"}
     entry |= {"actor": order.who.actor, "reason": order.reason}
     first = (order.chosen.value, BATCH, asked_at, json.dumps([entry]))
-    which = _WHICH[order.chosen.how]
+    chosen = {"which": _WHICH[order.chosen.how], "order": _ORDER[order.chosen.how]}
     if order.action == "retry":
-        sql = _LOCKED.format(which=which, also=_NO_OTHER, then=_RETRY)
+        sql = _LOCKED.format(**chosen, also=_NO_OTHER, then=_RETRY)
         older = json.dumps([entry | {"outcome": "resolved_with_newer"}])
         rows = await tx.run(sql, *first, timedelta(seconds=1) / A_SECOND, older)
         tx.wake("work")
     else:
-        sql = _LOCKED.format(which=which, also="", then=_CLOSE)
+        sql = _LOCKED.format(**chosen, also="", then=_CLOSE)
         rows = await tx.run(sql, *first, _CLOSED[order.action])
     if rows:
         _told(tx, order, rows)

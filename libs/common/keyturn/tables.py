@@ -97,7 +97,7 @@ WORK = Table(
     Index("ix_work_due", "kind", "due", postgresql_where=text("state = 'open'")),
     Index("ix_work_dead_key", "kind", "key", postgresql_where=text("state = 'dead'")),
     Index("ix_work_dead", "cause", "created", "id", postgresql_where=text("state = 'dead'")),
-    Index("ix_work_listed", "state", "created", "id"),
+    Index("ix_work_listed", "state", "kind", "created", "id"),
     Index("ix_work_finished", "finished", postgresql_where=text("state NOT IN ('open', 'dead')")),
 )
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from keyturn.database import Transaction
@@ -130,12 +130,12 @@ async def attempts(tx: Transaction, message_id: UUID, limit: int = 1000) -> Sequ
 async def messages(
     tx: Transaction, *, purchase_id: UUID | None, state: State | None, before: UUID | None, limit: int
 ) -> Sequence[Message]:
-    """The newest first; ids are ordered by time."""
+    """The newest first; ids are ordered by time. Each state has a statement of its own: their plans differ."""
     wanted = select(Message).order_by(Message.id.desc()).limit(limit)
     if purchase_id:
         wanted = wanted.where(Message.purchase_id == purchase_id)
     if state:
-        wanted = wanted.where(Message.state == state)
+        wanted = wanted.where(Message.state == literal(state, literal_execute=True))
     if before:
         wanted = wanted.where(Message.id < before)
     return (await tx.session.scalars(wanted)).all()

@@ -154,9 +154,9 @@ async def last_events(tx: Transaction, purchases: Iterable[UUID]) -> dict[UUID, 
 
 async def stats(tx: Transaction, since: timedelta) -> dict[str, dict[str, int]]:
     """How many purchases that were opened in this time are in which state, and how many installs that they gave or are
-    to give, counting at most `STATS_MOST` purchases. What nobody paid has no install."""
+    to give, counting the newest `STATS_MOST` at most. What nobody paid has no install."""
     recent = select(JOURNEYS.status, JOURNEYS.purchase_status).where(JOURNEYS.created > tx.now - since)
-    counted = recent.limit(STATS_MOST).subquery()
+    counted = recent.order_by(JOURNEYS.created.desc()).limit(STATS_MOST).subquery()
     grouped = select(counted.c.status, counted.c.purchase_status, func.count()).group_by(text("1"), text("2"))
     totals: dict[str, dict[str, int]] = {"installs": {}, "purchases": {}}
     for status, purchase_status, count in await tx.session.execute(grouped):

@@ -32,12 +32,12 @@ RETURNING request, purchase_id, created
 """
 
 OLD_KEYS = """
-DELETE FROM checkout_keys WHERE key IN
-  (SELECT key FROM checkout_keys WHERE created < $1 ORDER BY created LIMIT $2) RETURNING 1
+DELETE FROM checkout_keys WHERE key = ANY(ARRAY(
+  SELECT key FROM checkout_keys WHERE created < $1 ORDER BY created LIMIT $2)) RETURNING 1
 """
 OLD_BUCKETS = """
-DELETE FROM rate_buckets WHERE key IN
-  (SELECT key FROM rate_buckets WHERE updated < $1 ORDER BY updated LIMIT $2) RETURNING 1
+DELETE FROM rate_buckets WHERE key = ANY(ARRAY(
+  SELECT key FROM rate_buckets WHERE updated < $1 ORDER BY updated LIMIT $2)) RETURNING 1
 """
 
 

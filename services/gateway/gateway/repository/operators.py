@@ -18,6 +18,7 @@ TOKENS = TokenRow
 AUDIT = AuditRow
 USE_NOTED_EVERY = timedelta(minutes=1)  # a write a minute, not one a request
 TOKENS_MOST = 500
+END = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,13 @@ async def add_audit(tx: Transaction, envelope: Envelope, acted: OperatorActed) -
 
 
 async def audit(tx: Transaction, wanted: dict[str, str], before: int | None, most: int) -> Sequence[dict[str, Any]]:
-    """The newest entries with exactly these values of actor, action, target; `before`: going on below this id."""
+    """The newest entries with exactly these values of actor, action, target; `before`: going on below this id.
+
+    One value is looked for by comparing rows, so that only its own index will do."""
     columns = AUDIT.__table__.c
-    query = select(*columns).where(*(columns[name] == value for name, value in wanted.items()))
-    if before is not None:
-        query = query.where(AUDIT.id < before)
-    rows = await tx.session.execute(query.order_by(AUDIT.id.desc()).limit(most))
+    query = select(*columns).where(AUDIT.id < (END if before is None else before)).limit(most)
+    for name, value in list(wanted.items())[:1]:
+        query = query.where(columns[name] >= value, columns[name] <= value).order_by(columns[name].desc())
+    query = query.where(*(columns[name] == value for name, value in list(wanted.items())[1:]))
+    rows = await tx.session.execute(query.order_by(AUDIT.id.desc()))
     return [dict(row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for it

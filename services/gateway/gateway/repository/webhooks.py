@@ -81,20 +81,37 @@ async def find(tx: Transaction, webhook_id: UUID, *, lock: bool = False) -> Webh
     return await tx.session.get(WebhookRow, webhook_id, with_for_update=lock or None)
 
 
+# Each provider and state has its own part of the index: of each the first ones, and of these the first. However few
+# there are of what is looked for, nothing else is read. Compared as rows, so that no other index will do.
+_PART = "(webhooks.provider, webhooks.state)"
+PAGE = f"""
+SELECT found.id FROM unnest($1::text[]) AS one(provider) CROSS JOIN unnest($2::text[]) AS other(state)
+CROSS JOIN LATERAL (
+  SELECT id FROM webhooks WHERE {_PART} >= (one.provider, other.state)
+    AND (webhooks.provider, webhooks.state, id) < (one.provider, other.state, $3::uuid)
+  ORDER BY webhooks.provider DESC, webhooks.state DESC, id DESC LIMIT $4) AS found
+ORDER BY found.id DESC LIMIT $4
+"""  # noqa: S608 - constants
+UNREADABLE = f"""
+SELECT found.id FROM unnest($1::text[]) AS one(provider) CROSS JOIN LATERAL (
+  SELECT id FROM webhooks WHERE {_PART} >= (one.provider, 'unreadable') AND {_PART} <= (one.provider, 'unreadable')
+  ORDER BY webhooks.provider, webhooks.state, id LIMIT $2) AS found
+ORDER BY found.id LIMIT $2
+"""  # noqa: S608 - constants
+PROVIDERS, STATES = ("stripe", "razorpay"), ("read", "ignored", "unreadable")
+END = UUID(int=(1 << 128) - 1)
+
+
 async def page(
     tx: Transaction, *, state: str | None, provider: str | None, before: UUID | None, limit: int
 ) -> Sequence[WebhookRow]:
     """Newest first, without the bodies."""
-    query = select(WebhookRow).order_by(WebhookRow.id.desc()).limit(limit)
-    if state:
-        query = query.where(WebhookRow.state == state)
-    if provider:
-        query = query.where(WebhookRow.provider == provider)
-    if before:
-        query = query.where(WebhookRow.id < before)
+    wanted = [provider] if provider else PROVIDERS, [state] if state else STATES
+    ids = [row.id for row in await tx.run(PAGE, *wanted, before or END, limit)]
+    query = select(WebhookRow).where(WebhookRow.id.in_(ids)).order_by(WebhookRow.id.desc())
     return (await tx.session.scalars(query.options(defer(WebhookRow.body, raiseload=True)))).all()
 
 
 async def unreadable_ids(tx: Transaction, limit: int) -> Sequence[UUID]:
-    query = select(WebhookRow.id).where(WebhookRow.state == "unreadable").order_by(WebhookRow.id).limit(limit)
-    return (await tx.session.scalars(query)).all()
+    """The oldest first."""
+    return [row.id for row in await tx.run(UNREADABLE, PROVIDERS, limit)]

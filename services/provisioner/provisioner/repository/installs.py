@@ -53,11 +53,12 @@ async def insert(tx: Transaction, install: Install) -> bool:
     return bool(await tx.run(INSERT, as_json(install)))
 
 
+# Compared as rows, so that only the index of what is present will do.
 STANDING = """
 SELECT resources.* FROM resources JOIN installs ON installs.id = resources.install_id
-WHERE resources.state = 'present' AND resources.kind = $1 AND installs.settled
-  AND installs.state IN ('active', 'setup_pending') AND (resources.install_id, resources.name) > ($2, $3)
-ORDER BY resources.install_id, resources.name LIMIT $4
+WHERE resources.state = 'present' AND installs.settled AND installs.state IN ('active', 'setup_pending')
+  AND resources.kind <= $1 AND (resources.kind, resources.install_id, resources.name) > ($1, $2, $3)
+ORDER BY resources.kind, resources.install_id, resources.name LIMIT $4
 """
 START = (UUID(int=0), "")
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from keyturn.database import Transaction
 from provisioner.domain import SetupLink
@@ -36,12 +36,18 @@ async def of_install(tx: Transaction, install_id: UUID) -> list[SetupLink]:
     return list((await tx.session.execute(query.limit(20))).scalars())
 
 
+# Its index is for what is open: a plan for any state could not use it.
+EXPIRE = """
+UPDATE setup_links SET state = 'expired' WHERE id = ANY(ARRAY(
+  SELECT id FROM setup_links WHERE state = 'open' AND expires_at <= $1 ORDER BY expires_at LIMIT $2
+  FOR UPDATE SKIP LOCKED))
+RETURNING id
+"""
+
+
 async def expire(tx: Transaction, limit: int) -> int:
     """Write down what time has done already, for so many at most; gives how many it was."""
-    over = setup_links.c.state == "open", setup_links.c.expires_at <= tx.now
-    first = select(setup_links.c.id).where(*over).order_by(setup_links.c.expires_at).limit(limit)
-    ended = update(setup_links).where(setup_links.c.id.in_(first.with_for_update(skip_locked=True)))
-    return len((await tx.session.execute(ended.values(state="expired").returning(setup_links.c.id))).all())
+    return len(await tx.run(EXPIRE, tx.now, limit))
 
 
 async def issue(tx: Transaction, link: SetupLink) -> int:

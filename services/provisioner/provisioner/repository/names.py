@@ -39,8 +39,8 @@ RETURNING name
 OWNER = "SELECT 1 FROM names WHERE kind = $1 AND name = $2 AND owner = $3"
 RELEASE_OTHERS = "DELETE FROM names WHERE owner = $1 AND kind = $2 AND name <> $3"
 FORGET_LAPSED = """
-DELETE FROM names WHERE (kind, name) IN
-  (SELECT kind, name FROM names WHERE reserved_until <= $1 ORDER BY reserved_until LIMIT $2 FOR UPDATE SKIP LOCKED)
+DELETE FROM names WHERE ctid = ANY(ARRAY(
+  SELECT ctid FROM names WHERE reserved_until <= $1 ORDER BY reserved_until LIMIT $2 FOR UPDATE SKIP LOCKED))
 RETURNING name
 """
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import literal, select, tuple_
 
 from keyturn.clock import moment_of
 from keyturn.database import Transaction
@@ -24,7 +24,7 @@ async def page(
     """The newest first, and where the next page begins. Raises ValueError for a cursor that is not ours."""
     query = select(installs).order_by(installs.c.created_at.desc(), installs.c.id.desc()).limit(limit + 1)
     if status:
-        query = query.where(installs.c.state == status)
+        query = query.where(installs.c.state == literal(status, literal_execute=True))
     if cursor:
         query = query.where(tuple_(installs.c.created_at, installs.c.id) < tuple_(*_position(cursor)))
     found = [Install(**row._mapping) for row in await tx.session.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name

@@ -142,7 +142,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('provider', 'digest', name='uq_webhooks_digest'),
     sa.UniqueConstraint('provider', 'event_id', name=op.f('uq_webhooks_provider_event_id'))
     )
-    op.create_index('ix_webhooks_state_id', 'webhooks', ['state', 'id'], unique=False)
+    op.create_index('ix_webhooks_provider_state_id', 'webhooks', ['provider', 'state', 'id'], unique=False)
     op.create_table('work',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
@@ -172,7 +172,7 @@ def upgrade() -> None:
     op.create_index('ix_work_dead_key', 'work', ['kind', 'key'], unique=False, postgresql_where=sa.text("state = 'dead'"))
     op.create_index('ix_work_due', 'work', ['kind', 'due'], unique=False, postgresql_where=sa.text("state = 'open'"))
     op.create_index('ix_work_finished', 'work', ['finished'], unique=False, postgresql_where=sa.text("state NOT IN ('open', 'dead')"))
-    op.create_index('ix_work_listed', 'work', ['state', 'created', 'id'], unique=False)
+    op.create_index('ix_work_listed', 'work', ['state', 'kind', 'created', 'id'], unique=False)
     op.create_index('ix_work_open', 'work', ['kind', 'key'], unique=True, postgresql_where=sa.text("state = 'open'"))
     op.create_table('tokens',
     sa.Column('id', sa.Uuid(), nullable=False),

@@ -126,7 +126,7 @@ def upgrade() -> None:
     op.create_index('ix_work_dead_key', 'work', ['kind', 'key'], unique=False, postgresql_where=sa.text("state = 'dead'"))
     op.create_index('ix_work_due', 'work', ['kind', 'due'], unique=False, postgresql_where=sa.text("state = 'open'"))
     op.create_index('ix_work_finished', 'work', ['finished'], unique=False, postgresql_where=sa.text("state NOT IN ('open', 'dead')"))
-    op.create_index('ix_work_listed', 'work', ['state', 'created', 'id'], unique=False)
+    op.create_index('ix_work_listed', 'work', ['state', 'kind', 'created', 'id'], unique=False)
     op.create_index('ix_work_open', 'work', ['kind', 'key'], unique=True, postgresql_where=sa.text("state = 'open'"))
     op.create_table('allocations',
     sa.Column('pool', sa.Text(), nullable=False),
