@@ -102,13 +102,11 @@ class Old:
         await act(self.database, Order("retry", chosen, ADMIN, "it is well again"))
         other = next(row["cause"] for row in first.rows if row["cause"] != cause)
         retried, resolved = Selection("cause", cause), Selection("cause", str(other))
-        every = Selection("all")
         told = ADMIN, "history"
         for order in (
             Order("retry", retried, *told),
             Order("resolve", resolved, *told),
-            Order("retry", every, *told),
-            Order("discard", every, *told),
+            Order("discard", Selection("all"), *told),
         ):
             async with self.database.transaction("one_batch") as tx:
                 await _change(tx, order, tx.now)

@@ -63,23 +63,22 @@ WITH locked AS (
 {then}
 """
 _NO_OTHER = """
-  AND NOT EXISTS (SELECT FROM work AS other WHERE other.state = 'open' AND other.kind = work.kind
-                  AND other.key = work.key AND other.id <> work.id)"""
+  AND (SELECT id FROM work AS other WHERE other.state = 'open' AND other.kind = work.kind
+       AND other.key = work.key AND other.id <> work.id LIMIT 1) IS NULL"""
 # What is tried again stands for whatever else died of the same key before it.
 _RETRY = """, newest AS (
   SELECT DISTINCT ON (kind, key) id, kind, key, created FROM locked ORDER BY kind, key, created DESC, id DESC
-), numbered AS (
-  SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM newest
 ), older AS (
-  SELECT work.id FROM work JOIN newest USING (kind, key)
-  WHERE state = 'dead' AND (work.created, work.id) < (newest.created, newest.id) FOR UPDATE OF work SKIP LOCKED
+  SELECT of_key.id FROM newest CROSS JOIN LATERAL (
+    SELECT id FROM work WHERE state = 'dead' AND work.kind = newest.kind AND work.key = newest.key
+      AND (created, id) < (newest.created, newest.id) LIMIT 1000 FOR UPDATE SKIP LOCKED) AS of_key
 ), resolved AS (
   UPDATE work SET state = 'resolved', finished = $3, fence = fence + 1, history = history || $6::text::jsonb
   WHERE id = ANY(ARRAY(SELECT id FROM older)))
-UPDATE work SET state = 'open', due = $3::timestamptz + place * $5::interval, reason = NULL, attempts = 0,
+UPDATE work SET state = 'open', reason = NULL, attempts = 0,
+  due = $3::timestamptz + (array_position(ARRAY(SELECT id FROM newest ORDER BY id), id) - 1) * $5::interval,
   started = NULL, finished = NULL, leased_until = NULL, fence = fence + 1, history = history || $4::text::jsonb
-FROM numbered WHERE work.id = numbered.id AND work.id = ANY(ARRAY(SELECT id FROM numbered))
-RETURNING work.id, subject"""
+WHERE id = ANY(ARRAY(SELECT id FROM newest)) RETURNING id, subject"""
 _CLOSE = """
 UPDATE work SET state = $5, finished = $3, leased_until = NULL, fence = fence + 1,
   history = history || $4::text::jsonb
