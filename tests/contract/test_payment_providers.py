@@ -1,6 +1,7 @@
 """One suite for both adapters of billing's port, against the stand-ins over real HTTP and through the official SDKs."""
 
 import asyncio
+import re
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 
 from billing.providers import (
@@ -20,6 +22,7 @@ from billing.providers import (
     ReturnProof,
     Reversal,
 )
+from billing.providers.failures import PriceRefused
 from billing.providers.razorpay import RazorpayProvider
 from billing.providers.stripe import StripeProvider
 from keyturn.errors import GiveUp, Retry
@@ -149,6 +152,70 @@ async def test_a_checkout_tells_the_browser_where_to_pay(world: World) -> None:
     assert made.provider_id in made.client.values()
     assert made.provider_id in made.refs.values()
     assert not world.provider.livemode
+
+
+async def test_a_setup_fee_is_part_of_what_is_paid(world: World) -> None:
+    order = world.order(setup_fee=900)
+    checkout = refs_of(order.purchase_id, await world.provider.open_checkout(order))
+    world.sandbox.pay(checkout.provider_id)
+    (payment,) = await world.provider.captured(checkout)
+    assert payment.amount == order.amount
+    if isinstance(world.sandbox, StripeSandbox):
+        assert lines_of(world, checkout) == [("Shop, yearly", 4000), ("Shop, yearly: set-up fee", 900)]
+
+
+async def test_where_there_is_nothing_but_a_setup_fee_it_is_the_only_line_and_yen_are_taken_as_they_are() -> None:
+    async with AsyncExitStack() as stack:
+        world = await stripe_world(stack)
+        order = world.order(amount=1500, setup_fee=1500, currency="JPY")
+        checkout = refs_of(order.purchase_id, await world.provider.open_checkout(order))
+        assert lines_of(world, checkout) == [("Shop, yearly: set-up fee", 1500)]
+
+
+def lines_of(world: World, checkout: CheckoutRefs) -> list[tuple[str, int]]:
+    lines = world.sandbox.account.hidden[checkout.provider_id]["line_items"]
+    return [(line["description"], line["amount_total"]) for line in lines]
+
+
+async def prepared(world: World, **over: Any) -> str:
+    """The id of a price that an operator made at Stripe."""
+    made = {"currency": "usd", "unit_amount": 4000, "product": await post(world, "products", name="Prepared")} | over
+    return await post(world, "prices", **made)
+
+
+async def post(world: World, what: str, **fields: Any) -> str:
+    async with httpx.AsyncClient(base_url=world.sandbox.url, auth=(world.sandbox.secret_key, "")) as client:
+        return str((await client.post(f"/v1/{what}", data=fields)).raise_for_status().json()["id"])
+
+
+async def test_a_prepared_price_is_used_as_it_is() -> None:
+    async with AsyncExitStack() as stack:
+        world = await stripe_world(stack)
+        order = world.order(setup_fee=900, prepared=await prepared(world))
+        checkout = refs_of(order.purchase_id, await world.provider.open_checkout(order))
+        assert lines_of(world, checkout) == [("Prepared", 4000), ("Shop, yearly: set-up fee", 900)]
+
+
+@pytest.mark.parametrize(
+    ("over", "told"),
+    [
+        ({"unit_amount": 3000}, "with it 3000 USD are due, not 4000 USD"),
+        ({"currency": "eur"}, "with it 4000 EUR are due, not 4000 USD"),
+        ({"recurring[interval]": "month"}, "a recurring price"),
+        (None, "No such price: 'price_nobodys'"),
+    ],
+)
+async def test_a_prepared_price_that_does_not_fit_is_refused_by_name_and_cannot_be_paid(
+    over: dict[str, Any] | None, told: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        world = await stripe_world(stack)
+        price = "price_nobodys" if over is None else await prepared(world, **over)
+        order = world.order(amount=4000, prepared=price)
+        for _ in range(2):  # repeated, it is refused alike
+            with pytest.raises(PriceRefused, match=f"{price} cannot be used: .*{re.escape(told)}"):
+                await world.provider.open_checkout(order)
+        assert all(one["status"] == "expired" for one in world.sandbox.account.all("checkout.session"))
 
 
 async def test_opening_again_finds_the_same_checkout(world: World) -> None:

@@ -9,11 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from billing.errors import CatalogError
 from billing.policy import Policy
+from billing.providers.money import THREE_DECIMALS
 from keyturn import yamlfiles
 from keyturn.yamlfiles import YamlFault
 
+Kind = Literal["hosting", "wordpress", "email", "vps", "application"]
 Cycle = Literal["one_time", "monthly", "quarterly", "yearly", "biennial", "triennial"]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+PriceId = Annotated[str, StringConstraints(pattern=r"^price_[A-Za-z0-9_]{1,200}$")]
 Place = tuple[str | int, ...]
 
 RAZORPAY_MINIMUM = 100  # paise: it takes no smaller order
@@ -24,11 +27,13 @@ class _Model(BaseModel):
 
 
 class Price(_Model):
-    """An amount in the currency's minor unit; zero is a free plan."""
+    """Amounts in the currency's minor unit; zero is free. The set-up fee is paid once, with the first payment."""
 
     cycle: Cycle
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
     amount: int = Field(ge=0, le=10**12, strict=True)
+    setup_fee: int = Field(default=0, ge=0, le=10**12, strict=True)
+    ids: dict[Literal["stripe"], PriceId] = Field(default_factory=dict)  # prepared at the provider, for the amount
 
 
 class Plan(_Model):
@@ -41,6 +46,7 @@ class Plan(_Model):
 class Product(_Model):
     name: str = Field(min_length=1, max_length=100)
     description: str = Field(default="", max_length=1000)
+    kind: Kind = "application"
     blueprint: Slug
     policy: Policy = Policy()
     plans: dict[Slug, Plan] = Field(min_length=1)  # the first is the product's default
@@ -118,9 +124,19 @@ def _contradicting_prices(plan: Plan, place: Place) -> Iterator[tuple[Place, str
     for index, price in enumerate(plan.prices):
         if (price.cycle, price.currency) in seen:
             yield (*place, index), f"a second {price.cycle} price in {price.currency}"
-        if price.currency == "INR" and 0 < price.amount < RAZORPAY_MINIMUM:
-            yield (*place, index, "amount"), f"less than {RAZORPAY_MINIMUM} paise cannot be paid"
+        yield from _unpayable(price, (*place, index))
         seen.add((price.cycle, price.currency))
+
+
+def _unpayable(price: Price, place: Place) -> Iterator[tuple[Place, str]]:
+    """What a provider would refuse, told before somebody wants to pay it."""
+    if price.currency == "INR" and 0 < price.amount + price.setup_fee < RAZORPAY_MINIMUM:
+        yield (*place, "amount"), f"less than {RAZORPAY_MINIMUM} paise cannot be paid"
+    if price.ids and not price.amount:
+        yield (*place, "ids"), "what costs nothing needs no prepared price"
+    for field in ("amount", "setup_fee"):
+        if price.currency in THREE_DECIMALS and getattr(price, field) % 10:
+            yield (*place, field), f"an amount in {price.currency} must end in 0"
 
 
 def _place(loc: tuple[int | str, ...]) -> Place:

@@ -23,8 +23,9 @@ from billing.domain import Checkout, MoneyFact, Purchase
 from billing.errors import provider_refused, provider_unavailable, purchase_id_reused, purchase_unknown
 from billing.payments import CLOSE_CHECKOUTS, record_payment
 from billing.providers import CheckoutOrder, OpenedCheckout
+from billing.providers.failures import PriceRefused
 from billing.reconcile import FIRST_LOOK
-from billing.repository.offers import terms
+from billing.repository.offers import Wares, wares
 from billing.repository.purchases import (
     add_purchase,
     checkouts_of,
@@ -35,7 +36,9 @@ from billing.repository.purchases import (
 from keyturn.database import Transaction
 from keyturn.errors import Failure, GiveUp
 from keyturn.events import Contact, PurchaseOpened, uuid7
+from keyturn.log import get_logger
 
+logger = get_logger()
 LIFE = timedelta(hours=23)  # Stripe takes at most 24 hours, by its own clock
 
 
@@ -45,7 +48,7 @@ class Opening:
 
     purchase: Purchase
     checkout: Checkout | None
-    title: str = ""
+    wares: Wares
 
 
 async def open_purchase(deps: BillingDeps, request: CheckoutRequest) -> Opening:
@@ -75,7 +78,7 @@ async def open_again(deps: BillingDeps, purchase_id: UUID) -> Opening:
 
 async def _open(tx: Transaction, deps: BillingDeps, request: CheckoutRequest) -> Purchase:
     offer = await choose(tx, request)
-    provider = deps.providers[provider_for(request.provider, offer, deps.providers)] if offer.amount else None
+    provider = deps.providers[provider_for(request.provider, offer, deps.providers)] if offer.due else None
     contact = contact_of(request)
     customer = await customer_of(tx, one_spelling(contact.email), contact)
     new = purchase_from(request, offer, customer, contact, provider=provider, opened_at=tx.now, until=tx.now + LIFE)
@@ -99,9 +102,11 @@ async def _ask_provider(deps: BillingDeps, opening: Opening) -> Opening:
     if provider is None:
         raise provider_unavailable(checkout.provider)
     try:
-        opened = await provider.open_checkout(_order(opening.purchase, checkout, opening.title))
+        opened = await provider.open_checkout(_order(opening.purchase, checkout, opening.wares))
     except GiveUp as refused:
-        raise provider_refused(checkout.provider) from refused
+        logger.warning("checkout_refused", provider=checkout.provider, cause=str(refused))
+        why = str(refused) if isinstance(refused, PriceRefused) else None
+        raise provider_refused(checkout.provider, why) from refused
     except Failure as failed:
         raise provider_unavailable(checkout.provider) from failed
     async with deps.database.transaction("store_checkout") as tx:
@@ -122,7 +127,7 @@ async def _store(tx: Transaction, opening: Opening, attempt: int, opened: Opened
             checkout.next_look_at = tx.now + FIRST_LOOK
     if purchase.is_paid and checkout.state == "open":
         tx.schedule(CLOSE_CHECKOUTS, str(purchase.id), subject=str(purchase.id))
-    return Opening(purchase, checkout, opening.title)
+    return Opening(purchase, checkout, opening.wares)
 
 
 async def _opening(tx: Transaction, purchase: Purchase) -> Opening:
@@ -131,8 +136,8 @@ async def _opening(tx: Transaction, purchase: Purchase) -> Opening:
         for checkout in await checkouts_of(tx, purchase.id)
         if checkout.state in {"opening", "open"} and checkout.expires_at > tx.now
     ]
-    given = await terms(tx, purchase.plan)
-    return Opening(purchase, payable[-1] if payable and not purchase.is_paid else None, given.title)
+    sold = await wares(tx, purchase.price_id)
+    return Opening(purchase, payable[-1] if payable and not purchase.is_paid else None, sold)
 
 
 def _checkout(tx: Transaction, purchase: Purchase, attempt: int) -> Checkout:
@@ -151,13 +156,15 @@ def _nothing_to_pay(purchase: Purchase) -> MoneyFact:
     return MoneyFact("free", key, 0, purchase.currency, purchase.livemode, reference)
 
 
-def _order(purchase: Purchase, checkout: Checkout, title: str) -> CheckoutOrder:
+def _order(purchase: Purchase, checkout: Checkout, sold: Wares) -> CheckoutOrder:
     return CheckoutOrder(
         purchase_id=purchase.id,
         attempt=checkout.attempt,
         amount=purchase.amount,
+        setup_fee=purchase.setup_fee,
         currency=purchase.currency,
-        title=title,
+        title=sold.title,
+        prepared=sold.ids.get(checkout.provider),
         cycle=purchase.cycle,
         email=purchase.contact["email"],
         name=purchase.contact["name"],

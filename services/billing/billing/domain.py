@@ -75,7 +75,8 @@ class Purchase:
     plan: str
     price_id: UUID
     cycle: str
-    amount: int
+    amount: int  # the first payment, set-up fee and all; what a period costs afterwards, its price says
+    setup_fee: int = 0
     currency: str
     provider: str | None  # None: nothing to pay
     livemode: bool

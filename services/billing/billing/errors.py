@@ -38,8 +38,9 @@ def provider_unavailable(provider: str) -> Problem:
     return Problem(503, "provider_unavailable", f"{provider} does not answer at the moment; try again.")
 
 
-def provider_refused(provider: str) -> Problem:
-    return Problem(502, "provider_refused", f"{provider} did not accept the request; an operator has to look.")
+def provider_refused(provider: str, why: str | None = None) -> Problem:
+    told = why or f"{provider} did not accept the request"
+    return Problem(502, "provider_refused", f"{told}; an operator has to look.")
 
 
 def purchase_id_reused(purchase_id: UUID) -> Problem:

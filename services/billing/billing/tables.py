@@ -57,8 +57,10 @@ products = Table(
     Column("slug", Text, primary_key=True),
     _text("name"),
     _text("description"),
+    _text("kind"),
     _text("blueprint"),
     _json("policy"),
+    Column("position", Integer, nullable=False),
     _flag("is_default"),
     _flag("active"),
     Index("one_default_product", "is_default", unique=True, postgresql_where=text("is_default")),
@@ -84,11 +86,13 @@ prices = Table(
     _text("cycle"),
     _text("currency"),
     _amount(),
+    _amount("setup_fee"),
+    _json("ids"),
     Column("position", Integer, nullable=False),
     _flag("active"),
     _when("created_at"),
     _when("replaced_at", null=True),
-    # A price that people bought is never changed: another amount is another row, and one of them is on offer.
+    # A price that people bought is never changed: another amount, fee or id is another row. One of them is on offer.
     Index("one_active_price", "plan", "cycle", "currency", unique=True, postgresql_where=text("active")),
 )
 
@@ -113,6 +117,7 @@ purchases = Table(
     _of("price_id", "prices.id"),
     _text("cycle"),
     _amount(),
+    _amount("setup_fee"),
     _text("currency"),
     _text("provider", null=True),
     _flag("livemode"),

@@ -16,6 +16,7 @@ def opening(opened: Opening) -> JSON:
     answer: JSON = {
         "purchase_id": str(purchase.id),
         "amount": purchase.amount,
+        "setup_fee": purchase.setup_fee,
         "currency": purchase.currency,
         "product": purchase.product,
         "plan": purchase.plan,
@@ -43,6 +44,7 @@ def purchase(found: Purchase) -> JSON:
         "price": str(found.price_id),
         "cycle": found.cycle,
         "amount": found.amount,
+        "setup_fee": found.setup_fee,
         "currency": found.currency,
         "refunded": found.refunded,
         "provider": found.provider,
@@ -140,20 +142,24 @@ def products(rows: Iterable[Any]) -> list[JSON]:
     for row in rows:
         product = found.setdefault(row.product, _product(row))
         plan = product["plans"].setdefault(row.plan, _plan(row))
-        price = {"id": str(row.id), "cycle": row.cycle, "currency": row.currency, "amount": row.amount}
-        plan["prices"].append(price)
+        plan["prices"].append(_price(row))
     for product in found.values():
         product["plans"] = list(product["plans"].values())
     return list(found.values())
 
 
 def _product(row: Any) -> JSON:
-    names = {"id": row.product, "name": row.product_name, "description": row.description}
+    names = {"id": row.product, "name": row.product_name, "description": row.description, "kind": row.kind}
     return {**names, "default": row.is_default, "plans": {}}
 
 
 def _plan(row: Any) -> JSON:
     return {"id": row.plan, "key": row.key, "name": row.plan_name, "limits": row.limits, "prices": []}
+
+
+def _price(row: Any) -> JSON:
+    amounts = {"amount": row.amount, "setup_fee": row.setup_fee}
+    return {"id": str(row.id), "cycle": row.cycle, "currency": row.currency, **amounts}
 
 
 def page(items: Sequence[JSON], cursor: str | None) -> JSON:

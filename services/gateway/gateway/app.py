@@ -18,6 +18,7 @@ from gateway.api import (
     installs_admin,
     journeys,
     messages,
+    products,
     purchases,
     setup,
     tokens,
@@ -47,6 +48,7 @@ NAME = "gateway"
 log = get_logger()
 
 ROUTERS: Sequence[APIRouter] = (
+    products.router,
     checkout.router,
     webhooks.router,
     installs.router,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from billing.catalog import parse_catalog
+from billing.providers.failures import PriceRefused
 from billing.repository.offers import load_catalog
 from keyturn.errors import GiveUp, Retry
 from keyturn.events import PurchaseExpired, PurchaseFailed, PurchaseOpened, PurchasePaid, uuid7
@@ -14,6 +15,14 @@ from support.billing import CATALOG, World, copies, order
 from support.billing_facts import declined, expired
 
 pytestmark = pytest.mark.servers
+
+
+async def replace(billing: World, old: str, new: str) -> None:
+    """Loads the sample catalogue with its first such text changed."""
+    text = CATALOG.read_text()
+    assert old in text
+    async with billing.database.transaction("test") as tx:
+        await load_catalog(tx, parse_catalog(text.replace(old, new, 1)))
 
 
 async def refusal(billing: World, **changes: Any) -> str:
@@ -207,12 +216,8 @@ async def test_the_reconciler_asks_less_and_less_often(billing: World) -> None:
 
 async def test_a_changed_price_is_a_new_one_and_what_was_bought_stays(billing: World) -> None:
     bought = await billing.buy()
-    text = CATALOG.read_text().replace(
-        "cycle: one_time, currency: EUR, amount: 4900", "cycle: one_time, currency: EUR, amount: 5900"
-    )
     for _ in range(2):
-        async with billing.database.transaction("test") as tx:
-            await load_catalog(tx, parse_catalog(text))
+        await replace(billing, "currency: EUR, amount: 4900", "currency: EUR, amount: 5900")
     later = await billing.buy()
     assert (later["amount"], later["price"] != bought["price"]) == (5900, True)
     (old,) = await billing.rows("SELECT amount, active FROM prices WHERE id::text = :id", id=bought["price"])
@@ -221,11 +226,65 @@ async def test_a_changed_price_is_a_new_one_and_what_was_bought_stays(billing: W
     assert await billing.state_of(bought["purchase_id"]) == "paid"
 
 
-async def test_the_price_list_shows_what_is_sold(billing: World) -> None:
+async def test_the_price_list_shows_what_is_sold_in_the_catalogues_order(billing: World) -> None:
     listed = (await billing.ask("GET", "/internal/products")).json()["items"]
-    assert {product["id"] for product in listed} == {"sample-app", "sample-shop", "sample-free"}
+    assert [product["id"] for product in listed] == list(parse_catalog(CATALOG.read_text()).products)
     (default,) = [product for product in listed if product["default"]]
     assert [plan["key"] for plan in default["plans"]] == [1, 2]
+    (server,) = [product for product in listed if product["kind"] == "vps"]
+    fees = {price["currency"]: price["setup_fee"] for price in server["plans"][0]["prices"]}
+    assert fees == {"EUR": 0, "USD": 1000, "JPY": 1500, "INR": 89900}  # the last of each: yearly euros have none
+
+
+@pytest.mark.parametrize("currency", ["EUR", "JPY", "INR"])
+async def test_a_setup_fee_is_paid_with_the_first_payment(billing: World, currency: str) -> None:
+    bought = await billing.buy(plan_id="server-2", cycle="monthly", currency=currency)
+    amount, fee = {"EUR": (1200, 1000), "JPY": (1900, 1500), "INR": (109900, 89900)}[currency]
+    assert (bought["amount"], bought["setup_fee"]) == (amount + fee, fee)
+    provider, id_ = (billing.razorpay, "order_id") if currency == "INR" else (billing.stripe, "session_id")
+    asked = provider.orders[bought[id_]]
+    assert (asked.amount, asked.setup_fee, asked.currency) == (amount + fee, fee, currency)
+    await billing.hear(provider.told(provider.pay(bought[id_])))
+    assert await billing.state_of(bought["purchase_id"]) == "paid"
+    shown = (await billing.ask("GET", f"/internal/purchases/{bought['purchase_id']}", "viewer")).json()
+    assert (shown["amount"], shown["setup_fee"]) == (amount + fee, fee)
+
+
+async def test_a_payment_without_the_setup_fee_does_not_fit(billing: World) -> None:
+    bought = await billing.buy(plan_id="server-2", cycle="monthly")
+    await billing.hear(billing.stripe.told(billing.stripe.pay(bought["session_id"], amount=1200)))
+    assert await billing.state_of(bought["purchase_id"]) == "pending"
+    (kept,) = await billing.rows("SELECT state, review_reason FROM payments")
+    assert kept == {"state": "review", "review_reason": "amount"}
+
+
+async def test_what_costs_nothing_but_its_setup_asks_the_provider(billing: World) -> None:
+    await replace(
+        billing,
+        "cycle: one_time, currency: EUR, amount: 0",
+        "cycle: one_time, currency: EUR, amount: 0, setup_fee: 700",
+    )
+    bought = await billing.buy(product="sample-free")
+    assert (bought["amount"], bought["setup_fee"], bought["status"]) == (700, 700, "pending")
+    assert bought["url"]
+
+
+async def test_a_prepared_price_is_named_to_the_provider_it_was_made_at_and_another_one_is_another_price(
+    billing: World,
+) -> None:
+    before = await billing.buy(cycle="monthly")
+    await replace(billing, "EUR, amount: 900}", "EUR, amount: 900, ids: {stripe: price_9}}")
+    bought, other = await billing.buy(cycle="monthly"), await billing.buy(cycle="monthly", provider="razorpay")
+    assert billing.stripe.orders[bought["session_id"]].prepared == "price_9"
+    assert billing.razorpay.orders[other["order_id"]].prepared is None
+    assert bought["price"] != before["price"]
+
+
+async def test_a_refused_prepared_price_is_told_by_its_name(billing: World) -> None:
+    with billing.stripe.failing(PriceRefused("price_9", "No such price: 'price_9'")):
+        failed = await billing.ask("POST", "/internal/checkouts", json=order())
+    assert (failed.status_code, failed.json()["code"]) == (502, "provider_refused")
+    assert "price_9 cannot be used: No such price: 'price_9'" in failed.json()["detail"]
 
 
 async def test_what_is_unknown_is_not_found(billing: World) -> None:

@@ -45,6 +45,14 @@ async def test_start_page_shows_what_is_for_sale(shop: Gateway) -> None:
     assert f'value="{OFFER}" required checked' in page.text
 
 
+async def test_start_page_shows_what_is_paid_once_beside_the_price(shop: Gateway) -> None:
+    priced = PRODUCT | {"plans": [PLAN | {"prices": [PRICE | {"cycle": "quarterly", "setup_fee": 1000}]}]}
+    shop.services.answers["/internal/products"] = answering({"items": [priced]})
+    page = await shop.client.get("/")
+    assert "$49.00<small>a quarter</small>" in page.text
+    assert "and $10.00 once, to set it up" in page.text
+
+
 async def test_order_form_leads_to_stripe_by_a_page_of_ours(shop: Gateway) -> None:
     opened = {"amount": 4900, "currency": "USD", "plan": "small", "url": "https://checkout.example/1"}
     shop.services.answers["/internal/checkouts"] = answering(opened)

@@ -1,10 +1,11 @@
 """A catalogue with faults is refused, and each fault is named with its line."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from billing.catalog import parse_catalog, read_catalog
+from billing.catalog import Cycle, Kind, parse_catalog, read_catalog
 from billing.errors import CatalogError
 
 GOOD = """\
@@ -38,15 +39,13 @@ def test_a_good_catalogue_is_read() -> None:
 
 
 def test_the_catalogue_in_the_project_is_good() -> None:
-    catalog = read_catalog(Path(__file__).parents[3] / "catalog.yaml")
-    assert catalog.default in catalog.products
-    currencies = {
-        price.currency
-        for product in catalog.products.values()
-        for plan in product.plans.values()
-        for price in plan.prices
-    }
-    assert {"EUR", "USD", "INR"} <= currencies
+    """Ten products of every kind, with prices of every cycle, in currencies with and without decimals."""
+    products = read_catalog(Path(__file__).parents[3] / "catalog.yaml").products.values()
+    prices = [price for product in products for plan in product.plans.values() for price in plan.prices]
+    assert len(products) == 10
+    assert {product.kind for product in products} == set(get_args(Kind))
+    assert {price.cycle for price in prices} == set(get_args(Cycle))
+    assert {price.currency for price in prices} == {"EUR", "USD", "INR", "JPY"}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +59,17 @@ def test_the_catalogue_in_the_project_is_good() -> None:
         ("amount: 4900", "amount: -1", "catalog.yaml:13: products.shop.plans.basic.prices.0.amount"),
         ("currency: EUR, amount: 4900", "currency: euro, amount: 4900", "catalog.yaml:13: products.shop.plans.basic"),
         ("cycle: monthly", "cycle: weekly", "catalog.yaml:14: products.shop.plans.basic.prices.1.cycle"),
+        ("INR, amount: 79900", "INR, amount: 98, setup_fee: 1", "catalog.yaml:14: products.shop.plans.basic.prices.1"),
+        ("EUR, amount: 4900", "BHD, amount: 4905", "catalog.yaml:13: products.shop.plans.basic.prices.0.amount: an"),
+        ("EUR, amount: 4900", "KWD, amount: 0, setup_fee: 1", "13: products.shop.plans.basic.prices.0.setup_fee: an"),
+        ("amount: 4900", "amount: 4900, ids: {stripe: sku_1}", "13: products.shop.plans.basic.prices.0.ids.stripe"),
+        ("amount: 4900", "amount: 1, ids: {razorpay: price_1}", "13: products.shop.plans.basic.prices.0.ids.razorpay"),
+        ("amount: 0", "amount: 0, ids: {stripe: price_1}", "products.shop.plans.pro.prices.0.ids: what costs nothing"),
+        (
+            "    name: Shop",
+            "    name: Shop\n    kind: food",
+            "catalog.yaml:5: products.shop.kind: Input should be 'hos",
+        ),
         ("amount: 79900", "amount: 99", "catalog.yaml:14: products.shop.plans.basic.prices.1.amount: less than 100"),
         ("      pro:\n", "      basic:\n", "catalog.yaml:15: products.shop.plans.basic: stands twice, first in line 8"),
         ("        name: Pro", "        name: Pro\n        key: 1", "catalog.yaml:17: products.shop.plans.pro.key"),

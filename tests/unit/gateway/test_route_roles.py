@@ -21,6 +21,7 @@ OPEN = {
     "POST /api/create-checkout",
     "POST /api/checkout/razorpay/confirm",
     "POST /api/check-subdomain",
+    "GET /api/products",
 }
 ADMIN = {
     "POST /api/purchases/{purchase_id}/refund",

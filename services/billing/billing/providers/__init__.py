@@ -32,7 +32,7 @@ class CheckoutOrder:
 
     purchase_id: UUID
     attempt: int  # 1-based: a purchase may need several checkouts
-    amount: int
+    amount: int  # all that is paid now
     currency: str
     title: str
     cycle: str
@@ -42,6 +42,8 @@ class CheckoutOrder:
     success_url: str  # may hold the literal {CHECKOUT_SESSION_ID}
     cancel_url: str
     expires_at: datetime
+    setup_fee: int = 0  # as much of the amount, shown by itself where the provider can
+    prepared: str | None = None  # the provider's own price for the rest of it
 
     @property
     def reference(self) -> str:

@@ -30,7 +30,7 @@ from billing.providers import (
     ReturnProof,
     Reversal,
 )
-from billing.providers.failures import NotFound
+from billing.providers.failures import NotFound, PriceRefused
 from billing.providers.money import UNLIKE_ISO_AT_STRIPE, check_amount
 from billing.providers.stripe_shapes import (
     captured_in,
@@ -79,14 +79,31 @@ class StripeProvider:
 
         async def create(key: str) -> Json:
             sessions = self._client.checkout.sessions
-            return _plain(await sessions.create_async(params, {"idempotency_key": key}))
+            try:
+                return _plain(await sessions.create_async(params, {"idempotency_key": key}))
+            except stripe.InvalidRequestError as error:
+                if order.prepared and (error.param or "").startswith(("line_items", "mode")):
+                    raise PriceRefused(order.prepared, str(error.user_message or error.code)) from None
+                raise
 
         async def find() -> Json | None:
             since = moment(order.expires_at - timedelta(hours=24, minutes=5))
             listed = await self._client.checkout.sessions.list_async({"created": {"gte": since}, "limit": 100})
             return await _first(listed.auto_paging_iter(), OUR_KEY, order.key)
 
-        return opened(await self._once(f"checkout-{order.key}", create, find))
+        session = await self._once(f"checkout-{order.key}", create, find)
+        if order.prepared:
+            await self._check_prepared(order.prepared, session, order)
+        return opened(session)
+
+    async def _check_prepared(self, price: str, session: Json, order: CheckoutOrder) -> None:
+        """A price of another amount than the catalogue's would be paid, and then fit no purchase."""
+        comes_to = session["amount_total"], session["currency"].upper()
+        if comes_to == (order.amount, order.currency):
+            return
+        await self.expire(CheckoutRefs(order.purchase_id, order.attempt, session["id"]))
+        told = "with it {} {} are due, not {} {} (minor units)"
+        raise PriceRefused(price, told.format(*comes_to, order.amount, order.currency))
 
     async def captured(self, checkout: CheckoutRefs) -> list[CapturedPayment]:
         session = await self._session(checkout.provider_id)

@@ -33,21 +33,26 @@ def moment(time: datetime) -> int:
     return int(time.timestamp())
 
 
+def _line_items(order: CheckoutOrder) -> list[Any]:
+    """What is bought, as an own price or a prepared one, and the set-up fee."""
+    fee = [_line(order, f"{order.title}: set-up fee", order.setup_fee)] if order.setup_fee else []
+    if order.prepared:
+        return [{"quantity": 1, "price": order.prepared}, *fee]
+    rest = order.amount - order.setup_fee
+    return [_line(order, order.title, rest), *fee] if rest else fee
+
+
+def _line(order: CheckoutOrder, text: str, amount: int) -> Any:
+    price = {"currency": order.currency.lower(), "unit_amount": amount, "product_data": {"name": text}}
+    return {"quantity": 1, "price_data": price}
+
+
 def session_params(order: CheckoutOrder) -> Any:
     """One payment. Our reference goes into every place that a later event can show, since Stripe copies none."""
     about = {REFERENCE: order.reference, "checkout": order.key}
     return {
         "mode": "payment",
-        "line_items": [
-            {
-                "quantity": 1,
-                "price_data": {
-                    "currency": order.currency.lower(),
-                    "unit_amount": order.amount,
-                    "product_data": {"name": order.title},
-                },
-            }
-        ],
+        "line_items": _line_items(order),
         "customer_email": order.email,
         "client_reference_id": order.reference,
         "metadata": about,

@@ -1,6 +1,6 @@
 """The catalogue in the database: loaded at start, read by checkouts. Prices are replaced there, never changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -28,13 +28,26 @@ class Offer:
     cycle: str
     currency: str
     amount: int
+    setup_fee: int = 0
+
+    @property
+    def due(self) -> int:
+        """With the first payment."""
+        return self.amount + self.setup_fee
+
+
+@dataclass(frozen=True)
+class Wares:
+    """What the payment page calls it, and the prices prepared for it, by provider."""
+
+    title: str
+    ids: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Terms:
     """What a plan gives, and the policy of its product."""
 
-    title: str
     blueprint: str
     limits: dict[str, Any]
     policy: Policy
@@ -46,8 +59,8 @@ async def load_catalog(tx: Transaction, catalog: Catalog) -> None:
     await tx.session.execute(update(products).values(active=False, is_default=False).where(products.c.active))
     await tx.session.execute(update(plans).values(active=False, key=None).where(plans.c.active))
     wanted: set[UUID] = set()
-    for slug, product in catalog.products.items():
-        await _put_product(tx, slug, product, is_default=slug == catalog.default)
+    for place, (slug, product) in enumerate(catalog.products.items()):
+        await _put_product(tx, slug, product, place, is_default=slug == catalog.default)
         for position, (plan_slug, plan) in enumerate(product.plans.items()):
             await _put_plan(tx, slug, plan_slug, plan, position)
             wanted |= await _put_prices(tx, plan_slug, plan)
@@ -55,12 +68,14 @@ async def load_catalog(tx: Transaction, catalog: Catalog) -> None:
     await tx.session.execute(gone.values(active=False, replaced_at=tx.now))
 
 
-async def _put_product(tx: Transaction, slug: str, product: Product, *, is_default: bool) -> None:
+async def _put_product(tx: Transaction, slug: str, product: Product, position: int, *, is_default: bool) -> None:
     values = {
         "name": product.name,
         "description": product.description,
+        "kind": product.kind,
         "blueprint": product.blueprint,
         "policy": product.policy.model_dump(),
+        "position": position,
         "is_default": is_default,
         "active": True,
     }
@@ -87,7 +102,7 @@ async def _put_prices(tx: Transaction, plan_slug: str, plan: Plan) -> set[UUID]:
     kept: set[UUID] = set()
     for position, price in enumerate(plan.prices):
         row = on_offer.get((price.cycle, price.currency))
-        if row and row.amount == price.amount:
+        if row and (row.amount, row.setup_fee, row.ids) == (price.amount, price.setup_fee, price.ids):
             await tx.session.execute(update(prices).where(prices.c.id == row.id).values(position=position))
             kept.add(row.id)
             continue
@@ -121,33 +136,34 @@ async def product_exists(tx: Transaction, slug: str) -> bool:
 
 async def all_offers(tx: Transaction) -> Sequence[Any]:
     """Everything on offer, for the price list."""
-    more = (products.c.description, products.c.is_default, plans.c.limits)
-    statement = _offers(*more).order_by(products.c.slug, plans.c.position, prices.c.position)
+    more = (products.c.description, products.c.kind, products.c.is_default, plans.c.limits)
+    statement = _offers(*more).order_by(products.c.position, plans.c.position, prices.c.position)
     return list(await tx.session.execute(statement.limit(2000)))
 
 
 TERMS = """
-SELECT blueprint, limits, policy, products.name AS product_name, plans.name AS plan_name
-FROM plans JOIN products ON products.slug = plans.product WHERE plans.slug = $1
+SELECT blueprint, limits, policy FROM plans JOIN products ON products.slug = plans.product WHERE plans.slug = $1
 """
 
 
 async def terms(tx: Transaction, plan: str) -> Terms:
     row = (await tx.run(TERMS, plan))[0]
-    return Terms(_title(row), row.blueprint, row.limits, Policy.model_validate(row.policy))
+    return Terms(row.blueprint, row.limits, Policy.model_validate(row.policy))
+
+
+async def wares(tx: Transaction, price: UUID) -> Wares:
+    names = (products.c.name.label("product"), plans.c.name.label("plan"))
+    statement = select(*names, prices.c.ids).join_from(prices, plans).join(products).where(prices.c.id == price)
+    row = (await tx.session.execute(statement)).one()
+    return Wares(f"{row.product}, {row.plan}", row.ids)
 
 
 def _offers(*more: Any) -> Select[Any]:
-    columns = (prices.c.id, prices.c.plan, prices.c.cycle, prices.c.currency, prices.c.amount)
+    columns = (prices.c.id, prices.c.plan, prices.c.cycle, prices.c.currency, prices.c.amount, prices.c.setup_fee)
     names = (products.c.slug.label("product"), products.c.name.label("product_name"), plans.c.name.label("plan_name"))
     statement = select(*columns, *names, plans.c.key, *more).join_from(prices, plans).join(products)
     return statement.where(prices.c.active, plans.c.active, products.c.active)
 
 
 def _offer(row: Any) -> Offer:
-    return Offer(row.product, row.plan, row.key, row.id, row.cycle, row.currency, row.amount)
-
-
-def _title(row: Any) -> str:
-    """What the payment page calls it."""
-    return f"{row.product_name}, {row.plan_name}"
+    return Offer(row.product, row.plan, row.key, row.id, row.cycle, row.currency, row.amount, row.setup_fee)

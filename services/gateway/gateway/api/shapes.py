@@ -104,6 +104,7 @@ class CheckoutAnswer(Shape):
     product: str | None = None
     plan: str | None = None
     amount: int
+    setup_fee: int = 0
     currency: str
     order_id: str | None = None
     key_id: str | None = None

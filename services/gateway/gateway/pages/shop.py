@@ -33,8 +33,11 @@ CYCLES = {
     "one_time": "once",
     "month": "a month",
     "monthly": "a month",
+    "quarterly": "a quarter",
     "year": "a year",
     "yearly": "a year",
+    "biennial": "for two years",
+    "triennial": "for three years",
 }
 
 
@@ -104,9 +107,11 @@ def _offer(product: str, plan: dict[str, Any], price: dict[str, Any]) -> dict[st
     chosen = "|".join((product, plan["id"], price["cycle"] or "", price["currency"]))
     cycle = CYCLES.get(price["cycle"] or "once", price["cycle"])
     cost = money(price["amount"], price["currency"]) if price["amount"] else "Free"
+    fee = price.get("setup_fee")
     shown = {
         "plan": plan["name"],
         "price": cost,
+        "fee": money(fee, price["currency"]) if fee else None,
         "cycle": cycle if price["amount"] else "",
         "currency": price["currency"],
     }
