@@ -141,9 +141,9 @@ def _message(event: Event) -> Message:
         id=str(event.id),
         type=event.wire,
         subject=event.subject,
-        source="gateway",
+        source=event.publisher,
         time=event.time,
-        body=event.to_bytes("gateway"),
+        body=event.to_bytes(event.publisher),
         headers={},
         routing_key=event.wire,
     )

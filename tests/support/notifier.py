@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
@@ -25,6 +25,7 @@ from keyturn.events import (
     SetupLinkIssued,
     read,
 )
+from keyturn.events.subscriptions import SubscriptionEvent
 from keyturn.internal import Caller, InternalClient, Role, Signer
 from keyturn.sealing import KeyRing, new_key_line
 from keyturn.service import Service
@@ -33,6 +34,8 @@ from notifier.deps import NotifierDeps
 from notifier.settings import NotifierSettings
 from sandbox.mailbox import Mailbox
 from support.waiting import wait_until
+
+E = TypeVar("E", bound=SubscriptionEvent)
 
 ADA = "ada@example.com"
 OPERATOR = "operator@example.com"
@@ -80,6 +83,10 @@ class Facts:
     def suspended(self) -> InstallSuspended:
         now = self.clock.now()
         return InstallSuspended(subject=self.purchase, time=now, job_id="j1", action="suspend", reasons=["nonpayment"])
+
+    def renewal(self, kind: type[E], period: int = 1, **more: Any) -> E:
+        values = {"state": "active", "period": period, "period_until": self.clock.now(), "due": 900, "currency": "EUR"}
+        return kind(subject=self.purchase, time=self.clock.now(), **(values | more))
 
     def failed(self) -> InstallFailed:
         values = {"step": "container", "cause": "Permanent", "message": "no such image", "attempts": 4}

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from billing import operating, views
+from billing import cancelling, operating, views
 from billing.buying import CheckoutRequest, Line, one_spelling
 from billing.checkout import open_again, open_purchase
 from billing.deps import BillingDeps
@@ -17,10 +17,12 @@ from billing.providers import ReturnProof
 from billing.repository.offers import all_offers
 from billing.repository.payments import disputes_of, list_payments, payments_of, refunds_of, requests_of
 from billing.repository.purchases import checkouts_of, entitlement_of, get_purchase, list_purchases, notices_of
+from billing.repository.subscriptions import list_subscriptions, open_renewal, periods_of, subscription_of
 from billing.returning import take_return
+from billing.subscriptions import SubscriptionState
 from keyturn.database import Transaction
 from keyturn.http import Named, Words
-from keyturn.internal import Admin, Operator, Public, Viewer
+from keyturn.internal import Admin, Customer, Operator, Public, Viewer
 from keyturn.service import get_deps
 
 router = APIRouter(prefix="/internal")
@@ -52,6 +54,17 @@ class RefundOrder(Reason):
 class Decision(Reason):
     decision: Literal["match", "foreign"]
     purchase_id: UUID | None = None
+
+
+class Cancellation(_Body):
+    """`reason`: an operator's."""
+
+    when: cancelling.When = "period_end"
+    reason: Words | None = None
+
+
+class Keeping(_Body):
+    reason: Words | None = None
 
 
 @router.post("/checkouts")
@@ -110,6 +123,27 @@ async def post_refund(purchase_id: UUID, body: RefundOrder, deps: Deps, caller: 
     return {"refund_request": str(request), "status": "requested"}
 
 
+@router.get("/subscriptions")
+async def get_subscriptions(
+    deps: Deps, _: Viewer, status: SubscriptionState | None = None, cursor: Named = None, limit: Limit = 50
+) -> JSON:
+    after = place_of(cursor)
+    async with deps.database.transaction("read_subscriptions") as tx:
+        found = await list_subscriptions(tx, state=status, after=after, limit=limit)
+    following = cursor_of(found[-1].began_at, found[-1].purchase_id) if len(found) == limit else None
+    return views.page([views.subscription(one) for one in found], following)
+
+
+@router.post("/subscriptions/{purchase_id}/cancel")
+async def post_cancellation(purchase_id: UUID, body: Cancellation, deps: Deps, caller: Customer) -> JSON:
+    return views.subscription(await cancelling.cancel(deps, caller, purchase_id, body.when, body.reason))
+
+
+@router.post("/subscriptions/{purchase_id}/keep")
+async def post_keeping(purchase_id: UUID, body: Keeping, deps: Deps, caller: Customer) -> JSON:
+    return views.subscription(await cancelling.keep(deps, caller, purchase_id, body.reason))
+
+
 @router.get("/payments")
 async def get_payments(
     deps: Deps, _: Viewer, state: PaymentState | None = None, cursor: Named = None, limit: Limit = 50
@@ -141,6 +175,7 @@ async def _whole(tx: Transaction, purchase_id: UUID) -> JSON:
     if found is None:
         raise purchase_unknown()
     payments = await payments_of(tx, purchase_id)
+    subscription = await subscription_of(tx, purchase_id)
     ids = [payment.id for payment in payments]
     return {
         **views.purchase(found),
@@ -149,6 +184,8 @@ async def _whole(tx: Transaction, purchase_id: UUID) -> JSON:
         "refunds": [views.refund(one) for one in await refunds_of(tx, ids)],
         "refund_requests": [views.refund_request(one) for one in await requests_of(tx, ids)],
         "disputes": [views.dispute(one) for one in await disputes_of(tx, ids)],
+        "subscription": views.subscription(subscription, await open_renewal(tx, purchase_id)) if subscription else None,
+        "periods": [views.period(one) for one in await periods_of(tx, purchase_id)],
         "entitlement": views.entitlement(await entitlement_of(tx, purchase_id)),
         "notices": await notices_of(tx, purchase_id),
     }

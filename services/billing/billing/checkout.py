@@ -19,9 +19,10 @@ from billing.buying import (
     purchase_from,
 )
 from billing.deps import BillingDeps
-from billing.domain import Checkout, MoneyFact, Purchase
+from billing.domain import Bill, Checkout, MoneyFact, Purchase
 from billing.errors import provider_refused, provider_unavailable, purchase_id_reused, purchase_unknown
-from billing.payments import CLOSE_CHECKOUTS, record_payment
+from billing.owing import CLOSE_CHECKOUTS, owed, pays, superseded
+from billing.payments import record_payment
 from billing.providers import CheckoutOrder, OpenedCheckout
 from billing.providers.failures import PriceRefused
 from billing.reconcile import FIRST_LOOK
@@ -44,9 +45,10 @@ LIFE = timedelta(hours=23)  # Stripe takes at most 24 hours, by its own clock
 
 @dataclass(frozen=True)
 class Opening:
-    """A purchase and the checkout with which it can be paid, if it still has to be."""
+    """A purchase, what it owes, and the checkout with which that can be paid."""
 
     purchase: Purchase
+    due: Bill | None
     checkout: Checkout | None
     wares: Wares
 
@@ -62,16 +64,18 @@ async def open_purchase(deps: BillingDeps, request: CheckoutRequest) -> Opening:
 
 
 async def open_again(deps: BillingDeps, purchase_id: UUID) -> Opening:
-    """Another checkout for a purchase whose last one failed or expired. One that can be paid is given again."""
+    """A checkout for what a purchase owes: another one where its last one failed or expired, or one for a renewal. One
+    that can be paid is given again."""
     async with deps.database.transaction("open_again") as tx:
         purchase = await lock_purchase(tx, purchase_id)
         if purchase is None:
             raise purchase_unknown()
         opening = await _opening(tx, purchase)
-        if not (purchase.is_paid or opening.checkout):
+        if opening.due and not opening.checkout:
             attempt = len(await checkouts_of(tx, purchase.id)) + 1
-            purchase.expires_at = tx.now + LIFE
-            tx.session.add(_checkout(tx, purchase, attempt))
+            if not purchase.is_paid:
+                purchase.expires_at = tx.now + LIFE
+            tx.session.add(_checkout(tx, purchase, opening.due, attempt))
             opening = await _opening(tx, purchase)
     return await _ask_provider(deps, opening)
 
@@ -85,7 +89,7 @@ async def _open(tx: Transaction, deps: BillingDeps, request: CheckoutRequest) ->
     if await add_purchase(tx, new):
         tx.publish(_opened(tx, new))
         if provider:
-            tx.session.add(_checkout(tx, new, attempt=1))
+            tx.session.add(_checkout(tx, new, Bill(1, new.amount), attempt=1))
         else:
             await record_payment(tx, _nothing_to_pay(new), "free")
     stored = await get_purchase(tx, request.purchase_id)
@@ -125,26 +129,30 @@ async def _store(tx: Transaction, opening: Opening, attempt: int, opened: Opened
         if checkout.state == "opening":
             checkout.move_to("open")
             checkout.next_look_at = tx.now + FIRST_LOOK
-    if purchase.is_paid and checkout.state == "open":
+    due = await owed(tx, purchase)
+    if superseded([checkout], due):
         tx.schedule(CLOSE_CHECKOUTS, str(purchase.id), subject=str(purchase.id))
-    return Opening(purchase, checkout, opening.wares)
+    return Opening(purchase, due, checkout if pays(checkout, due) else None, opening.wares)
 
 
 async def _opening(tx: Transaction, purchase: Purchase) -> Opening:
+    due = await owed(tx, purchase)
     payable = [
         checkout
         for checkout in await checkouts_of(tx, purchase.id)
-        if checkout.state in {"opening", "open"} and checkout.expires_at > tx.now
+        if checkout.state in {"opening", "open"} and checkout.expires_at > tx.now and pays(checkout, due)
     ]
     sold = await wares(tx, purchase.price_id)
-    return Opening(purchase, payable[-1] if payable and not purchase.is_paid else None, sold)
+    return Opening(purchase, due, payable[-1] if payable else None, sold)
 
 
-def _checkout(tx: Transaction, purchase: Purchase, attempt: int) -> Checkout:
+def _checkout(tx: Transaction, purchase: Purchase, due: Bill, attempt: int) -> Checkout:
     return Checkout(
         id=uuid7(),
         purchase_id=purchase.id,
         attempt=attempt,
+        period=due.period,
+        amount=due.amount,
         provider=str(purchase.provider),
         opened_at=tx.now,
         expires_at=tx.now + LIFE,
@@ -160,8 +168,8 @@ def _order(purchase: Purchase, checkout: Checkout, sold: Wares) -> CheckoutOrder
     return CheckoutOrder(
         purchase_id=purchase.id,
         attempt=checkout.attempt,
-        amount=purchase.amount,
-        setup_fee=purchase.setup_fee,
+        amount=checkout.amount,
+        setup_fee=purchase.setup_fee if checkout.period == 1 else 0,
         currency=purchase.currency,
         title=sold.title,
         prepared=sold.ids.get(checkout.provider),

@@ -14,7 +14,8 @@ Ending = Literal["failed", "expired"]
 async def end_checkout(
     tx: Transaction, purchase: Purchase, checkout: Checkout | None, ending: Ending, reason: str | None = None
 ) -> None:
-    """With the purchase locked. A purchase ends with its last checkout; one that is paid stays paid."""
+    """With the purchase locked. A purchase ends with its last checkout; one that is paid stays paid, whatever becomes
+    of a renewal's checkout."""
     if checkout:
         try:
             checkout.move_to(ending)
@@ -22,6 +23,8 @@ async def end_checkout(
             await _refuse(tx, purchase, refused)
             return
         checkout.next_look_at = None
+        if checkout.period > 1:
+            return
     if not any(other.state in {"opening", "open"} for other in await checkouts_of(tx, purchase.id)):
         await end_purchase(tx, purchase, ending, reason)
 

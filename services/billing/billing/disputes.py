@@ -39,7 +39,7 @@ async def book_dispute(tx: Transaction, payment: Payment, fact: DisputeFact, fou
     dispute.looks = 0
     dispute.plan_look(tx.now)
     if purchase and payment.state == "matched":
-        await settle(tx, purchase, payment)
+        await settle(tx, purchase)
         tx.publish(_disputed(tx, purchase, dispute, found_by))
 
 

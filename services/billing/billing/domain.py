@@ -89,7 +89,7 @@ class Purchase:
     expires_at: datetime
     state: PurchaseState = "pending"
     state_since: datetime
-    refunded: int = 0  # of the matched payment, and only what stands
+    refunded: int = 0  # of its matched payments, and only what stands
 
     def move_to(self, state: PurchaseState, now: datetime) -> bool:
         """The one way to another state. False: a repetition, nothing changed. Raises `ImpossibleTransition`."""
@@ -108,6 +108,8 @@ class Checkout:
     id: UUID
     purchase_id: UUID
     attempt: int
+    period: int  # which one it pays
+    amount: int
     provider: str
     state: CheckoutState = "opening"
     provider_id: str | None = None
@@ -138,6 +140,7 @@ class Payment:
     refs: dict[str, str]
     reference: str | None = None
     purchase_id: UUID | None = None
+    period: int | None = None  # which one it paid
     review_reason: ReviewReason | None = None
     recorded_at: datetime
 
@@ -191,7 +194,16 @@ class Verdict:
     reason: ReviewReason | None = None
 
 
-def judge(fact: MoneyFact, purchase: Purchase, *, named: UUID | None, already_paid: bool) -> Verdict:
+@dataclass(frozen=True)
+class Bill:
+    """What a purchase is asked to pay: its first period (or all there is), or a renewal."""
+
+    period: int
+    amount: int
+    paid: bool = False
+
+
+def judge(fact: MoneyFact, purchase: Purchase, bill: Bill, *, named: UUID | None) -> Verdict:
     """What money is to the purchase it was placed with. `named`: the purchase that the fact's reference names."""
     if (named or purchase.id) != purchase.id or fact.provider in {"stripe", "razorpay"} - {purchase.provider}:
         return Verdict("review", "purchase")
@@ -199,6 +211,6 @@ def judge(fact: MoneyFact, purchase: Purchase, *, named: UUID | None, already_pa
         return Verdict("review", "mode")
     if fact.currency != purchase.currency:
         return Verdict("review", "currency")
-    if fact.amount != purchase.amount:
+    if fact.amount != bill.amount:
         return Verdict("review", "amount")
-    return Verdict("surplus" if already_paid else "matched")
+    return Verdict("surplus" if bill.paid else "matched")

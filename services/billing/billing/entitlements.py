@@ -3,36 +3,48 @@
 from datetime import datetime, timedelta
 
 from billing.domain import Entitlement, Payment, Purchase
+from billing.periods import follow, keep_time
 from billing.policy import Level, Policy, level, state_of_paid
 from billing.repository.offers import Terms, terms
-from billing.repository.payments import disputes_of, refunds_of
+from billing.repository.payments import disputes_of, matched_payments, refunds_of
 from billing.repository.purchases import entitlement_of
 from billing.reversals import Dispute, standing
+from billing.subscriptions import with_subscription
 from keyturn.database import Transaction
 from keyturn.events import Contact, EntitlementChanged
 
 
-async def settle(tx: Transaction, purchase: Purchase, payment: Payment) -> None:
-    """Brings a paid purchase and its entitlement to what its payment, refunds and disputes now amount to.
+async def settle(tx: Transaction, purchase: Purchase) -> None:
+    """Brings a paid purchase and its entitlement to what its payments, refunds, disputes and subscription now amount
+    to: a dispute about any of its payments counts, a refund of the last one.
 
     Called with the purchase locked, after each of them changed; a call that finds nothing new changes nothing.
     """
-    disputes = await disputes_of(tx, [payment.id])
-    purchase.refunded = standing(await refunds_of(tx, [payment.id]))
-    _move(tx, purchase, payment, disputes)
+    payments = await matched_payments(tx, purchase.id)
+    ids, last = [payment.id for payment in payments], payments[-1]
+    disputes, refunds = await disputes_of(tx, ids), await refunds_of(tx, ids)
+    purchase.refunded = standing(refunds)
+    refunded = standing(refund for refund in refunds if refund.payment_id == last.id)
+    _move(tx, purchase, last, refunded, disputes)
     given = await terms(tx, purchase.plan)
-    now_wanted = level(given.policy, paid=payment.amount, refunded=purchase.refunded, disputes=disputes)
+    of_money = level(given.policy, paid=last.amount, refunded=refunded, disputes=disputes)
+    subscription = await follow(tx, purchase, of_money)
+    now_wanted = with_subscription(of_money, subscription)
+    if subscription:
+        await keep_time(tx, subscription, given.policy, served=now_wanted.wanted == "on")
     _publish(tx, purchase, given, now_wanted, await entitlement_of(tx, purchase.id))
 
 
 async def entitle(tx: Transaction, purchase: Purchase, payment: Payment) -> None:
-    """The same for a payment that is new: nothing was taken back of it, and its purchase has given nothing before."""
+    """The same for a first payment that is new: nothing was taken back of it, and its purchase has given nothing
+    before."""
     given = await terms(tx, purchase.plan)
     _publish(tx, purchase, given, level(given.policy, paid=payment.amount, refunded=0, disputes=[]), None)
 
 
-def _move(tx: Transaction, purchase: Purchase, payment: Payment, disputes: list[Dispute]) -> None:
-    target = state_of_paid(paid=payment.amount, refunded=purchase.refunded, disputes=disputes)
+def _move(tx: Transaction, purchase: Purchase, last: Payment, refunded: int, disputes: list[Dispute]) -> None:
+    now = [dispute for dispute in disputes if dispute.payment_id == last.id or dispute.state == "open"]
+    target = state_of_paid(paid=last.amount, refunded=refunded, disputes=now)
     if purchase.state == "refunded" and target == "disputed":
         purchase.move_to("paid", tx.now)  # the refund failed while the dispute was open
     purchase.move_to(target, tx.now)

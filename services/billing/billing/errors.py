@@ -75,5 +75,13 @@ def refund_too_large(left: int, currency: str) -> Problem:
     return Problem(422, "refund_too_large", f"Only {left} {currency} (minor units) can still go back.", left=left)
 
 
+def no_subscription() -> Problem:
+    return Problem(404, "subscription_unknown", "There is no such subscription.")
+
+
+def subscription_over() -> Problem:
+    return Problem(409, "subscription_over", "This subscription has ended.")
+
+
 def invalid_cursor() -> Problem:
     return Problem(422, "invalid_cursor", "The cursor is not one that an earlier page gave.")

@@ -8,7 +8,9 @@ from billing.checkout_ends import end_checkout
 from billing.deps import BillingDeps
 from billing.disputes import DisputeFact, book_dispute
 from billing.domain import MoneyFact, purchase_id_in
-from billing.payments import CLOSE_CHECKOUTS, record_payment, record_unplaced
+from billing.owing import CLOSE_CHECKOUTS
+from billing.payments import record_payment, record_unplaced
+from billing.periods import open_first
 from billing.placing import (
     LOOK,
     PLACE_FACT,
@@ -21,7 +23,10 @@ from billing.placing import (
 )
 from billing.reconcile import close_checkouts, look_at_purchase, reconcile
 from billing.refunds import SEND_REFUND, RefundFact, book_refund, refund_died, send_refund
-from billing.repository.purchases import checkout_by_refs, notice
+from billing.renewing import STEP, billing_run, step
+from billing.repository.offers import terms
+from billing.repository.purchases import checkout_by_refs, lock_purchase, notice
+from billing.repository.subscriptions import subscription_of
 from billing.reversals import DisputeState
 from billing.sweeping import LOOK_AT, look_at_dispute, look_at_refund, sweep
 from keyturn.database import Transaction
@@ -31,6 +36,7 @@ from keyturn.events import (
     Envelope,
     Event,
     FraudWarned,
+    InstallReady,
     PaymentActionRequired,
     PaymentCaptured,
     PaymentDisputed,
@@ -113,6 +119,13 @@ async def on_checkout_expired(event: CheckoutExpired, tx: Transaction) -> None:
         await end_checkout(tx, purchase, checkout, "expired")
 
 
+async def on_install_ready(event: InstallReady, tx: Transaction) -> None:
+    """Nobody pays for time before: the first period begins now."""
+    known = purchase_id_in(event.subject)
+    if known and await subscription_of(tx, known) and (purchase := await lock_purchase(tx, known)):
+        await open_first(tx, purchase, (await terms(tx, purchase.plan)).policy, event.time)
+
+
 async def place_fact(work: Work, deps: BillingDeps) -> None:
     """Asks the provider what the ids of a fact belong to, since none of them is known here."""
     event = cast("ProviderFact", read(work.payload["event"].encode()))
@@ -136,6 +149,7 @@ HANDLERS: Handlers = {
     PaymentFailed: on_payment_failed,
     PaymentActionRequired: on_payment_action_required,
     CheckoutExpired: on_checkout_expired,
+    InstallReady: on_install_ready,
 }
 
 # A provider may be away for hours: work that asks it goes on for about a day before an operator has to act.
@@ -147,6 +161,8 @@ WORK: Mapping[str, WorkKind[BillingDeps]] = {
     "sweep": WorkKind(sweep, every=timedelta(minutes=5)),  # refunds and disputes that nobody told us of
     LOOK_AT["refund"]: WorkKind(look_at_refund, retry=_PATIENT),  # what became of a refund?
     LOOK_AT["dispute"]: WorkKind(look_at_dispute, retry=_PATIENT),  # what became of a dispute?
+    "billing_run": WorkKind(billing_run, every=timedelta(minutes=1)),  # which subscriptions are to take a step
+    STEP: WorkKind(step, retry=_PATIENT),  # asks for the next period, falls behind, is suspended, ends
     PLACE_FACT: WorkKind(place_fact, retry=_PATIENT),  # to which purchase does a fact belong?
     CLOSE_CHECKOUTS: WorkKind(close_checkouts, retry=_PATIENT),  # so that nobody pays twice
     SEND_REFUND: WorkKind(send_refund, retry=_PATIENT, died=refund_died),

@@ -5,6 +5,7 @@ from uuid import UUID
 from billing.deps import BillingDeps
 from billing.domain import MoneyFact, Payment, Purchase
 from billing.errors import already_paid, not_refundable, payment_unknown, purchase_unknown
+from billing.owing import owed
 from billing.payments import decide, record_payment
 from billing.refunds import ask_for_refund
 from billing.repository.payments import get_payment, matched_payment
@@ -15,17 +16,20 @@ from keyturn.internal import Caller
 
 
 async def mark_paid(deps: BillingDeps, caller: Caller, purchase_id: UUID, reason: str) -> Purchase:
-    """Money that reached us in another way. Takes the same path as a webhook; a repetition changes nothing."""
+    """Money that reached us in another way, for what is owed. Takes the same path as a webhook; a repetition changes
+    nothing."""
     async with deps.database.transaction("mark_paid") as tx:
         purchase = await _locked(tx, purchase_id)
-        paid_by = await matched_payment(tx, purchase.id)
-        if paid_by and paid_by.provider == "operator":
-            return purchase
-        if paid_by:
+        due = await owed(tx, purchase)
+        if due is None:
+            last = await matched_payment(tx, purchase.id)
+            if last and last.provider == "operator":
+                return purchase
             raise already_paid(purchase.id)
         before = {"status": purchase.state}
-        key = reference = str(purchase.id)
-        fact = MoneyFact("operator", key, purchase.amount, purchase.currency, purchase.livemode, reference)
+        reference = str(purchase.id)
+        key = reference if due.period == 1 else f"{reference}-{due.period}"
+        fact = MoneyFact("operator", key, due.amount, purchase.currency, purchase.livemode, reference)
         await record_payment(tx, fact, "operator")
         acted(
             tx,
@@ -34,7 +38,7 @@ async def mark_paid(deps: BillingDeps, caller: Caller, purchase_id: UUID, reason
             str(purchase.id),
             reason=reason,
             before=before,
-            after={"status": purchase.state},
+            after={"status": purchase.state, "period": due.period},
         )
         return purchase
 

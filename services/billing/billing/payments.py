@@ -1,28 +1,39 @@
 """The one place where a payment is recorded, whoever found it: webhook, return page, reconciler or operator."""
 
+from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
-from billing.domain import MoneyFact, Payment, PaymentState, Purchase, ReviewReason, Verdict, judge, purchase_id_in
+from billing.domain import (
+    Bill,
+    Checkout,
+    MoneyFact,
+    Payment,
+    PaymentState,
+    Purchase,
+    ReviewReason,
+    Verdict,
+    judge,
+    purchase_id_in,
+)
 from billing.entitlements import entitle, settle
 from billing.errors import not_in_review, purchase_unknown
+from billing.owing import CLOSE_CHECKOUTS, bill_for, owed, superseded, through
+from billing.periods import begin, open_next, tell_renewed
 from billing.repository.payments import (
     add_payment,
     add_refs,
-    matched_payment,
     payment_by_key,
     payment_by_refs,
-    payments_at,
 )
 from billing.repository.purchases import checkouts_of, lock_purchase, lock_purchase_by_refs
 from keyturn.database import Transaction
 from keyturn.events import FoundBy, PaymentNeedsReview, PurchasePaid, uuid7
 
-CLOSE_CHECKOUTS = "close_checkouts"
-
 
 async def record_payment(tx: Transaction, fact: MoneyFact, found_by: FoundBy) -> Payment | None:
-    """Unique on (provider, payment key): the first to find it books it, all others change nothing.
+    """Unique on (provider, payment key): the first to find it books it, all others change nothing. Whether it is the
+    first, a renewal or surplus is decided here alone.
 
     None: no purchase of it can be seen. The caller then waits, asks the provider, or calls `record_unplaced`.
     """
@@ -34,17 +45,19 @@ async def record_payment(tx: Transaction, fact: MoneyFact, found_by: FoundBy) ->
     purchase = await _lock_purchase_of(tx, fact, named)
     if purchase is None:
         return None
-    known, paid_by = await payments_at(tx, fact, purchase.id)  # again, now that nobody else can book it
+    known = await payment_by_key(tx, fact.provider, fact.payment_key)  # again, now that nobody else can book it
     if known and not known.may_be_placed_again:
         await add_refs(tx, known, fact.refs)
         return known
-    verdict = judge(fact, purchase, named=named, already_paid=paid_by is not None)
+    checkouts = await checkouts_of(tx, purchase.id)
+    bill = await bill_for(tx, purchase, through(checkouts, fact))
+    verdict = judge(fact, purchase, bill, named=named)
     if known:
         await add_refs(tx, known, fact.refs)
-    payment = known or await _new(tx, fact, found_by, verdict, purchase.id)
+    payment = known or await _new(tx, fact, found_by, verdict, purchase.id, bill=bill)
     if payment is None:
         return await payment_by_key(tx, fact.provider, fact.payment_key)
-    await _place(tx, payment, verdict, purchase, found_by, new=known is None)
+    await _place(tx, payment, verdict, purchase, found_by, bill=bill, checkouts=checkouts, new=known is None)
     return payment
 
 
@@ -68,8 +81,10 @@ async def decide(tx: Transaction, payment: Payment, pays: UUID | None) -> None:
     if purchase is None:
         payment.move_to("foreign")
         return
-    state: PaymentState = "surplus" if await matched_payment(tx, purchase.id) else "matched"
-    await _place(tx, payment, Verdict(state), purchase, "operator")
+    bill = await owed(tx, purchase)
+    state: PaymentState = "matched" if bill else "surplus"
+    checkouts = await checkouts_of(tx, purchase.id)
+    await _place(tx, payment, Verdict(state), purchase, "operator", bill=bill, checkouts=checkouts)
 
 
 async def _lock_purchase_of(tx: Transaction, fact: MoneyFact, named: UUID | None) -> Purchase | None:
@@ -83,7 +98,13 @@ async def _lock_purchase_of(tx: Transaction, fact: MoneyFact, named: UUID | None
 
 
 async def _new(
-    tx: Transaction, fact: MoneyFact, found_by: FoundBy, verdict: Verdict, purchase_id: UUID | None
+    tx: Transaction,
+    fact: MoneyFact,
+    found_by: FoundBy,
+    verdict: Verdict,
+    purchase_id: UUID | None,
+    *,
+    bill: Bill | None = None,
 ) -> Payment | None:
     payment = Payment(
         id=uuid7(),
@@ -98,37 +119,60 @@ async def _new(
         refs=dict(fact.refs),
         reference=fact.reference,
         purchase_id=purchase_id,
+        period=bill.period if bill and verdict.state == "matched" else None,
         recorded_at=tx.now,
     )
     return await add_payment(tx, payment)
 
 
 async def _place(
-    tx: Transaction, payment: Payment, verdict: Verdict, purchase: Purchase, by: FoundBy, *, new: bool = False
+    tx: Transaction,
+    payment: Payment,
+    verdict: Verdict,
+    purchase: Purchase,
+    by: FoundBy,
+    *,
+    bill: Bill | None,
+    checkouts: Sequence[Checkout],
+    new: bool = False,
 ) -> None:
     payment.move_to(verdict.state)
     payment.purchase_id, payment.review_reason = purchase.id, verdict.reason
+    expected = bill.amount if bill else purchase.amount
     if verdict.reason:
-        tx.publish(_needs_review(tx, payment, verdict.reason, purchase))
+        tx.publish(_needs_review(tx, payment, verdict.reason, purchase, expected))
         return
     if verdict.state == "surplus":  # a state that is never left: told once
-        tx.publish(_needs_review(tx, payment, "surplus", purchase))
-    await _close_checkouts(tx, purchase, payment)
-    if verdict.state == "matched":
+        tx.publish(_needs_review(tx, payment, "surplus", purchase, expected))
+    elif bill:
+        payment.period = bill.period
+        await _paid_for(tx, purchase, payment, by, new=new)
+    await _close_checkouts(tx, purchase, payment, checkouts)
+
+
+async def _paid_for(tx: Transaction, purchase: Purchase, payment: Payment, by: FoundBy, *, new: bool) -> None:
+    """The first period, or a renewal."""
+    if payment.period == 1:
         purchase.move_to("paid", tx.now)
         tx.publish(_paid(tx, purchase, payment, by))
-        await (entitle(tx, purchase, payment) if new else settle(tx, purchase, payment))
+        await begin(tx, purchase)
+        await (entitle(tx, purchase, payment) if new else settle(tx, purchase))
+        return
+    await open_next(tx, purchase, payment)
+    await settle(tx, purchase)
+    await tell_renewed(tx, purchase, payment, by)
 
 
-async def _close_checkouts(tx: Transaction, purchase: Purchase, payment: Payment) -> None:
-    """What was paid is asked no more; what could still be paid is closed, or the customer might pay twice."""
-    others = False
-    for checkout in await checkouts_of(tx, purchase.id):
+async def _close_checkouts(
+    tx: Transaction, purchase: Purchase, payment: Payment, checkouts: Sequence[Checkout]
+) -> None:
+    """What was paid is asked no more; what could still be paid is closed, or the customer might pay twice. One that is
+    being opened is closed by whoever stores it."""
+    for checkout in checkouts:
         if checkout.provider_id in payment.refs.values():
             checkout.move_to("paid")
             checkout.next_look_at = None
-        others |= checkout.state == "open"  # one that is being opened is closed by whoever stores it
-    if others:
+    if superseded(checkouts, await owed(tx, purchase)):
         tx.schedule(CLOSE_CHECKOUTS, str(purchase.id), subject=str(purchase.id))
 
 
@@ -149,7 +193,11 @@ def _paid(tx: Transaction, purchase: Purchase, payment: Payment, found_by: Found
 
 
 def _needs_review(
-    tx: Transaction, payment: Payment, reason: ReviewReason | Literal["surplus"], purchase: Purchase | None
+    tx: Transaction,
+    payment: Payment,
+    reason: ReviewReason | Literal["surplus"],
+    purchase: Purchase | None,
+    expected: int | None = None,
 ) -> PaymentNeedsReview:
     return PaymentNeedsReview(
         subject=str(purchase.id if purchase else payment.reference),
@@ -160,6 +208,6 @@ def _needs_review(
         reason=reason,
         amount=payment.amount,
         currency=payment.currency,
-        expected_amount=purchase.amount if purchase else None,
+        expected_amount=expected,
         expected_currency=purchase.currency if purchase else None,
     )

@@ -1,6 +1,6 @@
 """What refunds and disputes do to an entitlement: a level worked out anew from what stands, so that order is nothing.
 
-The policy is a product's own, in `catalog.yaml`.
+The policy is a product's own, in `catalog.yaml`; when a subscription's next period is asked for, too.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,8 @@ NONPAYMENT = "nonpayment"
 
 
 class Policy(BaseModel):
-    """The effect of each event on the entitlement, and how long the data outlives its end."""
+    """The effect of each event on the entitlement, how long the data outlives its end, and how many days before a
+    period's end the next one can be paid, and after it still."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,6 +31,8 @@ class Policy(BaseModel):
     dispute_won: Effect = "keep"
     dispute_lost: Effect = "end"
     retention_days: int = Field(default=30, ge=0, le=3650)
+    renewal_days: int = Field(default=7, ge=0, le=27)  # less than the shortest month
+    grace_days: int = Field(default=3, ge=0, le=365)
 
     def of_dispute(self, state: DisputeState) -> Effect:
         effects: dict[DisputeState, Effect] = {

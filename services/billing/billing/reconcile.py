@@ -9,7 +9,8 @@ from uuid import UUID
 
 from billing.checkout_ends import end_checkout, end_purchase
 from billing.deps import BillingDeps
-from billing.domain import Checkout, MoneyFact, Purchase
+from billing.domain import Bill, Checkout, MoneyFact
+from billing.owing import owed, pays, superseded
 from billing.payments import record_payment
 from billing.placing import LOOK
 from billing.providers import REVERSALS, CapturedPayment, CheckoutRefs, Closing
@@ -53,20 +54,22 @@ async def look_at_purchase(work: Work, deps: BillingDeps) -> None:
     """Records what was paid. Where the purchase's time is over: closes its checkouts, asks once more, then ends it."""
     async with work.transaction("read") as tx:
         purchase = await get_purchase(tx, UUID(work.key))
-        checkouts = await checkouts_of(tx, UUID(work.key))
-    if purchase is None:
-        return
+        if purchase is None:
+            return
+        checkouts, due = await checkouts_of(tx, purchase.id), await owed(tx, purchase)
     for checkout in checkouts:
         if checkout.provider_id and checkout.next_look_at:
-            await _look_at(work, deps, purchase, checkout)
+            await _look_at(work, deps, checkout, due)
     async with work.transaction("end", finish=True) as tx:
         await _end_what_was_never_opened(tx, purchase.id)
 
 
 async def close_checkouts(work: Work, deps: BillingDeps) -> None:
-    """The purchase is paid: closes the other checkouts. One that was paid as well is recorded, as surplus."""
+    """Closes the checkouts that pay nothing any more. One that was paid as well is recorded, as surplus."""
     async with work.transaction("read") as tx:
-        checkouts = [found for found in await checkouts_of(tx, UUID(work.key)) if found.state == "open"]
+        purchase = await get_purchase(tx, UUID(work.key))
+        due = await owed(tx, purchase) if purchase else None
+        checkouts = superseded(await checkouts_of(tx, UUID(work.key)), due)
     for checkout in checkouts:
         provider = deps.provider(checkout.provider)
         closing = await provider.expire(_refs(checkout))
@@ -110,9 +113,9 @@ def next_look(checkout: Checkout, now: datetime) -> datetime | None:
     return due if due < checkout.expires_at + LATE else None
 
 
-async def _look_at(work: Work, deps: BillingDeps, purchase: Purchase, checkout: Checkout) -> None:
+async def _look_at(work: Work, deps: BillingDeps, checkout: Checkout, due: Bill | None) -> None:
     closing: Closing | None = None
-    if checkout.state == "open" and checkout.expires_at + GRACE <= deps.clock.now() and not purchase.is_paid:
+    if checkout.state == "open" and checkout.expires_at + GRACE <= deps.clock.now() and pays(checkout, due):
         closing = await deps.provider(checkout.provider).expire(_refs(checkout))
     found = await captured(deps, checkout)
     async with work.transaction("record") as tx:
@@ -127,7 +130,7 @@ async def _looked(tx: Transaction, looked_at: Checkout, closing: Closing | None)
         return
     checkout.looks += 1
     following = next_look(checkout, tx.now)
-    if closing in {"closed", "payable"} and not purchase.is_paid:
+    if closing in {"closed", "payable"} and pays(checkout, await owed(tx, purchase)):
         await end_checkout(tx, purchase, checkout, "expired")
     checkout.next_look_at = None if closing == "closed" else following
 

@@ -53,8 +53,10 @@ async def book_refund(tx: Transaction, payment: Payment, fact: RefundFact, found
         return
     refund.plan_look(tx.now)
     if purchase and payment.state == "matched":
-        await settle(tx, purchase, payment)
-        tx.publish(_refunded(tx, purchase, payment, refund, found_by))
+        await settle(tx, purchase)
+        back = standing(await refunds_of(tx, [payment.id]))
+        full = back >= payment.amount and purchase.state == "refunded"  # and not one for a period that is over
+        tx.publish(_refunded(tx, purchase, refund, found_by, full=full))
 
 
 async def ask_for_refund(tx: Transaction, purchase: Purchase, payment: Payment | None, amount: int | None) -> UUID:
@@ -135,7 +137,7 @@ def _refund(tx: Transaction, payment: Payment, fact: RefundFact) -> Refund:
 
 
 def _refunded(
-    tx: Transaction, purchase: Purchase, payment: Payment, refund: Refund, found_by: FoundBy
+    tx: Transaction, purchase: Purchase, refund: Refund, found_by: FoundBy, *, full: bool
 ) -> PurchaseRefunded:
     return PurchaseRefunded(
         subject=str(purchase.id),
@@ -144,7 +146,7 @@ def _refunded(
         amount=refund.amount,
         refunded=purchase.refunded,
         currency=refund.currency,
-        full=purchase.refunded >= payment.amount,
+        full=full,
         reversed=refund.failed,
         found_by=found_by,
     )

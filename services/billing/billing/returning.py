@@ -5,6 +5,7 @@ from uuid import UUID
 from billing.deps import BillingDeps
 from billing.domain import Checkout, Purchase
 from billing.errors import purchase_unknown, return_not_verified
+from billing.owing import owed, pays
 from billing.providers import CheckoutRefs, ReturnProof
 from billing.reconcile import captured, record_found
 from billing.repository.purchases import checkouts_of, get_purchase
@@ -19,6 +20,7 @@ async def take_return(deps: BillingDeps, purchase_id: UUID, proof: ReturnProof) 
     async with deps.database.transaction("read_return") as tx:
         purchase = await get_purchase(tx, purchase_id)
         checkouts = [checkout for checkout in await checkouts_of(tx, purchase_id) if checkout.provider_id]
+        due = await owed(tx, purchase) if purchase else None
     if purchase is None:
         raise purchase_unknown()
     if not checkouts and proof != ReturnProof():  # the gateway gives access to whoever proves something
@@ -27,7 +29,7 @@ async def take_return(deps: BillingDeps, purchase_id: UUID, proof: ReturnProof) 
         verified = [checkout for checkout in checkouts if _verified(deps, checkout, proof)]
         if not verified:
             raise return_not_verified()
-        if not purchase.is_paid:
+        if pays(verified[-1], due):
             await _record(deps, verified[-1])
     async with deps.database.transaction("read_purchase") as tx:
         return await get_purchase(tx, purchase_id) or purchase

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
 
 from billing import domain, reversals
+from billing import subscriptions as subscribed
 from keyturn.database import new_metadata
 
 metadata = new_metadata()
@@ -143,6 +144,8 @@ checkouts = Table(
     _id(),
     _of("purchase_id", "purchases.id"),
     Column("attempt", Integer, nullable=False),
+    Column("period", Integer, nullable=False),  # which period it pays: 1 is the first, or the only one
+    _amount(),
     _text("provider"),
     _text("state"),
     _text("provider_id", null=True),
@@ -171,11 +174,12 @@ payments = Table(
     _json("refs"),
     _text("reference", null=True),
     _of("purchase_id", "purchases.id", null=True),
+    Column("period", Integer, nullable=True),  # which one it paid
     _text("review_reason", null=True),
     _when("recorded_at"),
     UniqueConstraint("provider", "payment_key"),  # rule 5: one record, whoever finds the payment
-    # Rule 4: a purchase is activated once, whatever arrives.
-    Index("one_matched_payment", "purchase_id", unique=True, postgresql_where=text("state = 'matched'")),
+    # Rule 4: a purchase is activated once, and a period paid once, whatever arrives.
+    Index("one_matched_payment", "purchase_id", "period", unique=True, postgresql_where=text("state = 'matched'")),
     Index("payments_by_purchase", "purchase_id"),
     Index("payments_by_time", "recorded_at", "id"),
     Index("payments_by_state", "state", "recorded_at", "id"),
@@ -263,6 +267,52 @@ entitlements = Table(
     _when("changed_at"),
 )
 
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("purchase_id", ForeignKey("purchases.id"), primary_key=True),
+    _text("state"),
+    _when("state_since"),
+    _when("began_at"),
+    _text("cycle"),
+    _text("zone", null=True),
+    _when("anchor", null=True),
+    Column("number", Integer, nullable=False),
+    _when("starts_at", null=True),
+    _when("ends_at", null=True),
+    _when("held_since", null=True),
+    _flag("cancel_at_period_end"),
+    _text("ended_because", null=True),
+    _when("next_step_at", null=True),
+    Index("subscriptions_by_time", "began_at", "purchase_id"),
+    Index("subscriptions_by_state", "state", "began_at", "purchase_id"),
+    Index("subscriptions_to_step", "next_step_at", postgresql_where=text("next_step_at IS NOT NULL")),
+)
+
+# Rule 4: a period is opened once, and for one payment, whichever of several facts says so.
+periods = Table(
+    "periods",
+    metadata,
+    Column("purchase_id", ForeignKey("subscriptions.purchase_id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    _when("starts_at"),
+    _when("ends_at"),
+    Column("payment_id", ForeignKey("payments.id"), nullable=False, unique=True),
+    _when("opened_at"),
+)
+
+renewals = Table(
+    "renewals",
+    metadata,
+    Column("purchase_id", ForeignKey("subscriptions.purchase_id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    _amount(),
+    _text("currency"),
+    _text("state"),
+    _when("opened_at"),
+    Index("one_open_renewal", "purchase_id", unique=True, postgresql_where=text("state = 'open'")),
+)
+
 # What was told about a purchase and changed nothing: a declined attempt, a warning, a refused transition.
 notices = Table(
     "notices",
@@ -285,5 +335,8 @@ for _class, _table in (
     (reversals.RefundRequest, refund_requests),
     (reversals.Dispute, disputes),
     (domain.Entitlement, entitlements),
+    (subscribed.Subscription, subscriptions),
+    (subscribed.Period, periods),
+    (subscribed.Renewal, renewals),
 ):
     _mapper.map_imperatively(_class, _table)

@@ -6,6 +6,7 @@ from typing import Any
 from billing.checkout import Opening
 from billing.domain import Checkout, Entitlement, Payment, Purchase
 from billing.reversals import Dispute, Refund, RefundRequest
+from billing.subscriptions import Period, Renewal, Subscription
 
 JSON = dict[str, Any]
 
@@ -15,8 +16,8 @@ def opening(opened: Opening) -> JSON:
     purchase, checkout = opened.purchase, opened.checkout
     answer: JSON = {
         "purchase_id": str(purchase.id),
-        "amount": purchase.amount,
-        "setup_fee": purchase.setup_fee,
+        "amount": opened.due.amount if opened.due else purchase.amount,
+        "setup_fee": purchase.setup_fee if not (opened.due and opened.due.period > 1) else 0,
         "currency": purchase.currency,
         "product": purchase.product,
         "plan": purchase.plan,
@@ -25,7 +26,7 @@ def opening(opened: Opening) -> JSON:
         "status": purchase.state,
         "expires_at": purchase.expires_at,
     }
-    if checkout and not purchase.is_paid:
+    if checkout:
         answer |= checkout.client
         answer |= {"url": checkout.url} if checkout.url else {}
         answer |= {"expires_at": checkout.expires_at}
@@ -60,6 +61,8 @@ def purchase(found: Purchase) -> JSON:
 def checkout(found: Checkout) -> JSON:
     return {
         "attempt": found.attempt,
+        "period": found.period,
+        "amount": found.amount,
         "provider": found.provider,
         "provider_id": found.provider_id,
         "state": found.state,
@@ -81,6 +84,7 @@ def payment(found: Payment) -> JSON:
         "currency": found.currency,
         "livemode": found.livemode,
         "state": found.state,
+        "period": found.period,
         "review_reason": found.review_reason,
         "found_by": found.found_by,
         "recorded_at": found.recorded_at,
@@ -119,6 +123,35 @@ def dispute(found: Dispute) -> JSON:
         "reason": found.reason,
         "deducted": found.deducted,
         "told_at": found.told_at,
+    }
+
+
+def subscription(found: Subscription, renewal: Renewal | None = None) -> JSON:
+    return {
+        "purchase_id": str(found.purchase_id),
+        "status": found.state,
+        "status_since": found.state_since,
+        "cycle": found.cycle,
+        "timezone": found.zone,
+        "began_at": found.began_at,
+        "period": found.number,
+        "period_from": found.starts_at,
+        "period_until": found.ends_at,
+        "renews_at": found.renews_at,
+        "cancel_at_period_end": found.cancel_at_period_end,
+        "held_since": found.held_since,
+        "ended_because": found.ended_because,
+        "next_step_at": found.next_step_at,
+        "due": renewal.amount if renewal else None,
+    }
+
+
+def period(found: Period) -> JSON:
+    return {
+        "number": found.number,
+        "from": found.starts_at,
+        "until": found.ends_at,
+        "payment_id": str(found.payment_id),
     }
 
 

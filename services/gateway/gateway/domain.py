@@ -30,6 +30,18 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Subscription:
+    """How a recurring purchase stands. `period_from`, `period_until`: what is paid; `due`: what can be paid now."""
+
+    state: str
+    period_from: datetime | None = None
+    period_until: datetime | None = None
+    renews_at: datetime | None = None
+    cancel_at_period_end: bool = False
+    due: int | None = None
+
+
+@dataclass(frozen=True)
 class Journey:
     """One purchase as it stands. `email` is for checking a proof, never for showing to others."""
 
@@ -47,6 +59,7 @@ class Journey:
     admin_url: str | None = None
     steps: tuple[Step, ...] = ()
     waiting: Waiting | None = None
+    subscription: Subscription | None = None
     failure: str | None = None
     suspended_for: tuple[str, ...] = ()
     mail: str | None = None
@@ -69,6 +82,7 @@ def read(purchase_id: str, facts: Facts) -> Journey:
         domain=known.get("hostname") or known.get("ordered_domain"),
         steps=_steps(known),
         waiting=_waiting(known),
+        subscription=_subscription(known.get("subscription")),
         failure=known.get("failure") if failed else None,
         suspended_for=tuple(known.get("suspended") or ()),
         mail=known.get("mail:setup"),
@@ -109,6 +123,15 @@ def _waiting(known: Mapping[str, Any]) -> Waiting | None:
         return None
     first = min(waits, key=lambda wait: (wait.get("until") or "", wait.get("step") or ""))
     return Waiting(**first | {"until": _moment(first.get("until"))})
+
+
+def _subscription(told: Mapping[str, Any] | None) -> Subscription | None:
+    if not told or not told.get("state"):
+        return None
+    moments = {name: _moment(told.get(name)) for name in ("period_from", "period_until", "renews_at")}
+    return Subscription(
+        told["state"], **moments, cancel_at_period_end=bool(told.get("cancel_at_period_end")), due=told.get("due")
+    )
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -26,6 +26,13 @@ _RANK = {
             "purchase.paid.v1",
             "purchase.disputed.v1",
             "purchase.refunded.v1",
+            "subscription.renewed.v1",
+            "subscription.cancelled.v1",
+            "subscription.kept.v1",
+            "subscription.renewal_due.v1",
+            "subscription.past_due.v1",
+            "subscription.suspended.v1",
+            "subscription.ended.v1",
             "entitlement.changed.v1",
             "install.requested.v1",
             "install.step_changed.v1",
@@ -42,6 +49,7 @@ _RANK = {
     )
 }
 _STEP_RANK = {"pending": 0, "processing": 1, "waiting": 2, "completed": 3, "failed": 4, "undone": 5}
+_SUBSCRIPTION = ("state", "period_from", "period_until", "renews_at", "cancel_at_period_end", "due")
 _DISPUTE = {"open": "disputed", "won": "paid", "closed": "paid", "lost": "refunded"}
 
 
@@ -80,9 +88,9 @@ def _stated(event: Occurrence) -> dict[str, Any]:
         return {"activated_at": now} | _present(data, "url", "admin_url")
     if event.type == "entitlement.changed.v1":
         return _present(data, "product", "plan") | _contact(data)
-    if group == "message":
-        return {f"mail:{data.get('template')}": fact}
-    return {}
+    if group == "subscription":
+        return _subscription(event)
+    return {f"mail:{data.get('template')}": fact} if group == "message" else {}
 
 
 def _purchase(fact: str, data: Mapping[str, Any], now: str) -> dict[str, Any]:
@@ -104,6 +112,13 @@ def _purchase(fact: str, data: Mapping[str, Any], now: str) -> dict[str, Any]:
         case "failed" | "expired":
             return {"purchase": fact}
     return {}
+
+
+def _subscription(event: Occurrence) -> dict[str, Any]:
+    """Each of its events says how it stands; of types that are not known here nothing is believed."""
+    if event.type not in _RANK or "state" not in event.data:
+        return {}
+    return {"subscription": {name: event.data.get(name) for name in _SUBSCRIPTION}}
 
 
 def _job(fact: str, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ Audience = Literal["customer", "operator"]
 Template = Literal[
     "setup",
     "payment_problem",
+    "renewal_due",
+    "past_due",
     "suspended",
     "resumed",
     "install_failed",
@@ -23,6 +25,8 @@ Template = Literal[
 AUDIENCE: dict[Template, Audience] = {
     "setup": "customer",
     "payment_problem": "customer",
+    "renewal_due": "customer",
+    "past_due": "customer",
     "suspended": "customer",
     "resumed": "customer",
     "install_failed": "operator",

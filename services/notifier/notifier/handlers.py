@@ -16,6 +16,8 @@ from keyturn.events import (
     PurchaseFailed,
     PurchaseOpened,
     SetupLinkIssued,
+    SubscriptionPastDue,
+    SubscriptionRenewalDue,
     WebhookUnreadable,
 )
 from keyturn.handling import Handlers
@@ -55,6 +57,17 @@ async def on_setup_link_issued(event: SetupLinkIssued, tx: Transaction) -> None:
 async def on_purchase_failed(event: PurchaseFailed, tx: Transaction) -> None:
     """Published once, when the checkout can no longer be paid: one mail, however many attempts were declined."""
     await _tell(event, tx, "payment_problem", event.subject, details={})
+
+
+async def on_renewal_due(event: SubscriptionRenewalDue, tx: Transaction) -> None:
+    """One mail a period, also where it was taken back and asked for again."""
+    details = _facts(event, "due", "currency", "period_until")
+    await _tell(event, tx, "renewal_due", f"{event.subject}/{event.period + 1}", details=details)
+
+
+async def on_past_due(event: SubscriptionPastDue, tx: Transaction) -> None:
+    details = _facts(event, "due", "currency", "period_until", "suspends_at")
+    await _tell(event, tx, "past_due", f"{event.subject}/{event.period + 1}", details=details)
 
 
 async def on_install_suspended(event: InstallSuspended, tx: Transaction) -> None:
@@ -122,6 +135,8 @@ HANDLERS: Handlers = {
     EntitlementChanged: on_entitlement_changed,
     SetupLinkIssued: on_setup_link_issued,
     PurchaseFailed: on_purchase_failed,
+    SubscriptionRenewalDue: on_renewal_due,
+    SubscriptionPastDue: on_past_due,
     InstallSuspended: on_install_suspended,
     InstallResumed: on_install_resumed,
     InstallFailed: on_install_failed,

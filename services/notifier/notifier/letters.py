@@ -131,6 +131,7 @@ class Desk:
             "expires_at": style.when(message.expires_at) if message.expires_at else None,
             "purchase_id": str(message.purchase_id) if message.purchase_id else None,
             "money": style.money,
+            "when": style.when_told,
             "fact": message.details,
         }
 
@@ -146,6 +147,9 @@ class Style:
         local = at.astimezone(self.timezone)
         day, hour = format_date(local, "long", self.locale), format_time(local, "short", locale=self.locale)
         return f"{day}, {hour} ({local.tzname()})"
+
+    def when_told(self, at: str) -> str:
+        return self.when(datetime.fromisoformat(at))
 
     def money(self, amount: int, currency: str) -> str:
         exact = Decimal(amount).scaleb(-get_currency_precision(currency))

@@ -16,6 +16,8 @@ from keyturn.events import (
     PaymentNeedsReview,
     PurchaseFailed,
     SetupLinkUnsent,
+    SubscriptionPastDue,
+    SubscriptionRenewalDue,
     WebhookUnreadable,
     derived_id,
 )
@@ -91,6 +93,16 @@ async def test_every_fact_has_its_mail(world: World) -> None:
     assert "1.234,50\xa0€" in problem.text
     (suspended,) = [mail for mail in customer if "suspended" in mail.subject]
     assert "because a payment is missing" in suspended.text
+
+
+async def test_a_renewal_is_told_once_a_period(world: World) -> None:
+    due, late = world.renewal(SubscriptionRenewalDue), world.renewal(SubscriptionPastDue, suspends_at=world.clock.now())
+    again = world.renewal(SubscriptionRenewalDue)
+    await world.hear(world.opened(), due, late, again, world.renewal(SubscriptionRenewalDue, 2))
+    mails = await world.mailbox.wait_for(ADA, count=3)
+    renews = "Ada's shop renews: 9,00\xa0€"
+    assert sorted(mail.subject for mail in mails) == ["A payment for Ada's shop is missing", renews, renews]
+    assert all(f"/purchases/{world.purchase}" in mail.text for mail in mails)
 
 
 async def test_mails_about_suspension_come_in_the_order_in_which_it_happened(world: World) -> None:

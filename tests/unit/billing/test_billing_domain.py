@@ -13,6 +13,7 @@ from billing.domain import (
     NEXT_OF_CHECKOUT,
     NEXT_OF_PAYMENT,
     NEXT_OF_PURCHASE,
+    Bill,
     Checkout,
     MoneyFact,
     Payment,
@@ -125,15 +126,15 @@ def fact(**changes: Any) -> MoneyFact:
     ],
 )
 def test_money_is_compared_with_our_own_record(changes: dict[str, Any], verdict: Verdict) -> None:
-    assert judge(fact(**changes), purchase(), named=UUID(int=1), already_paid=False) == verdict
+    assert judge(fact(**changes), purchase(), Bill(1, 4900), named=UUID(int=1)) == verdict
 
 
 def test_money_that_fits_a_paid_purchase_is_surplus() -> None:
-    assert judge(fact(), purchase(), named=None, already_paid=True) == Verdict("surplus")
+    assert judge(fact(), purchase(), Bill(1, 4900, paid=True), named=None) == Verdict("surplus")
 
 
 def test_money_that_names_another_purchase_is_for_an_operator() -> None:
-    assert judge(fact(), purchase(), named=UUID(int=2), already_paid=True) == Verdict("review", "purchase")
+    assert judge(fact(), purchase(), Bill(1, 4900, paid=True), named=UUID(int=2)) == Verdict("review", "purchase")
 
 
 def payment(**changes: Any) -> Payment:
@@ -235,6 +236,8 @@ def looked(times: int, expires_at: datetime) -> Checkout:
         id=uuid4(),
         purchase_id=uuid4(),
         attempt=1,
+        period=1,
+        amount=4900,
         provider="stripe",
         state="open",
         opened_at=NOW,

@@ -135,7 +135,48 @@ def test_partial_refund_is_an_amount_and_full_refund_a_state() -> None:
     assert [(s.purchase_status, s.refunded) for s in states] == [("paid", 900), ("refunded", 4900), ("paid", 900)]
 
 
+PERIOD = {"state": "active", "period": 1, "period_from": "2026-11-20T12:00:00+00:00", "currency": "USD",
+          "period_until": "2026-12-20T12:00:00+00:00", "renews_at": "2026-12-20T12:00:00+00:00", "due": None}  # fmt: skip
+
+
+def test_subscription_is_as_its_last_event_says() -> None:
+    due = {"due": 900}
+    late = told(
+        *[("x", {})] * 20,
+        ("subscription.renewed", PERIOD),
+        ("subscription.renewal_due", PERIOD | due),
+        ("subscription.past_due", PERIOD | due | {"state": "past_due"}),
+        ("subscription.cancelled", PERIOD | {"cancel_at_period_end": True, "renews_at": None}),
+        ("subscription.ended", PERIOD | {"state": "ended", "renews_at": None}),
+    )
+    found = [fold(STORY + late[20:n]).subscription for n in range(21, 26)]
+    assert fold(STORY).subscription is None
+    assert [(one.state, one.due, one.cancel_at_period_end) for one in found if one] == [
+        ("active", None, False),
+        ("active", 900, False),
+        ("past_due", 900, False),
+        ("active", None, True),
+        ("ended", None, False),
+    ]
+    assert found[0]
+    assert found[0].period_until == found[0].renews_at == datetime(2026, 12, 20, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_happens_to_a_subscription_at_one_instant_has_an_order(seed: int) -> None:
+    due = told(
+        ("subscription.renewal_due", PERIOD | {"due": 900}),
+        ("subscription.past_due", PERIOD | {"state": "past_due", "due": 900}),
+        apart=0,
+    )
+    Random(seed).shuffle(due)
+    found = fold(due).subscription
+    assert found
+    assert found.state == "past_due"
+
+
 def test_unknown_types_and_unknown_fields_change_nothing() -> None:
-    strange = told(*[("x", {})] * 20, ("moon.risen", {"status": 7}), ("install.sung", {"job_id": 3}))
+    strange = told(*[("x", {})] * 20, ("moon.risen", {"status": 7}), ("install.sung", {"job_id": 3}),
+                    ("subscription.sung", {"state": 1, "period_from": 2}), ("subscription.ended", {}))  # fmt: skip
     assert fold([*STORY, strange[20]]) == fold(STORY)
     assert fold([*STORY, *strange[20:]]).status == "active"

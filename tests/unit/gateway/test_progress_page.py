@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.domain import Journey, Step, Waiting
+from gateway.domain import Journey, Step, Subscription, Waiting
 from gateway.pages.progress import progress_of
 from gateway.pages.rendering import money, page
 
@@ -36,6 +36,29 @@ def html(journey: Journey) -> str:
 )
 def test_page_says_how_it_stands(journey: Journey, words: str) -> None:
     assert words in html(journey)
+
+
+@pytest.mark.parametrize(
+    ("subscription", "words", "missing"),
+    [
+        (Subscription("active", NOW, NOW, NOW), ["Paid until", "cancel it"], ["/pay", "Keep it", "ended"]),
+        (Subscription("active", NOW, NOW, NOW, due=900), ["$9.00 can be paid now", "/pay", "cancel it"], ["Keep it"]),
+        (
+            Subscription("active", NOW, NOW, cancel_at_period_end=True),
+            ["and ends then", "Keep it"],
+            ["/pay", "/cancel"],
+        ),
+        (Subscription("ended", NOW, NOW), ["(ended)"], ["/pay", "/cancel", "Keep it"]),
+        (Subscription("active"), ["cancel it"], ["/pay", "Paid until"]),
+        (None, [], ["/pay", "Paid until", "/cancel", "Keep it"]),
+    ],
+)
+def test_page_says_how_a_subscription_stands(
+    subscription: Subscription | None, words: list[str], missing: list[str]
+) -> None:
+    shown = html(replace(PAID, status="active", activated_at=NOW, subscription=subscription))
+    assert [word for word in words if word not in shown] == []
+    assert [word for word in missing if word in shown] == []
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,15 @@ from keyturn.events.purchases import (
     PurchaseRefunded,
 )
 from keyturn.events.sealed import Sealed
+from keyturn.events.subscriptions import (
+    SubscriptionCancelled,
+    SubscriptionEnded,
+    SubscriptionKept,
+    SubscriptionPastDue,
+    SubscriptionRenewalDue,
+    SubscriptionRenewed,
+    SubscriptionSuspended,
+)
 
 EVENTS: tuple[type[Event], ...] = (
     PaymentCaptured,
@@ -68,6 +77,13 @@ EVENTS: tuple[type[Event], ...] = (
     PurchaseDisputed,
     PaymentNeedsReview,
     EntitlementChanged,
+    SubscriptionRenewed,
+    SubscriptionRenewalDue,
+    SubscriptionPastDue,
+    SubscriptionSuspended,
+    SubscriptionCancelled,
+    SubscriptionKept,
+    SubscriptionEnded,
     InstallRequested,
     InstallStepChanged,
     InstallWaiting,
@@ -140,6 +156,13 @@ __all__ = [
     "Sealed",
     "SetupLinkIssued",
     "SetupLinkUnsent",
+    "SubscriptionCancelled",
+    "SubscriptionEnded",
+    "SubscriptionKept",
+    "SubscriptionPastDue",
+    "SubscriptionRenewalDue",
+    "SubscriptionRenewed",
+    "SubscriptionSuspended",
     "Unreadable",
     "Wanted",
     "WebhookUnreadable",

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.domain import MoneyFact, Payment, PaymentState
+from billing.domain import Payment, PaymentState
 from billing.repository.rows import attached, objects
 from billing.reversals import Dispute, Refund, RefundRequest
 from billing.tables import disputes, payment_refs, payments, refund_requests, refunds
@@ -21,7 +21,6 @@ OWN_REFS = frozenset({"session", "payment_intent", "charge", "invoice", "payment
 _NAMES = [column.name for column in payments.columns]
 _COLUMNS = ", ".join(_NAMES)
 BY_KEY = "SELECT * FROM payments WHERE provider = $1 AND payment_key = $2"
-BY_KEY_OR_PURCHASE = f"{BY_KEY} OR purchase_id = $3 AND state = 'matched'"
 ADD = f"""
 WITH new AS (
   INSERT INTO payments ({_COLUMNS}) SELECT {_COLUMNS} FROM json_populate_record(NULL::payments, $1::text::json)
@@ -36,14 +35,6 @@ SELECT FROM new
 
 async def payment_by_key(tx: Transaction, provider: str, key: str) -> Payment | None:
     return next(iter(await objects(tx, Payment, BY_KEY, provider, key)), None)
-
-
-async def payments_at(tx: Transaction, fact: MoneyFact, purchase_id: UUID) -> tuple[Payment | None, Payment | None]:
-    """The payment that a fact is about, and the one that the purchase is paid by."""
-    found = await objects(tx, Payment, BY_KEY_OR_PURCHASE, fact.provider, fact.payment_key, purchase_id)
-    known = next((one for one in found if (one.provider, one.payment_key) == (fact.provider, fact.payment_key)), None)
-    paid_by = next((one for one in found if one.purchase_id == purchase_id and one.state == "matched"), None)
-    return known, paid_by
 
 
 async def get_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
@@ -78,9 +69,16 @@ async def payment_by_refs(tx: Transaction, provider: str, refs: Mapping[str, str
     return (await tx.session.scalars(select(Payment).where(payments.c.id.in_(named)).limit(1))).one_or_none()
 
 
-async def matched_payment(tx: Transaction, purchase_id: UUID) -> Payment | None:
+async def matched_payments(tx: Transaction, purchase_id: UUID) -> list[Payment]:
+    """One for each period, in order."""
     statement = select(Payment).where(payments.c.purchase_id == purchase_id, payments.c.state == "matched")
-    return (await tx.session.scalars(statement)).one_or_none()
+    return list(await tx.session.scalars(statement.order_by(payments.c.period)))
+
+
+async def matched_payment(tx: Transaction, purchase_id: UUID) -> Payment | None:
+    """The last one."""
+    found = await matched_payments(tx, purchase_id)
+    return found[-1] if found else None
 
 
 async def payments_of(tx: Transaction, purchase_id: UUID, limit: int = 100) -> list[Payment]:

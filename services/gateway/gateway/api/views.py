@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from gateway.domain import Journey
+from gateway.domain import Journey, Subscription
 from gateway.repository.journeys import StoredEvent
 
 JSON = dict[str, Any]
@@ -38,6 +38,7 @@ def customer(journey: Journey) -> JSON:
         "deletedAt": _iso(journey.deleted_at),
         "steps": [{"name": step.name, "kind": step.kind, "status": step.status} for step in journey.steps],
         "waiting": {"reason": waiting.reason, "until": _iso(waiting.until)} if waiting else None,
+        "subscription": _subscription(journey.subscription) if journey.subscription else None,
     }
 
 
@@ -68,6 +69,17 @@ def text(told: StoredEvent) -> str:
     money = f"{told.data['amount']} {told.data['currency']}" if {"amount", "currency"} <= set(told.data) else ""
     said = [str(told.data[name]) for name in _TELLING if told.data.get(name)]
     return " ".join(filter(None, [money, *said]))[:200]
+
+
+def _subscription(found: Subscription) -> JSON:
+    return {
+        "status": found.state,
+        "periodFrom": _iso(found.period_from),
+        "periodUntil": _iso(found.period_until),
+        "renewsAt": _iso(found.renews_at),
+        "cancelAtPeriodEnd": found.cancel_at_period_end,
+        "due": found.due,
+    }
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from gateway.domain import Journey, Step
+from gateway.domain import Journey, Step, Subscription
 from gateway.pages.rendering import human, money
 from gateway.pages.words import HEADLINES, PART_STATES, PARTS, PAUSED, STARTING, UNPAID, WAITS, Mood
 
@@ -45,6 +45,11 @@ class Progress:
     admin_url: str | None = None
     may_ask_for_link: bool = False
     may_pay: bool = False
+    due: str | None = None
+    paid_until: datetime | None = None
+    renews_at: datetime | None = None
+    may_cancel: bool = False
+    may_keep: bool = False
     plan: str | None = None
     price: str | None = None
     refunded: str | None = None
@@ -62,6 +67,9 @@ def progress_of(journey: Journey) -> Progress:
     waiting = journey.waiting if journey.status in _BUILDING else None
     running = journey.status in ("setup_pending", "active")
     counted: list[Milestone | Step] = [*(m for m in milestones if not m.parts), *journey.steps]
+    subscription = journey.subscription or Subscription("none")
+    running_on = journey.subscription is not None and subscription.state != "ended"
+    due = money(subscription.due, journey.currency) if subscription.due and journey.currency else None
     return Progress(
         headline=headline,
         lead=lead,
@@ -76,7 +84,12 @@ def progress_of(journey: Journey) -> Progress:
         open_url=_safe(journey.url) if running and journey.status == "active" else None,
         admin_url=_safe(journey.admin_url) if journey.status == "active" else None,
         may_ask_for_link=journey.status == "setup_pending",
-        may_pay=not paid and unpaid is not None and journey.created_at is not None,
+        may_pay=due is not None or (not paid and unpaid is not None and journey.created_at is not None),
+        due=due,
+        paid_until=subscription.period_until,
+        renews_at=subscription.renews_at,
+        may_cancel=running_on and not subscription.cancel_at_period_end,
+        may_keep=running_on and subscription.cancel_at_period_end,
         plan=journey.plan,
         price=money(journey.amount, journey.currency) if journey.amount is not None and journey.currency else None,
         refunded=money(journey.refunded, journey.currency) if journey.refunded and journey.currency else None,

@@ -55,7 +55,7 @@ async def progress(number: str, request: Request, deps: Deps) -> Response:
 
 @router.post("/purchases/{number}/pay", dependencies=[limits.CHECKOUT])
 async def pay(number: str, request: Request, deps: Deps) -> Response:
-    """For who came back from the provider's page without paying."""
+    """For who came back from the provider's page without paying, and for the next period."""
     known = await proofs.must_own(request, deps, number)
     answer = await deps.billing.request("POST", f"/internal/purchases/{known}/checkout", VISITOR)
     return pay_page(deps, known, answer)
@@ -67,6 +67,21 @@ async def new_link(number: str, request: Request, deps: Deps) -> Response:
     known = await proofs.must_own(request, deps, number)
     await deps.provisioner.request("POST", f"/internal/installs/{known}/reissue", CUSTOMER, json={})
     return page("purchase.html", **await _shown(deps, number), notice="A new link is on its way to you.")
+
+
+@router.post("/purchases/{number}/cancel", dependencies=[limits.CHECKOUT])
+async def cancel(number: str, request: Request, deps: Deps) -> Response:
+    """With what is paid; at once only by the API."""
+    known = await proofs.must_own(request, deps, number)
+    await deps.billing.request("POST", f"/internal/subscriptions/{known}/cancel", CUSTOMER, json={})
+    return page("purchase.html", **await _shown(deps, number), notice="It is cancelled, and ends with what is paid.")
+
+
+@router.post("/purchases/{number}/keep", dependencies=[limits.CHECKOUT])
+async def keep(number: str, request: Request, deps: Deps) -> Response:
+    known = await proofs.must_own(request, deps, number)
+    await deps.billing.request("POST", f"/internal/subscriptions/{known}/keep", CUSTOMER, json={})
+    return page("purchase.html", **await _shown(deps, number), notice="It goes on.")
 
 
 async def _shown(deps: GatewayDeps, number: str) -> dict[str, Any]:

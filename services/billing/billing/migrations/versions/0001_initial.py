@@ -172,6 +172,8 @@ def upgrade() -> None:
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('purchase_id', sa.Uuid(), nullable=False),
     sa.Column('attempt', sa.Integer(), nullable=False),
+    sa.Column('period', sa.Integer(), nullable=False),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
     sa.Column('provider', sa.Text(), nullable=False),
     sa.Column('state', sa.Text(), nullable=False),
     sa.Column('provider_id', sa.Text(), nullable=True),
@@ -225,16 +227,38 @@ def upgrade() -> None:
     sa.Column('refs', postgresql.JSONB(), nullable=False),
     sa.Column('reference', sa.Text(), nullable=True),
     sa.Column('purchase_id', sa.Uuid(), nullable=True),
+    sa.Column('period', sa.Integer(), nullable=True),
     sa.Column('review_reason', sa.Text(), nullable=True),
     sa.Column('recorded_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_payments_purchase_id_purchases')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_payments')),
     sa.UniqueConstraint('provider', 'payment_key', name=op.f('uq_payments_provider_payment_key'))
     )
-    op.create_index('one_matched_payment', 'payments', ['purchase_id'], unique=True, postgresql_where=sa.text("state = 'matched'"))
+    op.create_index('one_matched_payment', 'payments', ['purchase_id', 'period'], unique=True, postgresql_where=sa.text("state = 'matched'"))
     op.create_index('payments_by_purchase', 'payments', ['purchase_id'], unique=False)
     op.create_index('payments_by_state', 'payments', ['state', 'recorded_at', 'id'], unique=False)
     op.create_index('payments_by_time', 'payments', ['recorded_at', 'id'], unique=False)
+    op.create_table('subscriptions',
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('state', sa.Text(), nullable=False),
+    sa.Column('state_since', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('began_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('cycle', sa.Text(), nullable=False),
+    sa.Column('zone', sa.Text(), nullable=True),
+    sa.Column('anchor', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('number', sa.Integer(), nullable=False),
+    sa.Column('starts_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('ends_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('held_since', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('cancel_at_period_end', sa.Boolean(), nullable=False),
+    sa.Column('ended_because', sa.Text(), nullable=True),
+    sa.Column('next_step_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_subscriptions_purchase_id_purchases')),
+    sa.PrimaryKeyConstraint('purchase_id', name=op.f('pk_subscriptions'))
+    )
+    op.create_index('subscriptions_by_state', 'subscriptions', ['state', 'began_at', 'purchase_id'], unique=False)
+    op.create_index('subscriptions_by_time', 'subscriptions', ['began_at', 'purchase_id'], unique=False)
+    op.create_index('subscriptions_to_step', 'subscriptions', ['next_step_at'], unique=False, postgresql_where=sa.text('next_step_at IS NOT NULL'))
     op.create_table('disputes',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('provider', sa.Text(), nullable=False),
@@ -260,6 +284,18 @@ def upgrade() -> None:
     sa.Column('payment_id', sa.Uuid(), nullable=False),
     sa.ForeignKeyConstraint(['payment_id'], ['payments.id'], name=op.f('fk_payment_refs_payment_id_payments')),
     sa.PrimaryKeyConstraint('provider', 'value', name=op.f('pk_payment_refs'))
+    )
+    op.create_table('periods',
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('number', sa.Integer(), nullable=False),
+    sa.Column('starts_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('ends_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('payment_id', sa.Uuid(), nullable=False),
+    sa.Column('opened_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['payment_id'], ['payments.id'], name=op.f('fk_periods_payment_id_payments')),
+    sa.ForeignKeyConstraint(['purchase_id'], ['subscriptions.purchase_id'], name=op.f('fk_periods_purchase_id_subscriptions')),
+    sa.PrimaryKeyConstraint('purchase_id', 'number', name=op.f('pk_periods')),
+    sa.UniqueConstraint('payment_id', name=op.f('uq_periods_payment_id'))
     )
     op.create_table('refund_requests',
     sa.Column('id', sa.Uuid(), nullable=False),
@@ -292,3 +328,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_refunds_payment_id'), 'refunds', ['payment_id'], unique=False)
     op.create_index('refunds_to_look_at', 'refunds', ['next_look_at'], unique=False, postgresql_where=sa.text('next_look_at IS NOT NULL'))
+    op.create_table('renewals',
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('number', sa.Integer(), nullable=False),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.Column('currency', sa.Text(), nullable=False),
+    sa.Column('state', sa.Text(), nullable=False),
+    sa.Column('opened_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['purchase_id'], ['subscriptions.purchase_id'], name=op.f('fk_renewals_purchase_id_subscriptions')),
+    sa.PrimaryKeyConstraint('purchase_id', 'number', name=op.f('pk_renewals'))
+    )
+    op.create_index('one_open_renewal', 'renewals', ['purchase_id'], unique=True, postgresql_where=sa.text("state = 'open'"))

@@ -1,0 +1,35 @@
+"""`keyturn subscriptions`: what was bought and renews."""
+
+from typing import Annotated
+
+import typer
+
+from keyturn_cli.session import Cursor, Limit, Reason, Yes, act, confirm, session
+
+app = typer.Typer(no_args_is_help=True, help="What customers bought and what renews.")
+COLUMNS = ("purchaseId", "status", "cycle", "periodUntil", "renewsAt", "cancelAtPeriodEnd", "endedBecause")
+Status = Annotated[str | None, typer.Option(help="Only these: active, past_due, suspended, ended.")]
+Id = Annotated[str, typer.Argument(metavar="PURCHASE_ID")]
+Now = Annotated[bool, typer.Option("--now", help="At once, not with what is paid.")]
+
+
+@app.command("list")
+def show_all(ctx: typer.Context, *, status: Status = None, limit: Limit = 50, cursor: Cursor = None) -> None:
+    """List subscriptions, newest first."""
+    here = session(ctx)
+    here.out.rows(here.client.get("/api/subscriptions", status=status, limit=limit, cursor=cursor), COLUMNS)
+
+
+@app.command()
+def cancel(ctx: typer.Context, *, purchase_id: Id, reason: Reason, now: Now = False, yes: Yes = False) -> None:
+    """End a subscription with what is paid, or at once. Nothing is paid back."""
+    when = "at once" if now else "with what is paid"
+    confirm(f"End {purchase_id} {when}? Its install is then deleted after the retention time.", yes=yes)
+    body = {"reason": reason, "when": "now" if now else "period_end"}
+    act(ctx, f"/api/subscriptions/{purchase_id}/cancel", f"{purchase_id}: ends {when}", body)
+
+
+@app.command()
+def keep(ctx: typer.Context, *, purchase_id: Id, reason: Reason) -> None:
+    """Take back a cancellation whose end has not come."""
+    act(ctx, f"/api/subscriptions/{purchase_id}/keep", f"{purchase_id}: goes on", {"reason": reason})

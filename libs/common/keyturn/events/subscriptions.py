@@ -1,0 +1,59 @@
+"""How a recurring purchase goes on. `subject` is the purchase id. Each event says how the subscription stands now."""
+
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from keyturn.events.envelope import Event
+from keyturn.events.purchases import FoundBy
+
+
+class SubscriptionEvent(Event):
+    """The fields of each. `period`, `period_from`, `period_until`: the last one that is paid. `due`: what can be paid
+    now, for the next one, in minor units of `currency`."""
+
+    state: Literal["active", "past_due", "suspended", "ended"]
+    period: int
+    period_from: AwareDatetime | None = None
+    period_until: AwareDatetime | None = None
+    renews_at: AwareDatetime | None = None
+    cancel_at_period_end: bool = False
+    due: int | None = None
+    currency: str
+
+
+class SubscriptionRenewed(SubscriptionEvent, wire="subscription.renewed.v1", publisher="billing"):
+    """A period opened: the first when the install was ready, each further one when it was paid. `amount` is what it
+    cost; `found_by` says who told of the payment."""
+
+    amount: int
+    payment_id: str
+    found_by: FoundBy | None = None
+
+
+class SubscriptionRenewalDue(SubscriptionEvent, wire="subscription.renewal_due.v1", publisher="billing"):
+    """The next period can be paid now."""
+
+
+class SubscriptionPastDue(SubscriptionEvent, wire="subscription.past_due.v1", publisher="billing"):
+    """The period ended, and nobody has paid the next one. `suspends_at`: until when that is waited for."""
+
+    suspends_at: AwareDatetime
+
+
+class SubscriptionSuspended(SubscriptionEvent, wire="subscription.suspended.v1", publisher="billing"):
+    """Nobody paid in time. A payment takes it up again."""
+
+
+class SubscriptionCancelled(SubscriptionEvent, wire="subscription.cancelled.v1", publisher="billing"):
+    """It is to end with the period that is paid."""
+
+
+class SubscriptionKept(SubscriptionEvent, wire="subscription.kept.v1", publisher="billing"):
+    """It goes on after all: a cancellation was taken back, or the refund that had ended it failed."""
+
+
+class SubscriptionEnded(SubscriptionEvent, wire="subscription.ended.v1", publisher="billing"):
+    """Nothing of it is charged any more. `reversed`: its money went back."""
+
+    because: Literal["cancelled", "reversed"]

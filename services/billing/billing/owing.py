@@ -1,0 +1,43 @@
+"""What a purchase owes now, and what money that reaches us is for. Asked with the purchase locked."""
+
+from collections.abc import Iterable
+
+from billing.calendar import recurs
+from billing.domain import Bill, Checkout, MoneyFact, Purchase
+from billing.repository.subscriptions import open_renewal
+from keyturn.database import Transaction
+
+CLOSE_CHECKOUTS = "close_checkouts"  # work: what could still be paid for nothing
+
+
+async def owed(tx: Transaction, purchase: Purchase) -> Bill | None:
+    """None: nothing."""
+    if not purchase.is_paid:
+        return Bill(1, purchase.amount)
+    renewal = await open_renewal(tx, purchase.id) if recurs(purchase.cycle) else None
+    return Bill(renewal.number, renewal.amount) if renewal else None
+
+
+async def bill_for(tx: Transaction, purchase: Purchase, checkout: Checkout | None) -> Bill:
+    """Money is for the period for which its checkout was opened, and for no other one; without a checkout, for what is
+    owed."""
+    due = await owed(tx, purchase)
+    if checkout is None:
+        return due or Bill(1, purchase.amount, paid=True)
+    return Bill(checkout.period, checkout.amount, paid=not pays(checkout, due))
+
+
+def through(checkouts: Iterable[Checkout], fact: MoneyFact) -> Checkout | None:
+    """The one that this money was paid at, if it is known here."""
+    ids = fact.refs.values()
+    return next((one for one in checkouts if one.provider == fact.provider and one.provider_id in ids), None)
+
+
+def pays(checkout: Checkout, due: Bill | None) -> bool:
+    """Whether what is due can be paid through it."""
+    return due is not None and due.period == checkout.period
+
+
+def superseded(checkouts: Iterable[Checkout], due: Bill | None) -> list[Checkout]:
+    """Those that could still be paid, for nothing."""
+    return [checkout for checkout in checkouts if checkout.state == "open" and not pays(checkout, due)]

@@ -1,0 +1,172 @@
+"""How a subscription goes from period to period. Everything here is called with the purchase locked."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from billing.calendar import recurs
+from billing.domain import Payment, Purchase
+from billing.owing import CLOSE_CHECKOUTS
+from billing.policy import Level, Policy
+from billing.repository.payments import matched_payment
+from billing.repository.subscriptions import (
+    add,
+    amount_of,
+    open_renewal,
+    period_of,
+    renewal_of,
+    subscription_of,
+)
+from billing.subscriptions import Because, Period, Renewal, Subscription
+from keyturn.database import Transaction
+from keyturn.events import (
+    FoundBy,
+    SubscriptionEnded,
+    SubscriptionKept,
+    SubscriptionPastDue,
+    SubscriptionRenewalDue,
+    SubscriptionRenewed,
+)
+
+
+async def begin(tx: Transaction, purchase: Purchase) -> None:
+    """The purchase is paid: where it recurs, it is a subscription. Its first period opens when the install is ready."""
+    if recurs(purchase.cycle) and await amount_of(tx, purchase.price_id):
+        new = Subscription(
+            purchase_id=purchase.id,
+            began_at=tx.now,
+            state_since=tx.now,
+            cycle=purchase.cycle,
+            zone=purchase.contact.get("timezone"),
+        )
+        add(tx, new)
+
+
+async def open_first(tx: Transaction, purchase: Purchase, policy: Policy, at: datetime) -> None:
+    """Said again, it changes nothing."""
+    subscription = await subscription_of(tx, purchase.id)
+    payment = await matched_payment(tx, purchase.id)
+    if subscription is None or subscription.number or subscription.is_over or payment is None:
+        return
+    _open(tx, subscription, payment, at)
+    await plan(tx, subscription, policy)
+    tx.publish(_renewed(tx, purchase, subscription, payment, None))
+
+
+async def open_next(tx: Transaction, purchase: Purchase, payment: Payment) -> None:
+    """A renewal was paid, early or late: its period begins where the last one ended."""
+    subscription = await subscription_of(tx, purchase.id)
+    renewal = await renewal_of(tx, purchase.id, payment.period or 0)
+    assert subscription
+    assert renewal
+    assert subscription.ends_at
+    renewal.state = "paid"
+    subscription.move_to("active", tx.now)
+    _open(tx, subscription, payment, subscription.ends_at)
+
+
+async def tell_renewed(tx: Transaction, purchase: Purchase, payment: Payment, found_by: FoundBy) -> None:
+    if subscription := await subscription_of(tx, purchase.id):
+        tx.publish(_renewed(tx, purchase, subscription, payment, found_by))
+
+
+async def ask_for_next(tx: Transaction, purchase: Purchase, subscription: Subscription) -> None:
+    """From now on the next period can be paid. What was taken back is asked for again."""
+    number = subscription.number + 1
+    renewal = await renewal_of(tx, purchase.id, number)
+    if renewal:
+        renewal.state = "open"
+    else:
+        amount = await amount_of(tx, purchase.price_id)
+        currency = purchase.currency
+        renewal = Renewal(purchase_id=purchase.id, number=number, amount=amount, currency=currency, opened_at=tx.now)
+        add(tx, renewal)
+    tx.publish(SubscriptionRenewalDue(**standing(tx, purchase, subscription, renewal)))
+
+
+async def fall_behind(tx: Transaction, purchase: Purchase, subscription: Subscription, policy: Policy) -> None:
+    subscription.move_to("past_due", tx.now)
+    now = standing(tx, purchase, subscription, await open_renewal(tx, purchase.id))
+    tx.publish(SubscriptionPastDue(**now, suspends_at=tx.now + timedelta(days=policy.grace_days)))
+
+
+async def end(tx: Transaction, purchase: Purchase, subscription: Subscription, because: Because) -> None:
+    await withdraw(tx, purchase)
+    subscription.move_to("ended", tx.now)
+    subscription.ended_because = because
+    tx.publish(SubscriptionEnded(**standing(tx, purchase, subscription), because=because))
+
+
+async def withdraw(tx: Transaction, purchase: Purchase) -> None:
+    """Nobody is asked for the next period any more."""
+    if renewal := await open_renewal(tx, purchase.id):
+        renewal.state = "void"
+        tx.schedule(CLOSE_CHECKOUTS, str(purchase.id), subject=str(purchase.id))
+
+
+async def follow(tx: Transaction, purchase: Purchase, of_money: Level) -> Subscription | None:
+    """A subscription whose money went back ends, and goes on where the refund failed. None: there is none."""
+    subscription = await subscription_of(tx, purchase.id) if recurs(purchase.cycle) else None
+    if subscription and of_money.wanted == "ended" and not subscription.is_over:
+        await end(tx, purchase, subscription, "reversed")
+    elif subscription and of_money.wanted != "ended" and subscription.ended_because == "reversed":
+        subscription.move_to("active", tx.now)
+        subscription.ended_because = None
+        tx.publish(SubscriptionKept(**standing(tx, purchase, subscription)))
+    return subscription
+
+
+async def keep_time(tx: Transaction, subscription: Subscription, policy: Policy, *, served: bool) -> None:
+    """The clock of a customer who cannot use what is paid stands still."""
+    if not served:
+        subscription.hold(tx.now)
+    elif subscription.held_since:
+        subscription.release(tx.now)
+        if period := await period_of(tx, subscription.purchase_id, subscription.number):
+            assert subscription.ends_at
+            period.ends_at = subscription.ends_at
+    await plan(tx, subscription, policy)
+
+
+async def plan(tx: Transaction, subscription: Subscription, policy: Policy) -> None:
+    asked = await open_renewal(tx, subscription.purchase_id) is not None
+    subscription.next_step_at = subscription.next_step(policy, asked=asked)
+
+
+def standing(
+    tx: Transaction, purchase: Purchase, subscription: Subscription, renewal: Renewal | None = None
+) -> dict[str, Any]:
+    """What each of its events says."""
+    return {
+        "subject": str(purchase.id),
+        "time": tx.now,
+        "state": subscription.state,
+        "period": subscription.number,
+        "period_from": subscription.starts_at,
+        "period_until": subscription.ends_at,
+        "renews_at": subscription.renews_at,
+        "cancel_at_period_end": subscription.cancel_at_period_end,
+        "due": renewal.amount if renewal and renewal.state == "open" else None,
+        "currency": purchase.currency,
+    }
+
+
+def _open(tx: Transaction, subscription: Subscription, payment: Payment, start: datetime) -> None:
+    subscription.open_period(start)
+    assert subscription.starts_at
+    assert subscription.ends_at
+    opened = Period(
+        purchase_id=subscription.purchase_id,
+        number=subscription.number,
+        starts_at=subscription.starts_at,
+        ends_at=subscription.ends_at,
+        payment_id=payment.id,
+        opened_at=tx.now,
+    )
+    add(tx, opened)
+
+
+def _renewed(
+    tx: Transaction, purchase: Purchase, subscription: Subscription, payment: Payment, found_by: FoundBy | None
+) -> SubscriptionRenewed:
+    paid = {"amount": payment.amount, "payment_id": str(payment.id), "found_by": found_by}
+    return SubscriptionRenewed(**standing(tx, purchase, subscription), **paid)

@@ -1,0 +1,81 @@
+"""What a subscription does by itself: asks for the next period, falls behind, is suspended, ends as it was told to.
+
+A periodic run only says whose turn it is; each is work of its own, so one that fails stops no other.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+from billing.deps import BillingDeps
+from billing.domain import Checkout, Purchase
+from billing.entitlements import settle
+from billing.owing import owed
+from billing.periods import ask_for_next, end, fall_behind, plan, standing
+from billing.reconcile import AT_MOST, captured, record_found
+from billing.repository.offers import terms
+from billing.repository.purchases import checkouts_of, get_purchase, lock_purchase
+from billing.repository.subscriptions import open_renewal, subscription_of, take_steps
+from billing.subscriptions import Subscription
+from keyturn.database import Transaction
+from keyturn.events import SubscriptionSuspended
+from keyturn.work import Work
+
+STEP = "subscription"
+AGAIN = timedelta(hours=1)  # where a step was taken and its work is not done: that goes on by itself
+
+
+async def billing_run(work: Work, deps: BillingDeps) -> None:  # noqa: ARG001 - the shape of all work
+    async with work.transaction(finish=True) as tx:
+        for purchase_id in await take_steps(tx, tx.now + AGAIN, AT_MOST):
+            tx.schedule(STEP, str(purchase_id), subject=str(purchase_id))
+
+
+async def step(work: Work, deps: BillingDeps) -> None:
+    """Before anybody falls behind or is suspended, the provider is asked: a webhook may be lost."""
+    purchase_id = UUID(work.key)
+    async with work.transaction("read") as tx:
+        purchase = await get_purchase(tx, purchase_id)
+        unsure = await _may_be_paid(tx, purchase) if purchase else []
+    for checkout in unsure:
+        found = await captured(deps, checkout)
+        async with work.transaction("record") as tx:
+            await record_found(tx, checkout, found, "reconciler")
+    async with work.transaction("advance", finish=True) as tx:
+        if purchase := await lock_purchase(tx, purchase_id):
+            await advance(tx, purchase)
+
+
+async def advance(tx: Transaction, purchase: Purchase) -> None:
+    """With the purchase locked: the steps that are due, and when the next one is."""
+    subscription = await subscription_of(tx, purchase.id)
+    if subscription is None:
+        return
+    policy = (await terms(tx, purchase.plan)).policy
+    await plan(tx, subscription, policy)
+    while subscription.next_step_at and subscription.next_step_at <= tx.now:
+        if subscription.cancel_at_period_end:
+            await end(tx, purchase, subscription, "cancelled")
+            await settle(tx, purchase)
+        elif await open_renewal(tx, purchase.id) is None:
+            await ask_for_next(tx, purchase, subscription)
+        elif subscription.state == "active":
+            await fall_behind(tx, purchase, subscription, policy)
+        else:
+            await _suspend(tx, purchase, subscription)
+        await plan(tx, subscription, policy)
+
+
+async def _suspend(tx: Transaction, purchase: Purchase, subscription: Subscription) -> None:
+    subscription.move_to("suspended", tx.now)
+    now = standing(tx, purchase, subscription, await open_renewal(tx, purchase.id))
+    tx.publish(SubscriptionSuspended(**now))
+    await settle(tx, purchase)
+
+
+async def _may_be_paid(tx: Transaction, purchase: Purchase) -> list[Checkout]:
+    """The checkouts of a renewal that nobody paid by the end, as far as we know."""
+    subscription = await subscription_of(tx, purchase.id)
+    due = await owed(tx, purchase)
+    if subscription is None or due is None or subscription.ends_at is None or subscription.ends_at > tx.now:
+        return []
+    return [one for one in await checkouts_of(tx, purchase.id) if one.provider_id and one.period == due.period]

@@ -1,0 +1,67 @@
+"""Subscriptions, their periods, and what is asked for the next one."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select, tuple_, update
+
+from billing.subscriptions import Period, Renewal, Subscription, SubscriptionState
+from billing.tables import periods, prices, renewals, subscriptions
+from keyturn.database import Transaction
+
+
+async def subscription_of(tx: Transaction, purchase_id: UUID) -> Subscription | None:
+    """Whoever changes it holds its purchase's lock."""
+    statement = select(Subscription).where(subscriptions.c.purchase_id == purchase_id)
+    return (await tx.session.scalars(statement.execution_options(populate_existing=True))).one_or_none()
+
+
+async def open_renewal(tx: Transaction, purchase_id: UUID) -> Renewal | None:
+    statement = select(Renewal).where(renewals.c.purchase_id == purchase_id, renewals.c.state == "open")
+    return (await tx.session.scalars(statement.execution_options(populate_existing=True))).one_or_none()
+
+
+async def renewal_of(tx: Transaction, purchase_id: UUID, number: int) -> Renewal | None:
+    return await tx.session.get(Renewal, (purchase_id, number))
+
+
+async def period_of(tx: Transaction, purchase_id: UUID, number: int) -> Period | None:
+    return await tx.session.get(Period, (purchase_id, number))
+
+
+async def periods_of(tx: Transaction, purchase_id: UUID, limit: int = 100) -> list[Period]:
+    """The newest first."""
+    statement = select(Period).where(periods.c.purchase_id == purchase_id).order_by(periods.c.number.desc())
+    return list(await tx.session.scalars(statement.limit(limit)))
+
+
+async def amount_of(tx: Transaction, price_id: UUID) -> int:
+    """What the price of a purchase asks: a price that people bought is never changed."""
+    return int((await tx.session.execute(select(prices.c.amount).where(prices.c.id == price_id))).scalar_one())
+
+
+async def list_subscriptions(
+    tx: Transaction, *, state: SubscriptionState | None, after: tuple[datetime, UUID] | None, limit: int
+) -> list[Subscription]:
+    """Newest first."""
+    place = subscriptions.c.began_at, subscriptions.c.purchase_id
+    statement = select(Subscription).order_by(*(column.desc() for column in place))
+    if state:
+        statement = statement.where(subscriptions.c.state == state)
+    if after:
+        statement = statement.where(tuple_(*place) < after)
+    return list(await tx.session.scalars(statement.limit(limit)))
+
+
+async def take_steps(tx: Transaction, until: datetime, limit: int) -> list[UUID]:
+    """Purchases whose subscription has to take a step, longest due first. Nobody takes them again before `until`: the
+    work settles when the next step is due."""
+    step = subscriptions.c.next_step_at
+    due = select(subscriptions.c.purchase_id).where(step <= tx.now).order_by(step).limit(limit)
+    taken = update(subscriptions).where(subscriptions.c.purchase_id.in_(due.with_for_update(skip_locked=True)))
+    statement = taken.values(next_step_at=until).returning(subscriptions.c.purchase_id)
+    return [row[0] for row in await tx.session.execute(statement)]
+
+
+def add(tx: Transaction, row: Subscription | Period | Renewal) -> None:
+    tx.session.add(row)

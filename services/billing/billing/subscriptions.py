@@ -1,0 +1,118 @@
+"""A recurring purchase: its states, its clock, and what that makes of an entitlement. No framework and no database."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from billing.calendar import end_of
+from billing.domain import moves
+from billing.policy import NONPAYMENT, Level, Policy
+
+SubscriptionState = Literal["active", "past_due", "suspended", "ended"]
+Because = Literal["cancelled", "reversed"]  # reversed: its money went back
+
+NEXT: Mapping[str, frozenset[str]] = {
+    "active": frozenset({"past_due", "ended"}),
+    "past_due": frozenset({"active", "suspended", "ended"}),
+    "suspended": frozenset({"active", "ended"}),
+    "ended": frozenset({"active"}),  # the refund failed
+}
+
+
+@dataclass(kw_only=True, eq=False)
+class Subscription:
+    """`number`, `starts_at`, `ends_at`: of the last period that is paid; there is none until the install is ready."""
+
+    purchase_id: UUID
+    state: SubscriptionState = "active"
+    state_since: datetime
+    began_at: datetime
+    cycle: str
+    zone: str | None
+    anchor: datetime | None = None  # whose day and time of day all ends have
+    number: int = 0
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    held_since: datetime | None = None  # its clock stands still: who is suspended is not charged for the time
+    cancel_at_period_end: bool = False
+    ended_because: Because | None = None
+    next_step_at: datetime | None = None  # None: nothing happens by itself
+
+    def move_to(self, state: SubscriptionState, now: datetime) -> bool:
+        if not moves("subscription", NEXT, self.state, state):
+            return False
+        self.state, self.state_since = state, now
+        return True
+
+    def open_period(self, start: datetime) -> None:
+        """The next one, from the end of the one before, whenever it was paid."""
+        self.starts_at = self.ends_at or start
+        self.anchor = self.anchor or self.starts_at
+        self.ends_at = end_of(self.starts_at, self.cycle, self.anchor, self.zone)
+        self.number += 1
+
+    def hold(self, now: datetime) -> None:
+        self.held_since = self.held_since or now
+
+    def release(self, now: datetime) -> None:
+        """What is paid lasts longer by the time for which it could not be used."""
+        if self.held_since and self.starts_at and self.ends_at:
+            self.anchor = self.ends_at = self.ends_at + (now - max(self.held_since, self.starts_at))
+            if self.state == "past_due" and self.ends_at > now:
+                self.move_to("active", now)
+        self.held_since = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.state == "ended"
+
+    @property
+    def renews_at(self) -> datetime | None:
+        return None if self.is_over or self.cancel_at_period_end else self.ends_at
+
+    def next_step(self, policy: Policy, *, asked: bool) -> datetime | None:
+        """When something is to happen by itself. `asked`: the next period can be paid."""
+        if self.ends_at is None or self.held_since or self.state in {"suspended", "ended"}:
+            return None
+        if self.cancel_at_period_end:
+            return self.ends_at
+        if not asked:
+            return self.ends_at - timedelta(days=policy.renewal_days)
+        return self.state_since + timedelta(days=policy.grace_days) if self.state == "past_due" else self.ends_at
+
+
+@dataclass(kw_only=True, eq=False)
+class Renewal:
+    """What the customer is asked to pay for one further period. Void: no longer asked for."""
+
+    purchase_id: UUID
+    number: int
+    amount: int
+    currency: str
+    state: Literal["open", "paid", "void"] = "open"
+    opened_at: datetime
+
+
+@dataclass(kw_only=True, eq=False)
+class Period:
+    """One paid span."""
+
+    purchase_id: UUID
+    number: int
+    starts_at: datetime
+    ends_at: datetime
+    payment_id: UUID
+    opened_at: datetime
+
+
+def with_subscription(of_money: Level, subscription: Subscription | None) -> Level:
+    """What refunds and disputes leave, and what the subscription leaves of that."""
+    if subscription is None or of_money.wanted == "ended":
+        return of_money
+    if subscription.ended_because == "cancelled":
+        return Level("ended", ("cancelled",))
+    if subscription.state == "suspended":
+        return Level("suspended", tuple(sorted({*of_money.reasons, NONPAYMENT})))
+    return of_money
