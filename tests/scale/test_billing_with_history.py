@@ -13,6 +13,7 @@ from support.databases import DatabaseUrl
 from support.explaining import ROWS
 from support.history import fill
 from support.old import Old, old
+from support.subscriptions import orders
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(3600)]
 
@@ -24,6 +25,7 @@ async def test_billing_reads_no_more_with_a_long_history(database_url: DatabaseU
         async with old(billing.database, billing.deps, WORK, HANDLERS) as history:
             for _ in range(2):
                 await _a_purchase(billing, history)
+                await _a_subscription(billing, history)
             await _reading(billing)
             await _reconciling(billing, history)
             await history.skeleton()
@@ -48,6 +50,23 @@ async def _a_purchase(billing: World, history: Old) -> None:
     await history.works()
 
 
+async def _a_subscription(billing: World, history: Old) -> None:
+    """Renewed, then not paid, suspended, paid, cancelled."""
+    subscriber = await orders(billing)
+    await history.hears(billing.stripe.told(billing.stripe.pay(subscriber.checkout)), subscriber.ready())
+    for days in (26, 31, 6, 4):
+        billing.clock.move(timedelta(days=days))
+        async with billing.database.transaction("test") as tx:
+            tx.schedule("billing_run", "every", due=tx.now)
+        await history.works()
+        if days != 6:
+            await history.hears(billing.stripe.told(billing.stripe.pay(await subscriber.opens_checkout())))
+    assert len(await subscriber.periods()) == 4
+    for act in ("cancel", "keep"):
+        await billing.ask("POST", f"/internal/subscriptions/{subscriber.id}/{act}", "admin", json={"reason": "history"})
+    await history.works()
+
+
 async def _operator(billing: World, paid: str, unpaid: str) -> None:
     reason: dict[str, Any] = {"reason": "history"}
     await billing.ask("POST", f"/internal/purchases/{paid}/refund", "admin", json=reason | {"amount": 10})
@@ -61,6 +80,9 @@ async def _reading(billing: World) -> None:
     for path in ("/internal/purchases", "/internal/payments"):
         page = (await billing.ask("GET", path, "viewer")).json()
         await billing.ask("GET", path, "viewer", params={"cursor": page["cursor"]})
+    page = (await billing.ask("GET", "/internal/subscriptions", "viewer")).json()
+    for asked in ({"cursor": page["cursor"]}, {"status": "past_due"}):
+        await billing.ask("GET", "/internal/subscriptions", "viewer", params=asked)
     for status in ("pending", "failed", "disputed"):
         await billing.ask("GET", "/internal/purchases", "viewer", params={"status": status})
     email = {"email": "jane77@example.com"}

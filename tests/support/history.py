@@ -68,6 +68,7 @@ OWN: dict[str, dict[str, Columns]] = {
         },
         "checkouts": {
             "purchase_id": TYPES["uuid"],
+            "period": "1",
             "provider": "'stripe'",
             "provider_id": "'cs_old' || i",
             "state": f"CASE WHEN {RECENT} THEN 'open' ELSE 'paid' END",
@@ -83,6 +84,7 @@ OWN: dict[str, dict[str, Columns]] = {
             "found_by": "'webhook'",
             "refs": """('{{"session": "cs_old' || i || '"}}')::jsonb""",
             "purchase_id": TYPES["uuid"],
+            "period": "1",
         },
         "payment_refs": {"provider": "'stripe'", "value": "'cs_old' || i"},
         "refunds": {
@@ -98,6 +100,16 @@ OWN: dict[str, dict[str, Columns]] = {
             "next_look_at": f"CASE WHEN NOT {OLDER} THEN {{time}} + interval '40 days' END",
         },
         "entitlements": PURCHASE | {"wanted": "'on'", "reasons": "'[]'"},
+        "subscriptions": {
+            "cycle": "'monthly'",
+            "state": "CASE WHEN i % 10 = 0 THEN 'ended' WHEN i % 10 = 1 THEN 'past_due' ELSE 'active' END",
+            "anchor": "{time}",
+            "starts_at": "{time}",
+            "ends_at": "{time} + interval '1 month'",
+            "next_step_at": f"CASE WHEN NOT {OLDER} THEN {{time}} + interval '40 days' END",
+        },
+        "periods": {},
+        "renewals": {"state": "CASE WHEN i % 10 = 1 THEN 'open' ELSE 'paid' END"},
         "notices": {},
     },
     "provisioner": {

@@ -27,10 +27,13 @@ class Subscriber:
         await self.billing.hear(self.provider.told(payment))
         return payment
 
-    async def is_ready(self, **changes: Any) -> InstallReady:
+    def ready(self, **changes: Any) -> InstallReady:
         now = self.billing.clock.now().replace(second=0, microsecond=0)  # so that periods end on a whole minute
         said = {"subject": self.id, "time": now, "job_id": "1", "action": "provision"}
-        event = InstallReady(**(said | {"setup": True} | changes))
+        return InstallReady(**(said | {"setup": True} | changes))
+
+    async def is_ready(self, **changes: Any) -> InstallReady:
+        event = self.ready(**changes)
         await self.billing.hear(event)
         return event
 

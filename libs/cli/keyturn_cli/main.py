@@ -17,6 +17,7 @@ from keyturn_cli.commands import (
     payments,
     purchases,
     stats,
+    subscriptions,
     tokens,
     webhooks,
     work,
@@ -54,6 +55,7 @@ app.command("journey")(journey.journey)
 app.command("audit")(audit.audit)
 app.command("stats")(stats.stats)
 app.add_typer(purchases.app, name="purchases")
+app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(payments.app, name="payments")
 app.add_typer(installs.app, name="installs")
 app.add_typer(work.app, name="work")

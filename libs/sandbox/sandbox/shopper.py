@@ -6,7 +6,7 @@ It knows only what a customer's browser and mailbox know; the demo, the tests an
 import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -51,6 +51,17 @@ class Shopper:
         checkout = opened.get("sessionId") or opened.get("orderId") or ""
         provider = opened.get("provider") or ""
         return Bought(opened["purchaseId"], opened["accessToken"], provider, checkout, email, opened)
+
+    async def renew(self, bought: Bought) -> Bought:
+        """From the link in the mail, weeks later: proves whose it is by the address, and opens a checkout for what is
+        owed."""
+        path = f"/api/install/{bought.purchase_id}"
+        proven = checked(await self._client.post(f"{path}/access", json={"email": bought.email})).json()
+        headers = {"authorization": f"Bearer {proven['accessToken']}"}
+        opened = checked(await self._client.post(f"{path}/checkout", headers=headers)).json()
+        checkout = opened.get("sessionId") or opened.get("orderId") or ""
+        token = opened["accessToken"]
+        return replace(bought, access_token=token, checkout_id=checkout, answer=opened)
 
     def pay(self, bought: Bought) -> dict[str, Any]:
         """At the provider's page. The provider tells the shop by webhook."""

@@ -100,7 +100,7 @@ async def test_a_renewal_is_told_once_a_period(world: World) -> None:
     again = world.renewal(SubscriptionRenewalDue)
     await world.hear(world.opened(), due, late, again, world.renewal(SubscriptionRenewalDue, 2))
     mails = await world.mailbox.wait_for(ADA, count=3)
-    renews = "Ada's shop renews: 9,00\xa0€"
+    renews = "Ada's shop renews: 9,00 €"
     assert sorted(mail.subject for mail in mails) == ["A payment for Ada's shop is missing", renews, renews]
     assert all(f"/purchases/{world.purchase}" in mail.text for mail in mails)
 

@@ -34,6 +34,8 @@ def test_payments_in_review_are_listed_and_surplus_ones_on_demand(server: Server
         ),
         (["payments", "decide", PAYMENT, "foreign"], f"payments/{PAYMENT}/decide", {"decision": "foreign"}),
         (["payments", "refund", PAYMENT], f"payments/{PAYMENT}/refund", {}),
+        (["subscriptions", "cancel", PURCHASE], f"subscriptions/{PURCHASE}/cancel", {"when": "period_end"}),
+        (["subscriptions", "cancel", PURCHASE, "--now"], f"subscriptions/{PURCHASE}/cancel", {"when": "now"}),
         (["purchases", "mark-paid", PURCHASE], f"purchases/{PURCHASE}/mark-paid", {}),
         (["purchases", "refund", PURCHASE], f"purchases/{PURCHASE}/refund", {}),
         (["purchases", "refund", PURCHASE, "--amount", "1000"], f"purchases/{PURCHASE}/refund", {"amount": 1000}),
@@ -57,6 +59,16 @@ def test_no_payment_is_decided_in_another_way_nor_nothing_refunded(server: Serve
     assert server.run("payments", "decide", PAYMENT, "foreign", "--purchase", PURCHASE, *WHY, "--yes").exit_code == 2
     assert server.run("purchases", "refund", PURCHASE, "--amount", "0", *WHY, "--yes").exit_code == 2
     assert server.asked == []
+
+
+def test_subscriptions_are_listed_and_kept(server: Server) -> None:
+    page = {"items": [{"purchaseId": PURCHASE, "status": "past_due", "cycle": "monthly"}], "nextCursor": None}
+    server.answers["GET /api/subscriptions"] = page
+    assert "past_due" in server.run("subscriptions", "list", "--status", "past_due").stdout
+    assert server.asked[-1].url.params["status"] == "past_due"
+    server.answers[f"POST /api/subscriptions/{PURCHASE}/keep"] = {"status": "active"}
+    assert server.run("subscriptions", "keep", PURCHASE, *WHY).exit_code == 0
+    assert server.sent == SAID
 
 
 def test_a_new_setup_link_is_sent_with_a_reason(server: Server) -> None:

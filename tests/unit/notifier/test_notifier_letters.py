@@ -69,7 +69,7 @@ def test_the_setup_mail_has_the_link_in_both_forms_and_the_date_as_the_reader_wr
 
 def test_the_mail_about_a_renewal_says_how_much_and_until_when_and_where_it_is_paid() -> None:
     parsed, text, html = built(message("renewal_due"))
-    assert parsed["Subject"] == "Ada's <shop> renews: 900,00\xa0€"
+    assert parsed["Subject"] == "Ada's <shop> renews: 900,00 €"
     for body in (text, html):
         assert "20. Dezember 2026, 13:00 (MEZ)" in body or "20. Dezember 2026, 13:00 (CET)" in body
         assert f"https://shop.example/purchases/{PURCHASE}" in body
