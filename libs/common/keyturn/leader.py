@@ -40,9 +40,14 @@ log = get_logger()
 READ = """
 SELECT id, event_id, subject, wire, time, body, exchange, routing_key, traceparent, cause, attempts FROM outbox AS mine
 WHERE published IS NULL AND id > $4 AND due <= $1 AND NOT id = ANY($2::bigint[]) AND NOT EXISTS (
-  SELECT FROM outbox AS refused WHERE refused.published IS NULL AND refused.attempts > 0 AND refused.due > $1
+  SELECT FROM outbox AS refused WHERE refused.published IS NULL AND refused.attempts > 0
+    AND (refused.due > $1 OR refused.id <= $4 AND NOT refused.id = ANY($2::bigint[]))
     AND refused.subject = mine.subject AND refused.exchange = mine.exchange AND refused.id < mine.id)
 ORDER BY id LIMIT $3
+"""
+# Of the transactions that write: the last to begin, which is this one, and the first that has not ended.
+WRITERS = """
+SELECT pg_current_xact_id()::text::bigint AS last, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS first
 """
 MARK = "UPDATE outbox SET published = $2, error = NULL WHERE id = ANY($1::bigint[])"
 REFUSE = "UPDATE outbox SET attempts = attempts + 1, error = $2, due = $3 WHERE id = $1"
@@ -52,6 +57,7 @@ async def rehearse(connection: Any, now: datetime) -> None:
     """Each statement once, to no effect, before the lock is taken. The driver prepares what it has not sent before in a
     message of its own; a process that is stopped just then is not silent to the server, which waits for it for ever."""
     await connection.fetch(READ, now, [], 0, 0)
+    await connection.fetch(WRITERS)
     await connection.execute(MARK, [], now)
     await connection.execute(REFUSE, 0, None, now)
 
@@ -71,7 +77,8 @@ class Leader:
         self._beat = beat
         self._one_statement = asyncio.Lock()
         self._in_hand: set[int] = set()
-        self._floor = self._next_floor = self._read_to = 0  # ids; the next floor was read to at the last full read
+        self._after = self._floor = self._next_floor = self._read_to = 0  # ids
+        self._last_writer = 0  # when the next floor was chosen, which is one once this writer and all before have ended
         self._swept = 0.0
         self._rows: deque[Any] = deque()  # read, and not in flight yet
         self._in_flight = 0
@@ -126,20 +133,26 @@ class Leader:
         await self._go_on.wait()
         released = self._released
         async with self._one_statement:
-            now, after = self._database.clock.now(), self._read_after()
-            rows = await self._connection.fetch(READ, now, list(self._in_hand), BATCH, after)
+            await self._sweep()
+            now = self._database.clock.now()
+            rows = await self._connection.fetch(READ, now, list(self._in_hand), BATCH, self._after)
         if released != self._released:
             return []
+        self._after = min(rows[-1]["id"], self._floor) if len(rows) == BATCH else self._floor
         self._read_to = max(self._read_to, rows[-1]["id"] if rows else 0)
         return rows  # type: ignore[no-any-return]
 
-    def _read_after(self) -> int:
+    async def _sweep(self) -> None:
         """What is published stays at the head of the index until it is vacuumed: that is passed once in a while, not by
-        every read. Then also what took its id long before it committed is found, and what is due again."""
+        every read. Then also what is due again is found. The floor is below whatever may yet be committed."""
         if (now := perf_counter()) - self._swept < POLL and not self.stopping:
-            return self._floor
-        self._swept, self._floor, self._next_floor = now, self._next_floor, self._read_to
-        return 0
+            return
+        self._swept, self._after = now, 0
+        if self._read_to == self._floor:
+            return
+        (writers,) = await self._connection.fetch(WRITERS)
+        if writers["first"] > self._last_writer:
+            self._floor, self._next_floor, self._last_writer = self._next_floor, self._read_to, writers["last"]
 
     async def _until_there_is_room(self) -> None:
         while len(self._in_hand) > ROOM - BATCH:
@@ -234,7 +247,7 @@ class Leader:
 
     def _release(self, *rows: Any) -> None:
         self._released += 1
-        self._floor = self._next_floor = self._read_to = 0
+        self._after = self._floor = self._next_floor = self._read_to = 0
         self._in_hand.difference_update(row["id"] for row in rows)
         self._room.set()
         self._woken.set()

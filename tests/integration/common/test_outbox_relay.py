@@ -5,6 +5,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -109,23 +110,72 @@ async def _pages(connection: Any, clock: MovableClock, floor: int) -> int:
     return sum(int(number) for number in re.findall(r"(?:hit|read)=(\d+)", buffers))
 
 
-async def test_what_committed_long_after_it_took_its_id_is_found_by_the_next_full_read(database: Database) -> None:
+@pytest.fixture
+async def leader(database: Database) -> AsyncIterator[Leader]:
+    """Reads when it is told to. Each read is as if a second had passed: at the beginning, and perhaps a new floor."""
     connection = await asyncpg.connect(database.dsn)
-    leader = Leader(database, Wire(), connection, beat=1)
-    late = expired()
-    async with database.transaction("late") as tx:
-        tx.publish(late)
-        await tx.finish()
-        tx._outgoing.clear()
-        for _ in range(3):
-            await publish(database, expired())
-            leader._swept = 0.0
-            leader._in_hand |= {row["id"] for row in await leader._read()}
-    assert len(leader._in_hand) == 3
-    assert await leader._read() == []
-    leader._swept = 0.0
-    assert [row["event_id"] for row in await leader._read()] == [late.id]
+    yield Leader(database, Wire(), connection, beat=1)
     await connection.close()
+
+
+async def test_what_took_its_id_before_others_committed_is_read_before_what_follows_it(
+    database: Database, leader: Leader
+) -> None:
+    """However long that takes: whoever wants to tell more of the same subject waits for its commit."""
+    late, next_ = acted("p", 1), acted("p", 2)
+    async with AsyncExitStack() as waits:
+        async with database.transaction("first") as first:
+            await first.run("SELECT pg_current_xact_id()")
+            tx = await waits.enter_async_context(database.transaction("late"))
+            await tx.run(INSERT, *columns([event_row(late, "billing", tx.now)]))
+            first.publish(expired())
+        assert [len(await _read_after_a_while(leader)) for _ in range(4)] == [1, 0, 0, 0]
+        await publish(database, expired())
+        assert [len(await _read_after_a_while(leader)) for _ in range(4)] == [1, 0, 0, 0]
+    await publish(database, next_)
+    assert [row["event_id"] for row in await leader._read()] == [late.id, next_.id]
+
+
+async def test_what_was_refused_is_read_before_what_follows_it(
+    database: Database, leader: Leader, clock: MovableClock
+) -> None:
+    refused, next_ = acted("p", 1), acted("p", 2)
+    await publish(database, refused)
+    (row,) = await _read_after_a_while(leader)
+    await leader._refuse(row, Refused("unroutable"))
+    for _ in range(3):
+        await publish(database, expired())
+        assert len(await _read_after_a_while(leader)) == 1
+    await publish(database, next_)
+    assert not await leader._read()
+    clock.move(timedelta(hours=1))
+    rows = await leader._read() or await _read_after_a_while(leader)
+    assert [row["event_id"] for row in rows] == [refused.id, next_.id]
+
+
+async def test_what_is_published_once_more_is_read_batch_after_batch(
+    database: Database, leader: Leader, clock: MovableClock
+) -> None:
+    since = clock.now()
+    await leader._connection.execute(INSERT, *columns([event_row(expired(), "billing", since)] * 2 * BATCH))
+    await leader._connection.execute("UPDATE outbox SET published = $1", since)
+    for _ in range(3):
+        await publish(database, expired())
+        assert len(await _read_after_a_while(leader)) == 1
+    clock.move(timedelta(seconds=1))
+    assert await replay(database, since) == 2 * BATCH
+    assert [len(await read(leader)) for read in (_read_after_a_while, _read, _read)] == [BATCH, BATCH, 0]
+
+
+async def _read_after_a_while(leader: Leader) -> list[Any]:
+    leader._swept = 0.0
+    return await _read(leader)
+
+
+async def _read(leader: Leader) -> list[Any]:
+    rows = await leader._read()
+    leader._in_hand |= {row["id"] for row in rows}
+    return rows
 
 
 async def test_the_row_function_serves_single_and_bulk_inserts_alike(database: Database, clock: MovableClock) -> None:
