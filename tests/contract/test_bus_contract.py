@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -280,6 +281,15 @@ async def test_malformed_input_arrives_as_it_is(gateway: Bus, billing: Bus, wait
     await gateway.publish(message(body=body, subject="", headers={}))
     await wait_until(lambda: inbox.got)
     assert inbox.got[0].message.body == body
+
+
+async def test_an_event_from_before_what_brokers_take_for_the_beginning_of_time_passes(
+    gateway: Bus, billing: Bus, wait_until: WaitUntil
+) -> None:
+    inbox = Inbox()
+    await billing.consume(KEYS, inbox)
+    await gateway.publish(message(time=datetime(1969, 7, 20, tzinfo=UTC)))
+    await wait_until(lambda: inbox.got)
 
 
 async def test_the_largest_body_passes_and_a_larger_one_is_refused(

@@ -123,6 +123,19 @@ async def test_a_deaf_broker_leaves_the_outcome_unknown_and_nothing_arrives(
     await wait_until(lambda: inbox.numbers[:1] == [2])
 
 
+async def test_a_broker_that_falls_silent_before_there_is_a_channel_is_given_up(
+    vhost: VirtualHost, proxy: Proxy, inbox: Inbox, wait_until: WaitUntil
+) -> None:
+    async with _behind(proxy, vhost, 1) as bus:
+        proxy.mode = "swallow from"
+        with pytest.raises(Unknown):
+            await bus.publish(message(1))
+        proxy.mode = "pass"
+        proxy.reset()
+        await _send(bus, message(2))
+    await wait_until(lambda: inbox.numbers == [2])
+
+
 async def test_after_an_unknown_outcome_the_event_goes_out_on_another_channel(
     impatient: RabbitBus, proxy: Proxy, inbox: Inbox, wait_until: WaitUntil
 ) -> None:

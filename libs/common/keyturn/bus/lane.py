@@ -18,6 +18,7 @@ from pamqp.commands import Basic
 from pamqp.frame import marshal
 from pamqp.header import ContentHeader
 
+from keyturn.bus.decoding import EPOCH
 from keyturn.bus.link import library_errors
 from keyturn.bus.message import Blocked, Message, NotPublished, Refused, Unknown
 from keyturn.events import CONTENT_TYPE
@@ -31,9 +32,7 @@ class Lane:
     """A message whose outcome is unknown may be sent again, but never on the channel that may still carry it: with the
     first of them the lane is given up, and whatever else is in flight on it is unknown as well."""
 
-    def __init__(
-        self, channel: AbstractChannel, underlay: Underlay, user: str, lost: Callable[[NotPublished], None]
-    ) -> None:
+    def __init__(self, channel: AbstractChannel, underlay: Underlay, user: str, lost: Callable[[], None]) -> None:
         self._channel = channel
         self._underlay = underlay
         self._user = user
@@ -44,7 +43,7 @@ class Lane:
         underlay.closing.add_done_callback(self._closed)
 
     @classmethod
-    async def open(cls, connection: AbstractConnection, user: str, lost: Callable[[NotPublished], None]) -> "Lane":
+    async def open(cls, connection: AbstractConnection, user: str, lost: Callable[[], None]) -> "Lane":
         channel = connection.channel(on_return_raises=True)  # else a returned message looks like a published one
         await channel.initialize()
         underlay = await channel.get_underlay_channel()
@@ -112,8 +111,9 @@ class Lane:
             self._fail(Unknown(f"the connection was lost: {type(reason).__name__}"))
 
     def _fail(self, error: NotPublished) -> None:
-        self.given_up = True
-        self._lost(error)
+        if not self.given_up:
+            self.given_up = True
+            self._lost()
         for sent in self._in_flight.values():
             if not sent.done():
                 sent.set_exception(error)
@@ -153,7 +153,7 @@ def _properties(message: Message, user: str) -> Basic.Properties:
         message_type=message.type,
         app_id=message.source,
         user_id=user,
-        timestamp=message.time,
+        timestamp=max(message.time, EPOCH),  # the wire has none before; the body has it in full
         correlation_id=message.subject,
         headers={**message.headers, **own},
     )

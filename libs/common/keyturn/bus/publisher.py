@@ -101,8 +101,8 @@ class Publisher:
     async def _new_lane(self) -> Lane:
         return await Lane.open(await self._link.connection(), self._user, self._lost)
 
-    def _lost(self, error: NotPublished) -> None:
-        self._failure = error
+    def _lost(self) -> None:
+        self._failure = Unknown("the channel of what was asked for earlier was lost")
 
     async def idle(self) -> None:
         """Wait until nothing is under way."""
