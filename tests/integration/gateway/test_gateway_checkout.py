@@ -5,11 +5,13 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from gateway.access import COOKIE
+from gateway.api.proofs import MOST_COOKIES, cookie_name
 from support.gateway import Gateway, Start
 
 pytestmark = pytest.mark.servers
@@ -91,6 +93,20 @@ async def test_the_access_token_and_the_cookie_open_the_purchase(shop: Gateway) 
     bearer = {"authorization": f"Bearer {document['accessToken']}"}
     assert (with_cookie.status_code, (await shop.client.get(path, headers=bearer)).status_code) == (200, 200)
     assert (await shop.client.get(path)).status_code == 404
+
+
+async def test_who_buys_often_keeps_the_cookies_of_the_last_purchases(shop: Gateway) -> None:
+    """More of them would make every request's head too long."""
+    access, now = shop.service.deps.access, shop.service.deps.clock.now()
+    older = {uuid4(): now - timedelta(days=n) for n in range(25)}
+    for purchase, opened in older.items():
+        name, token = cookie_name(purchase), access.sign(purchase, "access", opened)
+        shop.client.cookies.set(name, token, domain="shop.example", path="/")
+    for name, value in {f"{COOKIE}_{'0' * 32}": "no token", f"{COOKIE}_,": "", "another": "site's"}.items():
+        shop.client.cookies.set(name, value, domain="shop.example", path="/")
+    document = (await shop.client.post("/api/checkout", json=ORDER)).json()
+    kept = [cookie_name(UUID(document["purchaseId"])), *map(cookie_name, list(older)[: MOST_COOKIES - 1])]
+    assert set(shop.client.cookies) == {*kept, f"{COOKIE}_,", "another"}
 
 
 @pytest.mark.parametrize(

@@ -21,15 +21,21 @@ Key = Annotated[str | None, Header(alias="idempotency-key")]
 
 
 @router.post("/api/checkout", dependencies=[limits.CHECKOUT], response_model_exclude_none=True)
-async def post_checkout(order: CheckoutRequest, response: Response, deps: Deps, key: Key = None) -> CheckoutAnswer:
-    return await _open(order, response, deps, key)
+async def post_checkout(
+    order: CheckoutRequest, request: Request, response: Response, deps: Deps, key: Key = None
+) -> CheckoutAnswer:
+    opened = await checkout.open_purchase(deps, order, key)
+    return _opened(opened, request, response, deps)
 
 
 @router.post("/api/checkout/create-session", dependencies=[limits.CHECKOUT], response_model_exclude_none=True)
 @router.post("/api/create-checkout", dependencies=[limits.CHECKOUT], response_model_exclude_none=True)
-async def post_session(order: CheckoutRequest, response: Response, deps: Deps, key: Key = None) -> CheckoutAnswer:
+async def post_session(
+    order: CheckoutRequest, request: Request, response: Response, deps: Deps, key: Key = None
+) -> CheckoutAnswer:
     """The older paths, from times when there was Stripe alone."""
-    return await _open(order.through("stripe"), response, deps, key)
+    opened = await checkout.open_purchase(deps, order.through("stripe"), key)
+    return _opened(opened, request, response, deps)
 
 
 @router.post("/api/check-subdomain", dependencies=[limits.STATUS], response_model_exclude_none=True)
@@ -46,7 +52,9 @@ async def check_subdomain(asked: SubdomainRequest, deps: Deps) -> SubdomainAnswe
 
 
 @router.get("/checkout/return", dependencies=[limits.STATUS], status_code=303, response_class=RedirectResponse)
-async def come_back(deps: Deps, purchase: str = "", session_id: str = "", to: str | None = None) -> RedirectResponse:
+async def come_back(
+    request: Request, deps: Deps, purchase: str = "", session_id: str = "", to: str | None = None
+) -> RedirectResponse:
     """From Stripe's page. Billing asks Stripe once; whatever comes of it, the customer gets to see the status."""
     known = uuid(purchase)
     if known is None:
@@ -55,7 +63,7 @@ async def come_back(deps: Deps, purchase: str = "", session_id: str = "", to: st
         checkout.check_return_url(deps, to)
     response = RedirectResponse(to or checkout.status_url(deps, known), 303)
     if session_id and await checkout.confirm(deps, known, {"session_id": session_id}):
-        proofs.give_cookie(response, deps, known)
+        proofs.give_cookie(request, response, deps, known)
     return response
 
 
@@ -80,13 +88,12 @@ async def confirm_razorpay(request: Request, deps: Deps) -> Response:
     url = checkout.status_url(deps, known)
     answer = RedirectResponse(url, 303) if is_form else _confirmed(status, url)
     if status:
-        proofs.give_cookie(answer, deps, known)
+        proofs.give_cookie(request, answer, deps, known)
     return answer
 
 
-async def _open(order: CheckoutRequest, response: Response, deps: GatewayDeps, key: str | None) -> CheckoutAnswer:
-    opened = await checkout.open_purchase(deps, order, key)
-    proofs.give_cookie(response, deps, opened.purchase_id)
+def _opened(opened: checkout.Opened, request: Request, response: Response, deps: GatewayDeps) -> CheckoutAnswer:
+    proofs.give_cookie(request, response, deps, opened.purchase_id)
     response.headers["cache-control"] = "no-store"
     return CheckoutAnswer.model_validate(
         opened.answer

@@ -4,18 +4,22 @@ an operator.
 Without proof everything answers as if the purchase did not exist.
 """
 
+import re
 from typing import Literal
 from uuid import UUID
 
 from fastapi import Request, Response
 
 from gateway import operators
-from gateway.access import COOKIE, LIFETIME
+from gateway.access import COOKIE, LIFETIME, ends
 from gateway.deps import GatewayDeps
 from gateway.journeys import uuid
 from keyturn.errors import Problem
 
 Seer = Literal["nobody", "customer", "operator"]
+
+MOST_COOKIES = 20  # in one browser: it sends them all with every request, and proxies refuse a long head
+_COOKIE = re.compile(rf"{COOKIE}_[0-9a-f]{{32}}", re.ASCII)
 
 
 async def seer(request: Request, deps: GatewayDeps, purchase_id: UUID, *, by_ticket: bool = False) -> Seer:
@@ -65,9 +69,13 @@ def cookie_name(purchase_id: UUID) -> str:
     return f"{COOKIE}_{purchase_id.hex}"
 
 
-def give_cookie(response: Response, deps: GatewayDeps, purchase_id: UUID) -> None:
-    """From now on this browser may see the purchase."""
+def give_cookie(request: Request, response: Response, deps: GatewayDeps, purchase_id: UUID) -> None:
+    """From now on this browser may see the purchase. Where it has too many, those that end first make room."""
+    given, name = request.cookies, cookie_name(purchase_id)
+    secure = deps.settings.public_url.startswith("https:")
+    others = sorted((one for one in given if _COOKIE.fullmatch(one) and one != name), key=lambda one: ends(given[one]))
+    for one in others[: 1 - MOST_COOKIES]:
+        response.delete_cookie(one, httponly=True, secure=secure, samesite="lax")
     token = deps.access.sign(purchase_id, "access", deps.clock.now())
     age = int(LIFETIME["access"].total_seconds())
-    secure = deps.settings.public_url.startswith("https:")
-    response.set_cookie(cookie_name(purchase_id), token, max_age=age, httponly=True, secure=secure, samesite="lax")
+    response.set_cookie(name, token, max_age=age, httponly=True, secure=secure, samesite="lax")

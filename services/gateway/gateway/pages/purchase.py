@@ -35,14 +35,14 @@ async def status(number: str, request: Request, deps: Deps) -> Response:
 
 
 @router.post("/purchases/{number}", dependencies=[limits.SIGN_IN])
-async def prove(number: str, deps: Deps, email: Annotated[str, Form(max_length=320)]) -> Response:
+async def prove(number: str, request: Request, deps: Deps, email: Annotated[str, Form(max_length=320)]) -> Response:
     try:
         known = await installs.owned(deps, number, email)
     except Problem:
         wrong = "We know no such order with this address. Please check the address and the number."
         return page("prove.html", status=404, number=number, email=email, problem=wrong)
     answer = RedirectResponse(f"/purchases/{known}", 303)
-    proofs.give_cookie(answer, deps, known)
+    proofs.give_cookie(request, answer, deps, known)
     return answer
 
 

@@ -64,7 +64,7 @@ async def order(request: Request, deps: Deps) -> Response:
         wrong = "subdomain" if problem.code.startswith("name_") else ""
         return await _shop(deps, given, wrong=wrong, problem=problem.detail)
     answer = pay_page(deps, opened.purchase_id, opened.answer)
-    proofs.give_cookie(answer, deps, opened.purchase_id)
+    proofs.give_cookie(request, answer, deps, opened.purchase_id)
     return answer
 
 
