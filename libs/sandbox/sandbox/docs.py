@@ -16,7 +16,8 @@ SERVICES = {
 }
 OWNS = {
     "gateway": "raw webhooks, journeys, operators, tokens, audit log",
-    "billing": "products, prices, customers, purchases, checkouts, payments, refunds, disputes, subscriptions, entitlements",
+    "billing": "products, prices, customers, purchases, checkouts, payments, refunds, disputes, subscriptions, "
+    "entitlements",
     "provisioner": "installs, jobs, steps, resources, names, setup links",
     "notifier": "contacts, messages",
 }
