@@ -1,5 +1,6 @@
 """A payment provider in memory: it remembers what was opened, paid and refunded, and fails when told to."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,7 +50,9 @@ class FakeProvider:
         self.reversals: dict[str, FoundRefund | FoundDispute] = {}  # as they are now, by id
         self.made_at: dict[str, datetime] = {}
         self.calls: list[str] = []
+        self.hold: asyncio.Event | None = None  # until then no refund is told of
         self._failing: Exception | None = None
+        self._refusing: str | None = None
         self._losing: Exception | None = None
 
     @contextmanager
@@ -59,6 +62,14 @@ class FakeProvider:
             yield
         finally:
             self._failing = None
+
+    @contextmanager
+    def refusing(self, call: str) -> Iterator[None]:
+        self._refusing = call
+        try:
+            yield
+        finally:
+            self._refusing = None
 
     @contextmanager
     def losing(self, error: Exception | None) -> Iterator[None]:
@@ -195,6 +206,8 @@ class FakeProvider:
 
     async def refund_now(self, refund_id: str) -> FoundRefund:
         self._called(f"refund_now {refund_id}")
+        if self.hold:
+            await self.hold.wait()
         found = self.reversals.get(refund_id)
         if found is None:
             raise NotFound(f"no refund {refund_id}")
@@ -228,6 +241,8 @@ class FakeProvider:
 
     def _called(self, what: str) -> None:
         self.calls.append(what)
+        if what == self._refusing:
+            raise GiveUp(f"{what} is refused")
         if self._failing:
             raise self._failing
 

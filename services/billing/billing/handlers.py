@@ -159,8 +159,9 @@ WORK: Mapping[str, WorkKind[BillingDeps]] = {
     "reconcile": WorkKind(reconcile, every=timedelta(minutes=1)),  # which purchases, refunds and disputes to look at
     LOOK: WorkKind(look_at_purchase, retry=_PATIENT),  # what was paid for one purchase; is its time over?
     "sweep": WorkKind(sweep, every=timedelta(minutes=5)),  # refunds and disputes that nobody told us of
-    LOOK_AT["refund"]: WorkKind(look_at_refund, retry=_PATIENT),  # what became of a refund?
-    LOOK_AT["dispute"]: WorkKind(look_at_dispute, retry=_PATIENT),  # what became of a dispute?
+    # What became of a refund, of a dispute? After an outage, or at first, there may be thousands to ask about.
+    LOOK_AT["refund"]: WorkKind(look_at_refund, retry=_PATIENT, slots=2),
+    LOOK_AT["dispute"]: WorkKind(look_at_dispute, retry=_PATIENT, slots=2),
     "billing_run": WorkKind(billing_run, every=timedelta(minutes=1)),  # which subscriptions are to take a step
     STEP: WorkKind(step, retry=_PATIENT),  # asks for the next period, falls behind, is suspended, ends
     PLACE_FACT: WorkKind(place_fact, retry=_PATIENT),  # to which purchase does a fact belong?

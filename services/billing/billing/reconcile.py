@@ -23,9 +23,9 @@ from billing.repository.purchases import (
     purchases_to_look_at,
     put_off_looks,
 )
-from billing.repository.reversals import take_looks
+from billing.repository.reversals import schedule_looks, take_looks
 from billing.reversals import LONGEST_PAUSE_OF_DISPUTE
-from billing.sweeping import schedule_look
+from billing.sweeping import look_at
 from keyturn.database import Transaction
 from keyturn.events import FoundBy
 from keyturn.work import Work
@@ -43,11 +43,9 @@ async def reconcile(work: Work, deps: BillingDeps) -> None:  # noqa: ARG001 - th
         due = await purchases_to_look_at(tx, AT_MOST)
         due += await purchases_to_expire(tx, tx.now - GRACE, AT_MOST)
         await put_off_looks(tx, due, tx.now + LONGEST_PAUSE)
-        for purchase_id in due:
-            tx.schedule(LOOK, str(purchase_id), subject=str(purchase_id))
+        await schedule_looks(tx, LOOK, [str(purchase_id) for purchase_id in due])
         for kind in REVERSALS:
-            for provider, id_ in await take_looks(tx, kind, tx.now + LONGEST_PAUSE_OF_DISPUTE, AT_MOST):
-                schedule_look(tx, kind, provider, id_)
+            await look_at(tx, kind, await take_looks(tx, kind, tx.now + LONGEST_PAUSE_OF_DISPUTE, AT_MOST))
 
 
 async def look_at_purchase(work: Work, deps: BillingDeps) -> None:

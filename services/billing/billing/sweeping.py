@@ -6,7 +6,7 @@ fails stops no other.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from billing.deps import BillingDeps
@@ -15,7 +15,7 @@ from billing.placing import About, ask, payment_asked_for
 from billing.providers import REVERSALS, PaymentProvider, Reversal
 from billing.refunds import RefundFact, book_refund
 from billing.repository.payments import payment_by_refs
-from billing.repository.reversals import note_look, note_sweep, swept_to, unknown
+from billing.repository.reversals import note_look, note_sweep, schedule_looks, swept_to, unknown
 from keyturn.database import Transaction
 from keyturn.errors import Wait
 from keyturn.work import Work
@@ -39,20 +39,23 @@ async def _sweep(work: Work, deps: BillingDeps, provider: PaymentProvider, kind:
     async with work.transaction("read") as tx:
         reached = await swept_to(tx, provider.name, kind)
     end = deps.clock.now() - GRACE
+    if reached and reached > end:  # our clock was ahead
+        reached = end - OVERLAP
     while reached and reached < end:
         until = min(end, reached + WINDOW)
         async for ids in provider.made(kind, reached - OVERLAP, until):
             if ids:
                 async with work.transaction("swept") as tx:
-                    for id_ in await unknown(tx, provider.name, kind, ids):
-                        schedule_look(tx, kind, provider.name, id_)
+                    new = await unknown(tx, provider.name, kind, ids)
+                    await look_at(tx, kind, [(provider.name, id_) for id_ in new])
         async with work.transaction("swept") as tx:
             await note_sweep(tx, provider.name, kind, until)
         reached = until
 
 
-def schedule_look(tx: Transaction, kind: Reversal, provider: str, id_: str) -> None:
-    tx.schedule(LOOK_AT[kind], f"{provider}:{id_}", subject=f"{provider}:{id_}")
+async def look_at(tx: Transaction, kind: Reversal, found: Iterable[tuple[str, str]]) -> None:
+    """Of each its provider and its id there."""
+    await schedule_looks(tx, LOOK_AT[kind], [f"{provider}:{id_}" for provider, id_ in found])
 
 
 async def look_at_refund(work: Work, deps: BillingDeps) -> None:

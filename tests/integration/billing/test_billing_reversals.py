@@ -1,13 +1,16 @@
 """Refunds and disputes that no webhook told of: found by asking, once, whatever is told later (rules 5, 6, 16)."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from billing.handlers import WORK
 from billing.providers import CapturedPayment
 from keyturn.errors import GiveUp, Retry
 from keyturn.events import PurchaseDisputed, PurchaseRefunded
+from keyturn.worker import Worker
 from support.billing import World, copies
 from support.billing_facts import START, Facts
 
@@ -117,6 +120,49 @@ async def test_rule_16_one_that_cannot_be_looked_at_stops_no_other(billing: Worl
     assert await billing.state_of(purchase) == "paid"
     (dead,) = await billing.rows("SELECT kind, key FROM work WHERE state = 'dead'")
     assert (dead["kind"], dead["key"]) == ("look_at_refund", f"stripe:{odd}")
+
+
+async def test_what_is_refused_is_dead_once_and_waits_for_an_operator(billing: World) -> None:
+    _, payment = await paid(billing)
+    odd = billing.stripe.give_back(payment.payment_key, 100, "USD").refund_id
+    dispute = billing.stripe.dispute(payment)
+    unpaid = (await billing.buy())["purchase_id"]
+    await later(billing)
+    del billing.stripe.reversals[dispute]
+    with billing.stripe.refusing("captured"):
+        for _ in range(3):
+            await later(billing)
+        for _ in range(3):
+            await later(billing, 7 * 60)
+    dead = await billing.rows("SELECT key FROM work WHERE state = 'dead'")
+    assert sorted(row["key"] for row in dead) == sorted([f"stripe:{odd}", f"stripe:{dispute}", unpaid])
+
+
+async def test_rule_16_many_looks_leave_room_for_other_work(billing: World) -> None:
+    purchase = (await billing.buy())["purchase_id"]
+    billing.stripe.hold = asyncio.Event()
+    async with billing.database.transaction("test") as tx:
+        for number in range(40):
+            tx.schedule("look_at_refund", f"stripe:re_{number}")
+    billing.clock.move(timedelta(seconds=1))
+    async with billing.database.transaction("test") as tx:
+        tx.schedule("look", purchase)
+    worker = Worker(billing.database, WORK, billing.deps)
+    try:
+        await worker._claim()
+        assert "look" in {work.kind for work in worker._running.values()}
+    finally:
+        billing.stripe.hold.set()
+        await asyncio.gather(*worker._running)
+
+
+async def test_a_clock_that_was_ahead_for_a_while_leaves_no_gap(billing: World) -> None:
+    _, payment = await paid(billing)
+    await later(billing, 3 * 24 * 60)
+    billing.clock.move(-timedelta(days=2))
+    billing.stripe.give_back(payment.payment_key, 100, "EUR")
+    await later(billing)
+    assert len(await billing.published(PurchaseRefunded)) == 1
 
 
 async def test_nothing_is_asked_before_anything_was_sold(billing: World) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from keyturn.events import InstallReady, InstallStepChanged, InstallWaiting
+from provisioner.repository import installs
 from provisioner.resources.port import NeedsOperator, Permanent
 from support.fake_target import Crash, World
 from support.provisioning import Rig
@@ -134,6 +136,23 @@ async def test_rule_16_one_bad_install_does_not_stop_the_others(make_rig: Any, w
     assert (job.state, job.reason) == ("pending", "needs_operator")
 
 
+async def test_rule_16_an_install_that_somebody_holds_keeps_no_other_waiting(make_rig: Any) -> None:
+    rig = await make_rig()
+    held = await rig.bought(blueprint="open", limits={"size": "small"})
+    await rig.until_state(held, "active")
+    await rig.rows("UPDATE installs SET repair = true, revision = revision + 1 WHERE id = $1", held)
+    async with rig.service.database.transaction("holding") as holding:
+        await installs.locked(holding, held)
+        await rig.rows("UPDATE work SET state = 'open', due = $2 WHERE key = $1", str(held), rig.clock.now())
+        await rig.wait_until(partial(_waits_for_a_lock, rig), 10)
+        other = await rig.bought(blueprint="open", limits={"size": "small"})
+        await rig.until_state(other, "active")
+        work = await rig.one("SELECT history FROM work WHERE key = $1", str(held))
+    assert work.history == []  # it waits by itself, and was not given up meanwhile
+    await rig.quiet(held)
+    assert not (await rig.one("SELECT repair FROM installs WHERE id = $1", held)).repair
+
+
 async def test_rule_17_recorded_parameters_notes_and_events_hold_no_secret(make_rig: Any, world: World) -> None:
     rig = await make_rig()
     install = await rig.bought(blueprint="shop", limits={"size": "small"})
@@ -169,3 +188,8 @@ async def _written(rig: Rig) -> list[Any]:
     steps = await rig.rows("SELECT s::text AS line FROM steps s ORDER BY position")
     events = await rig.rows("SELECT id FROM outbox ORDER BY id")
     return [[row[0] for row in rows] for rows in (resources, steps, events)]
+
+
+async def _waits_for_a_lock(rig: Rig) -> bool:
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    return bool(await rig.rows(waiting))

@@ -130,6 +130,28 @@ async def test_what_a_job_has_tried_to_remove_already_is_not_removed_a_second_ti
     assert [step.state for step in tried] == ["failed"]
 
 
+async def test_what_an_undo_removes_goes_before_what_it_needs_also_where_it_was_surplus(
+    make_rig: Any, world: World
+) -> None:
+    world.always("broken", "ensure", before=Permanent("no"))
+    hold = asyncio.Event()
+    held = world.next("shop", "ensure", hold=hold)
+    network, shop = "  network: {type: fake.thing}\n", "  shop: {type: fake.thing, after: '{network.address}'}\n"
+    rig = await make_rig(
+        f"name: larger\nresources:\n{network}{shop}",
+        f"name: smaller\nresources:\n{network}  broken: {{type: fake.thing}}\n",
+    )
+    install = await rig.bought(blueprint="larger", **SMALL)
+    await asyncio.wait_for(held.entered.wait(), 10)
+    await rig.entitle(install, 2, blueprint="smaller", **SMALL)
+    hold.set()
+    await rig.until_state(install, "failed")
+    assert world.of(install) == {}
+    removed = [name for name, operation in world.calls if operation == "destroy"]
+    assert removed.index("shop") < removed.index("network")
+    assert len(removed) == len(set(removed))
+
+
 async def _ready(rig: Rig) -> UUID:
     install = await rig.bought(blueprint="shop", **SMALL)
     await rig.until_state(install, "setup_pending")

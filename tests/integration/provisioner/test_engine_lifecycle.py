@@ -89,6 +89,22 @@ async def test_what_somebody_changed_of_an_install_while_its_job_ended_is_kept(m
     assert (await rig.one("SELECT contact FROM installs WHERE id = $1", install)).contact == {}
 
 
+async def test_of_jobs_that_end_at_once_each_ends_once_whichever_was_overtaken(make_rig: Any, world: World) -> None:
+    hold = asyncio.Event()
+    probes = [world.next("thing", "probe", hold=hold) for _ in range(6)]
+    rig = await make_rig()
+    installs = [await bought(rig, "open") for _ in probes]
+    for probe in probes:
+        await asyncio.wait_for(probe.entered.wait(), 10)
+    await rig.rows("UPDATE installs SET contact = '{}' WHERE id = ANY($1::uuid[])", installs[::2])
+    hold.set()
+    for install in installs:
+        await rig.until_state(install, "active")
+        assert len(await rig.events(install, InstallReady)) == 1
+    found = await rig.rows("SELECT contact FROM installs WHERE contact = '{}' AND id = ANY($1::uuid[])", installs)
+    assert len(found) == len(installs) // 2
+
+
 async def test_what_somebody_changes_of_an_install_while_its_job_begins_is_kept(make_rig: Any) -> None:
     rig = await make_rig()
     install = await ready(rig, "open")

@@ -12,6 +12,15 @@ from billing.tables import disputes, purchases, refunds, sweeps
 from keyturn.database import Transaction
 
 _IDS = {"refund": refunds.c.refund_id, "dispute": disputes.c.dispute_id}
+REVIVE = """
+UPDATE work SET state = 'open', due = $3, reason = NULL, attempts = 0, started = NULL, finished = NULL,
+  fence = fence + 1
+WHERE state = 'dead' AND id IN (
+  SELECT DISTINCT ON (key) id FROM work AS dead WHERE kind = $1 AND key = ANY($2::text[]) AND state = 'dead'
+    AND NOT EXISTS (SELECT FROM work WHERE kind = $1 AND key = dead.key AND state = 'open')
+  ORDER BY key, created DESC, id DESC)
+RETURNING key
+"""
 
 
 async def swept_to(tx: Transaction, provider: str, kind: Reversal) -> datetime | None:
@@ -49,3 +58,13 @@ async def note_look(tx: Transaction, provider: str, kind: Reversal, id_: str) ->
     if found:
         found.looks += 1
         found.plan_look(tx.now)
+
+
+async def schedule_looks(tx: Transaction, kind: str, keys: Sequence[str]) -> None:
+    """Where the last look is dead, it is its row that is tried again: what is always refused is dead once."""
+    revived = {row.key for row in await tx.run(REVIVE, kind, keys, tx.now)}
+    if revived:
+        tx.wake("work")
+    for key in keys:
+        if key not in revived:
+            tx.schedule(kind, key, subject=key)

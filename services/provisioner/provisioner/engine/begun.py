@@ -134,6 +134,11 @@ class Recorder:
     async def install(self, install_id: UUID) -> Install | None:
         return await self._looks.put(install_id)
 
+    async def held(self, install_id: UUID) -> Install | None:
+        """For who was overtaken: waits, by itself, for whoever holds the install."""
+        found = await self._database.run("job.read", progress.LOCKED, [install_id])
+        return Install(**found[0]) if found else None
+
     async def write(self, begun: Begun, commit: Commit = "step") -> int:
         """Gives the install's revision as it is now. Raises `LeaseLost`, `OvertakenError`, `Unavailable`."""
         return await self._writes[commit].put(begun)

@@ -31,7 +31,7 @@ async def complete(deps: ProvisionerDeps, begun: Begun) -> None:
         try:
             await deps.recorder.write(ended, "completed")
         except OvertakenError:
-            begun.install = await deps.recorder.install(begun.install.id) or begun.install
+            begun.install = await deps.recorder.held(begun.install.id) or begun.install
         else:
             return
 

@@ -43,15 +43,15 @@ async def begin(
 ) -> Begun | None:
     """The job to go on with, or a new one; None where the install is what is wanted. `go` begins its first steps, in
     the same commit. Raises `Wait` where the job is parked before its first step, or has nothing to do before a time."""
-    while True:
+    look = deps.recorder.install
+    while install := await look(UUID(install_id)):
         with suppress(OvertakenError):
-            return await _begin(work, deps, UUID(install_id), go)
+            return await _begin(work, deps, install, go)
+        look = deps.recorder.held
+    return None
 
 
-async def _begin(work: Work, deps: ProvisionerDeps, install_id: UUID, go: Callable[[Begun], None]) -> Begun | None:
-    install = await deps.recorder.install(install_id)
-    if install is None:
-        return None
+async def _begin(work: Work, deps: ProvisionerDeps, install: Install, go: Callable[[Begun], None]) -> Begun | None:
     now, rows = deps.clock.now(), progress.Rows()
     known = await _known(work, install)
     job = known.job
@@ -208,10 +208,20 @@ async def fail(work: Work, begun: Begun, step: Step) -> None:
                 install.move_to("failed", tx.now)
         else:
             job.undoing = True
-            removed = {step.name for step in begun.steps if step.operation == "destroy"}
-            planned = planning.removing([r for r in begun.records.values() if r.name not in removed])
-            begun.add(planning.rows(job.id, planned, after=len(begun.steps)))
+            _plan_undo(begun)
         await begun.write(tx, install)
+
+
+def _plan_undo(begun: Begun) -> None:
+    """What was surplus has its step already, and does not wait any more for what was to be made in its place."""
+    surplus = {step.name: step for step in begun.steps if step.operation == "destroy"}
+    planned = planning.removing(list(begun.records.values()))
+    for one in planned:
+        if step := surplus.get(one.name):
+            step.needs = list(one.needs)
+            begun.changed(step)
+    left = [one for one in planned if one.name not in surplus]
+    begun.add(planning.rows(begun.job.id, left, after=len(begun.steps)))
 
 
 async def died(work: Work, error: BaseException, tx: Transaction) -> None:

@@ -15,7 +15,7 @@ from provisioner.tables import history, installs, secrets, slots
 
 _COLUMNS = ", ".join(column.name for column in installs.columns)
 GET = "SELECT * FROM installs WHERE id = $1"
-LOCKED = f"{GET} FOR UPDATE"
+LOCKED = f"{GET} FOR NO KEY UPDATE"  # rows that refer to it are written meanwhile
 INSERT = f"""
 INSERT INTO installs ({_COLUMNS}) SELECT {_COLUMNS} FROM json_populate_record(NULL::installs, $1::text::json)
 ON CONFLICT DO NOTHING RETURNING 1

@@ -21,7 +21,7 @@ from provisioner.tables import installs, jobs, resources, setup_links, steps
 
 # `seen` names this writing of the row: it changes with every other one.
 LOOK = "SELECT *, xmin::text::bigint AS seen FROM installs WHERE id = ANY($1::uuid[])"
-LOCKED = f"{LOOK} FOR UPDATE"
+LOCKED = f"{LOOK} FOR NO KEY UPDATE"
 OPEN_JOB = "SELECT * FROM jobs WHERE install_id = $1 AND state IN ('pending', 'processing')"
 STEPS = "SELECT * FROM steps WHERE job_id = $1 ORDER BY position"
 RECORDS = "SELECT * FROM resources WHERE install_id = $1 ORDER BY position"
@@ -52,8 +52,8 @@ _OUTPUTS = (
 )
 
 # One statement for what several jobs have reached, each under the fence of its work. Where one of these is lost, or an
-# install that is to be written is not the one that was seen, nothing is written. A driver's notes are written by itself
-# (`NOTE`), and here only forgotten.
+# install that is to be written is not the one that was seen, nothing is written. One that somebody holds is about to be
+# changed: the others do not wait for that. A driver's notes are written by itself (`NOTE`), and here only forgotten.
 # Outputs are written where they are new: a change of the sealing key may have sealed the others again.
 WRITE = f"""
 WITH mine AS (
@@ -62,7 +62,8 @@ WITH mine AS (
   JOIN installs ON installs.id = mine.install FOR KEY SHARE OF work),
 seen AS (
   SELECT FROM json_to_recordset($27::text::json) AS new(id uuid, seen bigint)
-  JOIN installs ON installs.id = new.id AND installs.xmin::text::bigint = new.seen FOR NO KEY UPDATE OF installs),
+  JOIN installs ON installs.id = new.id AND installs.xmin::text::bigint = new.seen
+  FOR NO KEY UPDATE OF installs SKIP LOCKED),
 held AS (
   SELECT (SELECT count(*) FROM mine) = cardinality($1::uuid[])
     AND (SELECT count(*) FROM seen) = json_array_length($27::text::json) AS all_are),
