@@ -15,11 +15,11 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from billing.api import router
+from billing.applying import apply_file
 from billing.catalog import parse_catalog
 from billing.deps import BillingDeps
 from billing.handlers import HANDLERS, WORK
 from billing.providers import PaymentProvider
-from billing.repository.offers import load_catalog
 from billing.settings import BillingSettings
 from keyturn.bus import Delivery, Message
 from keyturn.bus.memory import MemoryBroker
@@ -122,7 +122,7 @@ async def world(
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://billing") as client:
         async with database.transaction("test") as tx:
-            await load_catalog(tx, parse_catalog(CATALOG.read_text()))
+            await apply_file(tx, parse_catalog(CATALOG.read_text()))
         yield World(database, clock, deps, stripe, razorpay, client, signer)
     await database.close()
 

@@ -17,8 +17,8 @@ import billing.app
 import gateway.app
 import notifier.app
 import provisioner.app
+from billing.applying import apply_file
 from billing.catalog import read_catalog
-from billing.repository.offers import load_catalog
 from billing.settings import BillingSettings
 from gateway import operators
 from gateway.repository import operators as stored
@@ -114,7 +114,7 @@ async def house(databases: Databases, folder: Path) -> AsyncIterator[House]:
     }
     apps |= {name: service.app for name, service in services.items()}
     async with services["billing"].database.transaction("load_catalog") as tx:
-        await load_catalog(tx, read_catalog(ROOT / "catalog.yaml"))
+        await apply_file(tx, read_catalog(ROOT / "catalog.yaml"))
     async with httpx.AsyncClient(transport=doors, timeout=20) as client:
         yield House(services, client, signer, await _tokens(services["gateway"]))
     for service in services.values():

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from keyturn_cli.commands import (
     audit,
+    catalog,
     installs,
     journey,
     login,
@@ -54,6 +55,7 @@ app.command("login")(login.login)
 app.command("journey")(journey.journey)
 app.command("audit")(audit.audit)
 app.command("stats")(stats.stats)
+app.add_typer(catalog.app, name="catalog")
 app.add_typer(purchases.app, name="purchases")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(payments.app, name="payments")

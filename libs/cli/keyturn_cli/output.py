@@ -138,6 +138,8 @@ def _extras(document: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
     for name, value in document.items():
         if name == "errors" and isinstance(value, list):  # the wrong fields of a request
             yield from ((str(one.get("field") or one.get("in")), one.get("detail")) for one in value)
+        elif name == "faults" and isinstance(value, list):  # of a file
+            yield from ((f"{one.get('file')}:{one.get('line')}", one.get("detail")) for one in value)
         elif name not in known:
             yield name, value
 

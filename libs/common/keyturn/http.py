@@ -7,6 +7,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import httpx
@@ -220,18 +221,27 @@ def _route(scope: Scope) -> str:
 class BodyLimit:
     """Refuses a body that is too large, by its stated length or as soon as it grows past the limit; and a slow one."""
 
-    def __init__(self, app: ASGIApp, most: int = BODY_LIMIT, within: float = BODY_WITHIN) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        most: int = BODY_LIMIT,
+        within: float = BODY_WITHIN,
+        other: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        """`other`: what a path may have instead of `most`."""
         self._app = app
         self._most = most
         self._within = within
+        self._other = other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        most = self._other.get(scope["path"], self._most)
         stated = dict(scope["headers"]).get(b"content-length", b"")
-        if stated.isdigit() and int(stated) > self._most:
-            await answer(self._problem())(scope, receive, send)
+        if stated.isdigit() and int(stated) > most:
+            await answer(_too_large(most))(scope, receive, send)
             return
         taken, ends = 0, asyncio.get_running_loop().time() + self._within
         whole = False  # what is received after the body is that the client has gone, however late
@@ -245,11 +255,12 @@ class BodyLimit:
                 raise HTTPException(408, "the body did not come in time") from None
             whole = not message.get("more_body", False)
             taken += len(message.get("body", b""))
-            if taken > self._most:
-                raise HTTPException(413, self._problem().detail)
+            if taken > most:
+                raise HTTPException(413, _too_large(most).detail)
             return message
 
         await self._app(scope, counted, send)
 
-    def _problem(self) -> Problem:
-        return Problem(413, CODES[413], f"the body is larger than {self._most} bytes")
+
+def _too_large(most: int) -> Problem:
+    return Problem(413, CODES[413], f"the body is larger than {most} bytes")

@@ -62,6 +62,7 @@ class Service(Generic[D]):
     closing: Sequence[Step] = ()
     background: Sequence[Step] = ()
     body_limit: int = 1024 * 1024
+    body_limits: Mapping[str, int] = field(default_factory=dict)  # by path, where it is another
     rings: Mapping[str, KeyRing] = field(default_factory=dict)  # by the name of the setting
     app: FastAPI = field(init=False)
     front: ASGIApp = field(init=False)  # what is served: the application, with what its `app.py` puts in front of it
@@ -169,7 +170,7 @@ class Service(Generic[D]):
         app.state.database = self.database
         app.state.verifier = Verifier(self.settings.internal_key, self.name)
         install_problems(app)
-        app.add_middleware(BodyLimit, most=self.body_limit)
+        app.add_middleware(BodyLimit, most=self.body_limit, other=self.body_limits)
         app.add_middleware(Boundary, service=self.name)
         pings: dict[str, probes.Ping] = {
             "database": self.database.ping,

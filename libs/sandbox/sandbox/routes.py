@@ -29,14 +29,14 @@ class Row(NamedTuple):
     role: str
 
 
-def rows(routes: Iterable[Any]) -> Iterator[Row]:
-    """Also of routers that an application only refers to."""
+def rows(routes: Iterable[Any], prefix: str = "") -> Iterator[Row]:
+    """Also of routers that an application, or another router, only refers to."""
     for route in routes:
         if inner := getattr(route, "original_router", None):
-            yield from rows(inner.routes)
+            yield from rows(inner.routes, prefix + route.include_context.prefix)
         elif isinstance(route, APIRoute):
             for method in sorted(route.methods or ()):
-                yield Row(method, route.path, role_of(route.dependant))
+                yield Row(method, prefix + route.path, role_of(route.dependant))
 
 
 def role_of(dependant: Dependant) -> str:

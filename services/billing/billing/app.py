@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from billing.api import router
+from billing.applying import apply_file
 from billing.catalog import Catalog, read_catalog
 from billing.deps import BillingDeps
 from billing.handlers import HANDLERS, WORK
 from billing.providers import PaymentProvider
 from billing.providers.razorpay import RazorpayProvider
 from billing.providers.stripe import StripeProvider
-from billing.repository.offers import load_catalog
 from billing.settings import BillingSettings
 from keyturn.bus import Bus, connect_bus
 from keyturn.clock import Clock
@@ -64,7 +64,7 @@ def providers_of(settings: BillingSettings) -> dict[str, PaymentProvider]:
 
 @dataclass
 class CatalogLoading:
-    """Puts the catalogue into the database, once that is migrated. Until then nothing can be sold, and we say so."""
+    """Applies the file, once the database is migrated. Until then nothing can be sold, and we say so."""
 
     database: Database
     catalog: Catalog
@@ -72,7 +72,7 @@ class CatalogLoading:
 
     async def run(self) -> None:
         async with self.database.transaction("load_catalog") as tx:
-            await load_catalog(tx, self.catalog)
+            await apply_file(tx, self.catalog)
         self.done = True
 
     async def ping(self) -> None:

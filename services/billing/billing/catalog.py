@@ -1,13 +1,13 @@
 """The catalogue: what is sold, at which prices. Read from `catalog.yaml`; every fault is named with file and line."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from billing.errors import CatalogError
+from billing.errors import CatalogError, Fault
 from billing.policy import Policy
 from billing.providers.money import THREE_DECIMALS
 from keyturn import yamlfiles
@@ -18,6 +18,7 @@ Cycle = Literal["one_time", "monthly", "quarterly", "yearly", "biennial", "trien
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 PriceId = Annotated[str, StringConstraints(pattern=r"^price_[A-Za-z0-9_]{1,200}$")]
 Place = tuple[str | int, ...]
+Blueprints = Mapping[str, Collection[str]]  # those that exist, and the limits that each reads
 
 RAZORPAY_MINIMUM = 100  # paise: it takes no smaller order
 
@@ -57,22 +58,22 @@ class Catalog(_Model):
     products: dict[Slug, Product] = Field(min_length=1)
 
 
-def read_catalog(file: Path) -> Catalog:
+def read_catalog(file: Path, blueprints: Blueprints | None = None) -> Catalog:
     """Raises `CatalogError`."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CatalogError(f"{file}: {error}") from error
-    return parse_catalog(text, file.name)
+        raise CatalogError(Fault(str(file), 1, str(error))) from error
+    return parse_catalog(text, file.name, blueprints)
 
 
-def parse_catalog(text: str, name: str = "catalog.yaml") -> Catalog:
-    """Raises `CatalogError` with all faults of the text."""
+def parse_catalog(text: str, name: str = "catalog.yaml", blueprints: Blueprints | None = None) -> Catalog:
+    """Raises `CatalogError` with all faults of the text; where the blueprints are known, with what they cannot make."""
     try:
         root = yamlfiles.compose(text)
         content = yamlfiles.value_of(root) if root else None
     except YamlFault as fault:
-        raise CatalogError(f"{name}:{fault.line}: {fault}") from fault
+        raise CatalogError(Fault(name, fault.line, str(fault))) from fault
     lines: dict[Place, int] = {(): 1}
     faults = list(_walk(root, (), lines)) if root else []
     try:
@@ -81,9 +82,10 @@ def parse_catalog(text: str, name: str = "catalog.yaml") -> Catalog:
         faults += [(_place(e["loc"]), e["msg"]) for e in error.errors(include_url=False)]
     else:
         faults += _contradictions(catalog)
+        faults += _unmakeable(catalog, blueprints) if blueprints is not None else ()
     if faults:
         told = sorted((_line(place, lines), _told(place, message)) for place, message in faults)
-        raise CatalogError("\n".join(f"{name}:{line}: {message}" for line, message in told))
+        raise CatalogError(*(Fault(name, line, message) for line, message in told))
     return catalog
 
 
@@ -137,6 +139,18 @@ def _unpayable(price: Price, place: Place) -> Iterator[tuple[Place, str]]:
     for field in ("amount", "setup_fee"):
         if price.currency in THREE_DECIMALS and getattr(price, field) % 10:
             yield (*place, field), f"an amount in {price.currency} must end in 0"
+
+
+def _unmakeable(catalog: Catalog, blueprints: Blueprints) -> Iterator[tuple[Place, str]]:
+    for slug, product in catalog.products.items():
+        blueprint = product.blueprint
+        if blueprint not in blueprints:
+            yield ("products", slug, "blueprint"), f"there is no blueprint {blueprint!r}"
+            continue
+        for plan_slug, plan in product.plans.items():
+            for limit in sorted({*blueprints[blueprint]} - {*plan.limits}):
+                place = ("products", slug, "plans", plan_slug)
+                yield place, f"blueprint {blueprint} reads {{plan.{limit}}}, a limit it lacks"
 
 
 def _place(loc: tuple[int | str, ...]) -> Place:

@@ -6,9 +6,12 @@ KeyturnError
 └── Problem                an answer to a caller; the functions below make them
 """
 
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from keyturn.errors import KeyturnError, Misconfigured, Problem
+
+FAULTS_TOLD = 100
 
 
 class ImpossibleTransition(KeyturnError):
@@ -17,8 +20,29 @@ class ImpossibleTransition(KeyturnError):
         self.thing, self.current, self.wanted = thing, current, wanted
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a catalogue, and where."""
+
+    file: str
+    line: int
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.detail}"
+
+
 class CatalogError(Misconfigured):
     """Every fault of the file at once, a line each: `catalog.yaml:12: ...`."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
+
+
+def catalog_faulty(error: CatalogError) -> Problem:
+    faults = [asdict(fault) for fault in error.faults[:FAULTS_TOLD]]
+    return Problem(422, "catalog_faulty", str(error.faults[0]), faults=faults)
 
 
 def unknown(what: str, value: str) -> Problem:

@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     Table,
@@ -65,6 +66,18 @@ products = Table(
     _flag("is_default"),
     _flag("active"),
     Index("one_default_product", "is_default", unique=True, postgresql_where=text("is_default")),
+)
+
+# What was applied, in this order: the last one is what is sold.
+catalogs = Table(
+    "catalogs",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    Column("digest", Text, nullable=False, index=True),
+    _text("content"),
+    _when("applied_at"),
+    _text("applied_by"),
+    _text("reason", null=True),
 )
 
 plans = Table(

@@ -1,8 +1,10 @@
 """How purchases, payments and prices look in answers."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from billing.applying import Difference
 from billing.checkout import Opening
 from billing.domain import Checkout, Entitlement, Payment, Purchase
 from billing.reversals import Dispute, Refund, RefundRequest
@@ -193,6 +195,12 @@ def _plan(row: Any) -> JSON:
 def _price(row: Any) -> JSON:
     amounts = {"amount": row.amount, "setup_fee": row.setup_fee}
     return {"id": str(row.id), "cycle": row.cycle, "currency": row.currency, **amounts}
+
+
+def difference(found: Difference) -> JSON:
+    sold = {"digest": found.sold.digest, "at": found.sold.at, "by": found.sold.by} if found.sold else None
+    changes = [asdict(change) for change in found.comparison.changes]
+    return {"sold": sold, "digest": found.digest, "changes": changes, "unchanged": found.comparison.unchanged}
 
 
 def page(items: Sequence[JSON], cursor: str | None) -> JSON:

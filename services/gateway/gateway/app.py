@@ -13,6 +13,7 @@ from gateway import clients, operators
 from gateway.access import Access
 from gateway.api import (
     audit,
+    catalog,
     checkout,
     installs,
     installs_admin,
@@ -50,6 +51,7 @@ log = get_logger()
 
 ROUTERS: Sequence[APIRouter] = (
     products.router,
+    catalog.router,
     checkout.router,
     webhooks.router,
     installs.router,
@@ -97,6 +99,7 @@ def build(
         routers=ROUTERS,
         background=_background(deps),
         body_limit=BODY_LIMIT,
+        body_limits=dict.fromkeys(("/api/catalog", "/api/catalog/diff"), catalog.LARGEST),
         closing=[deps.billing.close, deps.provisioner.close, deps.notifier.close],
     )
     _put_in_front(service, intake(deps))

@@ -1,4 +1,4 @@
-"""What the gateway asks of the provisioner: names, setup links, and installs for operators."""
+"""What the gateway asks of the provisioner: names, setup links, blueprints, and installs for operators."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -107,6 +107,15 @@ async def reissue(install_id: UUID, deps: Deps, by: Customer) -> dict[str, Any]:
         if by.may("operator"):
             acted(tx, by, "install.reissue", f"install {install_id}", subject=str(install_id))
     return {"link_id": issued.link_id, "number": issued.number, "expires_at": issued.expires_at.isoformat()}
+
+
+@router.get("/blueprints")
+async def list_blueprints(deps: Deps, _: Viewer) -> dict[str, Any]:
+    """What can be made, and the limits of a plan that each reads."""
+    found = deps.blueprints.values()
+    return {
+        "items": [{"name": one.name, "description": one.description, "limits": sorted(one.limits)} for one in found]
+    }
 
 
 @router.get("/installs")

@@ -78,6 +78,14 @@ class Blueprint:
     setup: tuple[Setup, ...]
     credentials: bool
 
+    @property
+    def limits(self) -> frozenset[str]:
+        """The limits of the plan that it reads; a plan always has its `name`."""
+        made = [[plan.parameters, plan.when or ""] for plan in self.resources.values()]
+        said = [made, self.outputs, [call.parameters for call in self.setup]]
+        read = {ref.field for ref in rendering.references(said) if ref.root == "plan" and ref.field}
+        return frozenset(read - {"name"})
+
 
 def load(folder: Path, kinds: Kinds) -> dict[str, Blueprint]:
     """Every `*.yaml` of the folder. Raises `BlueprintError` for the first that cannot be used."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from billing.applying import apply_file
 from billing.catalog import parse_catalog
 from billing.providers.failures import PriceRefused
-from billing.repository.offers import load_catalog
 from keyturn.errors import GiveUp, Retry
 from keyturn.events import PurchaseExpired, PurchaseFailed, PurchaseOpened, PurchasePaid, uuid7
 from support.billing import CATALOG, World, copies, order
@@ -22,7 +22,7 @@ async def replace(billing: World, old: str, new: str) -> None:
     text = CATALOG.read_text()
     assert old in text
     async with billing.database.transaction("test") as tx:
-        await load_catalog(tx, parse_catalog(text.replace(old, new, 1)))
+        await apply_file(tx, parse_catalog(text.replace(old, new, 1)))
 
 
 async def refusal(billing: World, **changes: Any) -> str:

@@ -33,6 +33,8 @@ ADMIN = {
     "GET /api/tokens",
     "POST /api/tokens",
     "DELETE /api/tokens/{token_id}",
+    "POST /api/catalog",
+    "POST /api/catalog/diff",
 }
 
 

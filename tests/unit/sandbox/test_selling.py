@@ -33,13 +33,13 @@ def test_our_own_files_and_the_pages_example_fit(shop: Path) -> None:
 
 def test_a_product_without_its_blueprint_is_named(shop: Path) -> None:
     changed(shop, "blueprint: notes", "blueprint: diary")
-    with pytest.raises(Misconfigured, match=r"catalog.yaml: product notes: there is no blueprint 'diary'"):
+    with pytest.raises(Misconfigured, match=r"catalog.yaml:6: products.notes.blueprint: there is no blueprint 'diary'"):
         check(shop / "catalog.yaml", shop / "blueprints")
 
 
 def test_a_plan_without_a_limit_that_its_blueprint_reads_is_named(shop: Path) -> None:
     changed(shop, "limits: {memory: 128M}", "limits: {disk: 1G}")
-    with pytest.raises(Misconfigured, match=r"plan notes-small: blueprint notes reads {plan.memory}"):
+    with pytest.raises(Misconfigured, match=r"catalog.yaml:8: .*notes-small: blueprint notes reads {plan.memory}"):
         check(shop / "catalog.yaml", shop / "blueprints")
 
 

@@ -1,11 +1,11 @@
-"""The catalogue in the database: loaded at start, read by checkouts. Prices are replaced there, never changed."""
+"""The catalogue in the database: loaded when one is applied, read by checkouts. Prices are replaced, never changed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.catalog import Catalog, Plan, Product
@@ -13,8 +13,6 @@ from billing.policy import Policy
 from billing.tables import plans, prices, products
 from keyturn.database import Transaction
 from keyturn.events import uuid7
-
-_LOADING = 0x6B74_0001  # advisory lock: replicas that start together load one after another
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,8 @@ class Terms:
 
 
 async def load_catalog(tx: Transaction, catalog: Catalog) -> None:
-    """Makes the database say what the catalogue says. What is no longer in it stays for those who bought it."""
-    await tx.session.execute(select(func.pg_advisory_xact_lock(_LOADING)))
+    """Makes the database say what the catalogue says. What is no longer in it stays for those who bought it. The caller
+    holds the lock of `repository.catalogs`."""
     await tx.session.execute(update(products).values(active=False, is_default=False).where(products.c.active))
     await tx.session.execute(update(plans).values(active=False, key=None).where(plans.c.active))
     wanted: set[UUID] = set()
@@ -103,7 +101,8 @@ async def _put_prices(tx: Transaction, plan_slug: str, plan: Plan) -> set[UUID]:
     for position, price in enumerate(plan.prices):
         row = on_offer.get((price.cycle, price.currency))
         if row and (row.amount, row.setup_fee, row.ids) == (price.amount, price.setup_fee, price.ids):
-            await tx.session.execute(update(prices).where(prices.c.id == row.id).values(position=position))
+            if row.position != position:
+                await tx.session.execute(update(prices).where(prices.c.id == row.id).values(position=position))
             kept.add(row.id)
             continue
         if row:

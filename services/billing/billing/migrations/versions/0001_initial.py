@@ -12,6 +12,16 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '10s'")  # rather fail than hold up the version that still runs
+    op.create_table('catalogs',
+    sa.Column('number', sa.BigInteger(), sa.Identity(always=True), nullable=False),
+    sa.Column('digest', sa.Text(), nullable=False),
+    sa.Column('content', sa.Text(), nullable=False),
+    sa.Column('applied_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('applied_by', sa.Text(), nullable=False),
+    sa.Column('reason', sa.Text(), nullable=True),
+    sa.PrimaryKeyConstraint('number', name=op.f('pk_catalogs'))
+    )
+    op.create_index(op.f('ix_catalogs_digest'), 'catalogs', ['digest'], unique=False)
     op.create_table('customers',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('email', sa.Text(), nullable=False),
