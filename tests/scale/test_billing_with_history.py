@@ -23,9 +23,9 @@ async def test_billing_reads_no_more_with_a_long_history(database_url: DatabaseU
     async with world(url, clock) as billing:
         await fill(url, "billing", ROWS)
         async with old(billing.database, billing.deps, WORK, HANDLERS) as history:
+            await _a_subscription(billing, history)
             for _ in range(2):
                 await _a_purchase(billing, history)
-                await _a_subscription(billing, history)
             await _reading(billing)
             await _reconciling(billing, history)
             await history.skeleton()
@@ -51,7 +51,8 @@ async def _a_purchase(billing: World, history: Old) -> None:
 
 
 async def _a_subscription(billing: World, history: Old) -> None:
-    """Renewed, then not paid, suspended, paid, cancelled."""
+    """Renewed, then not paid, suspended, paid, cancelled. Then time is as before: two months later all that waits would
+    be due."""
     subscriber = await orders(billing)
     await history.hears(billing.stripe.told(billing.stripe.pay(subscriber.checkout)), subscriber.ready())
     for days in (26, 31, 6, 4):
@@ -59,12 +60,13 @@ async def _a_subscription(billing: World, history: Old) -> None:
         async with billing.database.transaction("test") as tx:
             tx.schedule("billing_run", "every", due=tx.now)
         await history.works()
-        if days != 6:
+        if days in {26, 4}:
             await history.hears(billing.stripe.told(billing.stripe.pay(await subscriber.opens_checkout())))
-    assert len(await subscriber.periods()) == 4
+    assert len(await subscriber.periods()) == 3
     for act in ("cancel", "keep"):
         await billing.ask("POST", f"/internal/subscriptions/{subscriber.id}/{act}", "admin", json={"reason": "history"})
     await history.works()
+    billing.clock.move(-timedelta(days=67))
 
 
 async def _operator(billing: World, paid: str, unpaid: str) -> None:

@@ -106,7 +106,7 @@ OWN: dict[str, dict[str, Columns]] = {
             "anchor": "{time}",
             "starts_at": "{time}",
             "ends_at": "{time} + interval '1 month'",
-            "next_step_at": f"CASE WHEN NOT {OLDER} THEN {{time}} + interval '40 days' END",
+            "next_step_at": f"CASE WHEN NOT {OLDER} THEN {{time}} + interval '400 days' END",
         },
         "periods": {},
         "renewals": {"state": "CASE WHEN i % 10 = 1 THEN 'open' ELSE 'paid' END"},
