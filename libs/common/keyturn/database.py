@@ -255,7 +255,7 @@ async def _roll_back(driver: Any) -> None:
     """Whatever comes of it: what ended the transaction is what its user must hear, a cancellation above all. The pool
     keeps no connection that is still in a transaction."""
     with suppress(*DRIVER, TimeoutError):
-        if driver.is_in_transaction():
+        if not driver.is_closed() and driver.is_in_transaction():
             await driver.execute("ROLLBACK")
 
 

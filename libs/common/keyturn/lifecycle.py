@@ -23,7 +23,7 @@ async def until_there(step: Step) -> None:
         try:
             return await step()
         except Exception as error:
-            if not isinstance(error, Unavailable | OSError) and not away(error):
+            if not (isinstance(error, OSError) or _is_away(error)):
                 raise
             logger.warning("database_away", error=type(error).__name__)
         await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads replicas, protects nothing
@@ -31,13 +31,21 @@ async def until_there(step: Step) -> None:
 
 
 async def supervised(step: Step) -> None:
-    """A background task that breaks is a bug: recorded, and run again."""
+    """Run again when it breaks. That is a bug, unless the database is away."""
     while True:
         try:
             return await step()
-        except Exception:
-            logger.exception("background_task_failed", task=getattr(step, "__name__", type(step).__name__))
+        except Exception as error:
+            task = getattr(step, "__qualname__", type(step).__name__)
+            if _is_away(error):
+                logger.warning("background_task_waits", task=task, error=type(error).__name__)
+            else:
+                logger.exception("background_task_failed", task=task)
         await asyncio.sleep(LONGEST_PAUSE)
+
+
+def _is_away(error: Exception) -> bool:
+    return isinstance(error, Unavailable) or away(error)
 
 
 async def closed(step: Step) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import text
 
 from keyturn import probes
 from keyturn.clock import MovableClock
@@ -46,19 +47,23 @@ async def behind(url: str, proxy: Proxy, clock: MovableClock) -> AsyncIterator[D
     await made.close()
 
 
-async def test_a_database_that_falls_silent_in_a_transaction_is_unavailable(behind: Database, proxy: Proxy) -> None:
+@pytest.mark.parametrize("asked", ["by the driver", "by a session"])
+async def test_a_database_that_falls_silent_in_a_transaction_is_unavailable(
+    behind: Database, proxy: Proxy, asked: str
+) -> None:
     async with asyncio.timeout(BOUND):
         with pytest.raises(Unavailable):
-            await _publish_into_silence(behind, proxy)
+            await _publish_into_silence(behind, proxy, asked)
         proxy.mode = "pass"
         assert await one(behind, "SELECT count(*) FROM outbox") == 0
 
 
-async def _publish_into_silence(database: Database, proxy: Proxy) -> None:
+async def _publish_into_silence(database: Database, proxy: Proxy, asked: str) -> None:
     async with database.transaction("t") as tx:
         tx.publish(expired())
+        await tx.session.execute(text("SELECT 1"))
         proxy.mode = "swallow from"
-        await tx.run("SELECT 1")
+        await (tx.run("SELECT 1") if asked == "by the driver" else tx.session.execute(text("SELECT 1")))
 
 
 async def test_a_database_that_fell_silent_while_nobody_asked_is_unavailable(behind: Database, proxy: Proxy) -> None:

@@ -6,9 +6,12 @@ import sys
 import time
 from typing import Any
 
+import pytest
+import structlog
 from prometheus_client import REGISTRY
 
-from keyturn import lag
+from keyturn import lag, lifecycle
+from keyturn.errors import TooSlow
 
 IMPORTS = """
 import sys
@@ -20,6 +23,24 @@ print(sorted({"alembic", "mako"} & set(sys.modules)))
 def test_no_service_holds_what_only_a_migration_needs() -> None:
     asked = subprocess.run([sys.executable, "-c", IMPORTS], check=True, capture_output=True, text=True)
     assert asked.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("error", "event"),
+    [(TooSlow("a statement"), "background_task_waits"), (LookupError("a bug"), "background_task_failed")],
+)
+async def test_a_background_task_is_a_bug_only_where_it_did_not_break_over_the_database(
+    error: Exception, event: str, wait_until: Any
+) -> None:
+    async def breaks() -> None:
+        raise error
+
+    with structlog.testing.capture_logs() as logged:
+        task = asyncio.create_task(lifecycle.supervised(breaks))
+        await wait_until(lambda: logged)
+        task.cancel()
+        await asyncio.wait([task])
+    assert [one["event"] for one in logged] == [event]
 
 
 async def test_a_loop_that_was_held_up_shows_in_the_metric(wait_until: Any) -> None:
