@@ -172,6 +172,20 @@ async def test_where_there_is_nothing_but_a_setup_fee_it_is_the_only_line_and_ye
         assert lines_of(world, checkout) == [("Shop, yearly: set-up fee", 1500)]
 
 
+@pytest.mark.parametrize(("amount", "fee", "line"), [(4410, 0, 0), (5310, 900, 0), (900, 900, 0)])
+async def test_what_was_taken_off_is_told_on_the_line_of_what_is_paid(amount: int, fee: int, line: int) -> None:
+    async with AsyncExitStack() as stack:
+        world = await stripe_world(stack)
+        order = world.order(amount=amount, setup_fee=fee, note="49.00 USD less 4.90 USD with WELCOME10")
+        checkout = refs_of(order.purchase_id, await world.provider.open_checkout(order))
+        lines = world.sandbox.account.hidden[checkout.provider_id]["line_items"]
+        about = [world.sandbox.account.objects[one["price"]["product"]]["description"] for one in lines]
+        assert sum(one["amount_total"] for one in lines) == amount
+        assert [one == order.note for one in about] == [index == line for index in range(len(about))]
+        async with httpx.AsyncClient(base_url=world.sandbox.url) as customer:
+            assert str(order.note) in (await customer.get(f"/c/pay/{checkout.provider_id}")).text
+
+
 def lines_of(world: World, checkout: CheckoutRefs) -> list[tuple[str, int]]:
     lines = world.sandbox.account.hidden[checkout.provider_id]["line_items"]
     return [(line["description"], line["amount_total"]) for line in lines]

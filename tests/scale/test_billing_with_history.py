@@ -34,6 +34,7 @@ async def test_billing_reads_no_more_with_a_long_history(database_url: DatabaseU
 async def _a_purchase(billing: World, history: Old) -> None:
     bought = await billing.buy()
     unpaid = await billing.buy(email="grace@example.com")
+    coupon = await billing.buy(email=f"{bought['purchase_id']}@example.com", coupon_code="WELCOME10")
     payment = billing.stripe.pay(bought["session_id"])
     facts, refund = Facts(payment), billing.stripe.give_back(payment.payment_key, 100, payment.currency)
     await history.hears(
@@ -42,6 +43,8 @@ async def _a_purchase(billing: World, history: Old) -> None:
     await billing.ask("POST", f"/internal/purchases/{bought['purchase_id']}/return", json={})
     billing.clock.move(timedelta(minutes=1))
     await history.works()
+    await history.hears(expired(coupon["session_id"]))
+    await history.hears(billing.stripe.told(billing.stripe.pay(coupon["session_id"])))
     await history.hears(facts.disputed(), facts.closed("won"), facts.fraud_warned(), expired(unpaid["session_id"]))
     await _operator(billing, bought["purchase_id"], unpaid["purchase_id"])
     again = (await billing.ask("POST", f"/internal/purchases/{unpaid['purchase_id']}/checkout")).json()
@@ -71,6 +74,9 @@ async def _a_subscription(billing: World, history: Old) -> None:
 
 async def _operator(billing: World, paid: str, unpaid: str) -> None:
     reason: dict[str, Any] = {"reason": "history"}
+    coupon = {"code": f"OF-{paid}", "terms": {"percent": 10}} | reason
+    await billing.ask("POST", "/internal/coupons", "operator", json=coupon)
+    await billing.ask("POST", f"/internal/coupons/{coupon['code']}/end", "operator", json=reason)
     await billing.ask("POST", f"/internal/purchases/{paid}/refund", "admin", json=reason | {"amount": 10})
     await billing.ask("POST", f"/internal/purchases/{unpaid}/mark-paid", "admin", json=reason)
     review = (await billing.ask("GET", "/internal/payments", "viewer", params={"state": "review"})).json()["items"]
@@ -91,6 +97,9 @@ async def _reading(billing: World) -> None:
     (found,) = (await billing.ask("GET", "/internal/purchases", "viewer", params=email)).json()["items"]
     await billing.ask("GET", f"/internal/purchases/{found['id']}", "viewer")
     await billing.ask("GET", "/internal/products")
+    await billing.ask("GET", "/internal/coupons", "viewer", params={"cursor": "CODE-77"})
+    await billing.ask("GET", "/internal/coupons/WELCOME10", "viewer")
+    await billing.ask("POST", "/internal/coupons/check", json={"coupon_code": "WELCOME10"})
 
 
 async def _reconciling(billing: World, history: Old) -> None:

@@ -54,6 +54,7 @@ PURCHASE = {"product": "'sample-app'", "plan": "'sample-starter'", "contact": CO
 OWN: dict[str, dict[str, Columns]] = {
     "billing": {
         "customers": {"email": "'jane' || i || '@example.com'"},
+        "coupons": {"terms": """'{{"percent": 10, "limit_per_customer": 1}}'""", "source": "'operator'"},
         "purchases": PURCHASE
         | {
             "price_id": f"coalesce((SELECT id FROM prices WHERE currency = 'EUR' LIMIT 1), {TYPES['uuid']})",
@@ -64,8 +65,11 @@ OWN: dict[str, dict[str, Columns]] = {
             "provider": "'stripe'",
             "state": f"CASE WHEN {RECENT} THEN 'pending' WHEN i % 10 = 0 THEN 'expired' ELSE 'paid' END",
             "refunded": "0",
+            "discount": "0",
             "expires_at": "{time} + interval '1 day'",
         },
+        # Of one coupon that everybody has.
+        "redemptions": {"purchase_id": TYPES["uuid"], "customer_id": TYPES["uuid"], "coupon": "'WELCOME10'"},
         "checkouts": {
             "purchase_id": TYPES["uuid"],
             "period": "1",

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from keyturn_cli.commands import (
     audit,
     catalog,
+    coupons,
     installs,
     journey,
     login,
@@ -59,6 +60,7 @@ app.add_typer(catalog.app, name="catalog")
 app.add_typer(purchases.app, name="purchases")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(payments.app, name="payments")
+app.add_typer(coupons.app, name="coupons")
 app.add_typer(installs.app, name="installs")
 app.add_typer(work.app, name="work")
 app.add_typer(webhooks.app, name="webhooks")

@@ -112,7 +112,7 @@ def _code(script: MigrationScript) -> str:
     assert script.upgrade_ops is not None
     lines = render_python_code(script.upgrade_ops).splitlines()
     code = "\n".join(line for line in lines if not line.lstrip().startswith("# ###"))
-    return code.replace("(astext_type=Text())", "()").strip()
+    return re.sub(r"JSONB\([\w=, ]*astext_type=Text\(\)\)", "JSONB()", code).strip()
 
 
 def _versions(package: str) -> Path:

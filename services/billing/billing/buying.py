@@ -1,7 +1,8 @@
-"""What a customer asked for, made sure of: whom, which price, through which provider."""
+"""What a customer asked for, made sure of: whom, which price, less what, through which provider."""
 
 import hashlib
 from collections.abc import Container
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -9,9 +10,13 @@ from uuid import UUID
 from email_validator import EmailNotValidError, validate_email
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from billing.calendar import recurs
+from billing.coupons import Discount, code_of, discount_for, discount_of
 from billing.domain import Customer, Purchase
-from billing.errors import invalid_email, provider_not_available, unknown
-from billing.providers import PaymentProvider
+from billing.errors import amount_too_small, invalid_email, provider_not_available, unknown
+from billing.providers import PaymentProvider, Providers
+from billing.providers.money import smallest
+from billing.repository.coupons import find_coupon
 from billing.repository.offers import Offer, offers, product_exists
 from keyturn.database import Transaction
 from keyturn.events import Contact
@@ -27,17 +32,21 @@ Url = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s
 Key = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 
 
-class CheckoutRequest(BaseModel):
+class Choice(BaseModel):
     """`plan_id` is a plan's slug or its documented integer."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    purchase_id: UUID
     product: Line | None = None
     plan_id: Key | None = Field(default=None, max_length=63)
     cycle: Line | None = None
     currency: Line | None = None
     provider: Line | None = None
+    coupon_code: Line | None = None
+
+
+class CheckoutRequest(Choice):
+    purchase_id: UUID
     email: Line
     name: Line | None = None
     locale: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] | None = None
@@ -45,10 +54,24 @@ class CheckoutRequest(BaseModel):
     subdomain: Subdomain | None = None
     domain: Domain | None = None
     store_name: Line | None = None
-    coupon_code: Line | None = None
     parameters: dict[Name, Line] = Field(default_factory=dict, max_length=30)
     success_url: Url
     cancel_url: Url
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is bought, what is taken off its price now, and who is paid. `provider` None: there is nothing to pay, now
+    or later. The set-up fee is never discounted."""
+
+    offer: Offer
+    discount: Discount | None
+    off: int
+    provider: PaymentProvider | None
+
+    @property
+    def amount(self) -> int:
+        return self.offer.due - self.off
 
 
 def contact_of(request: CheckoutRequest) -> Contact:
@@ -76,10 +99,33 @@ def parameters_of(request: CheckoutRequest) -> dict[str, str]:
     return request.parameters | {name: value for name, value in own.items() if value}
 
 
-async def choose(tx: Transaction, request: CheckoutRequest) -> Offer:
+async def choose(tx: Transaction, wanted: Choice, providers: Providers) -> Chosen:
+    """Raises the problem of what cannot be bought. How often the coupon was used is not looked at here."""
+    offer = await offered(tx, wanted)
+    discount = await discounted(tx, wanted.coupon_code, offer) if wanted.coupon_code else None
+    off = discount_for(discount, 1, offer.amount, offer.currency)
+    discount = discount if off else None  # nothing is used up where nothing is taken off
+    later = offer.amount - discount_for(discount, 2, offer.amount, offer.currency) if recurs(offer.cycle) else 0
+    if off == offer.due and not later:
+        return Chosen(offer, discount, off, None)
+    name = provider_for(wanted.provider, offer, providers)
+    least = smallest(name, offer.currency)
+    if any(0 < amount < least for amount in (offer.due - off, later)):
+        raise amount_too_small(name, least, offer.currency)
+    return Chosen(offer, discount, off, providers[name])
+
+
+async def discounted(tx: Transaction, coupon: str, offer: Offer) -> Discount:
+    """Raises `unknown_coupon`, or the `coupon_...` problem of one that is not for this offer."""
+    code = code_of(coupon)
+    found = await find_coupon(tx, code) if code else None
+    if found is None:
+        raise unknown("coupon", coupon)
+    return discount_of(found, product=offer.product, currency=offer.currency, now=tx.now)
+
+
+async def offered(tx: Transaction, request: Choice) -> Offer:
     """The first price that fits what was asked for. Raises an `unknown_...` problem for what does not exist."""
-    if request.coupon_code:
-        raise unknown("coupon", request.coupon_code)
     found = await offers(tx, product=request.product, plan=request.plan_id)
     if not found:
         missing_product = request.product and not await product_exists(tx, request.product)
@@ -126,15 +172,14 @@ def fingerprint(request: CheckoutRequest) -> str:
 
 def purchase_from(
     request: CheckoutRequest,
-    offer: Offer,
+    chosen: Chosen,
     customer: Customer,
     contact: Contact,
     *,
-    provider: PaymentProvider | None,
     opened_at: datetime,
     until: datetime,
 ) -> Purchase:
-    """`provider` None: there is nothing to pay."""
+    offer, provider = chosen.offer, chosen.provider
     return Purchase(
         id=request.purchase_id,
         customer_id=customer.id,
@@ -142,8 +187,10 @@ def purchase_from(
         plan=offer.plan,
         price_id=offer.price_id,
         cycle=offer.cycle,
-        amount=offer.due,
+        amount=chosen.amount,
         setup_fee=offer.setup_fee,
+        discount=chosen.off,
+        coupon=chosen.discount.model_dump() if chosen.discount else None,
         currency=offer.currency,
         provider=provider.name if provider else None,
         livemode=provider.livemode if provider else False,

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from billing.coupons import Code, Coupon, unknown_products
 from billing.errors import CatalogError, Fault
 from billing.policy import Policy
-from billing.providers.money import THREE_DECIMALS
+from billing.providers.money import RAZORPAY_MINIMUM, step_of
 from keyturn import yamlfiles
 from keyturn.yamlfiles import YamlFault
 
@@ -19,8 +20,6 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 PriceId = Annotated[str, StringConstraints(pattern=r"^price_[A-Za-z0-9_]{1,200}$")]
 Place = tuple[str | int, ...]
 Blueprints = Mapping[str, Collection[str]]  # those that exist, and the limits that each reads
-
-RAZORPAY_MINIMUM = 100  # paise: it takes no smaller order
 
 
 class _Model(BaseModel):
@@ -56,6 +55,7 @@ class Product(_Model):
 class Catalog(_Model):
     default: Slug
     products: dict[Slug, Product] = Field(min_length=1)
+    coupons: dict[Code, Coupon] = {}
 
 
 def read_catalog(file: Path, blueprints: Blueprints | None = None) -> Catalog:
@@ -107,6 +107,7 @@ def _walk(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Iterator[tu
 def _contradictions(catalog: Catalog) -> Iterator[tuple[Place, str]]:
     if catalog.default not in catalog.products:
         yield ("default",), f"there is no product {catalog.default!r}"
+    yield from unknown_products(catalog.coupons, catalog.products)
     plans: set[str] = set()
     keys: set[int] = set()
     for slug, product in catalog.products.items():
@@ -137,7 +138,7 @@ def _unpayable(price: Price, place: Place) -> Iterator[tuple[Place, str]]:
     if price.ids and not price.amount:
         yield (*place, "ids"), "what costs nothing needs no prepared price"
     for field in ("amount", "setup_fee"):
-        if price.currency in THREE_DECIMALS and getattr(price, field) % 10:
+        if getattr(price, field) % step_of(price.currency):
             yield (*place, field), f"an amount in {price.currency} must end in 0"
 
 

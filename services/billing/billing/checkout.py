@@ -15,17 +15,19 @@ from billing.buying import (
     contact_of,
     fingerprint,
     one_spelling,
-    provider_for,
     purchase_from,
 )
+from billing.coupons import taken_off
 from billing.deps import BillingDeps
-from billing.domain import Bill, Checkout, MoneyFact, Purchase
+from billing.domain import Bill, Checkout, Purchase
 from billing.errors import provider_refused, provider_unavailable, purchase_id_reused, purchase_unknown
-from billing.owing import CLOSE_CHECKOUTS, owed, pays, superseded
+from billing.owing import CLOSE_CHECKOUTS, nothing_to_pay, owed, pays, superseded
 from billing.payments import record_payment
 from billing.providers import CheckoutOrder, OpenedCheckout
 from billing.providers.failures import PriceRefused
+from billing.providers.money import written
 from billing.reconcile import FIRST_LOOK
+from billing.redeeming import redeem
 from billing.repository.offers import Wares, wares
 from billing.repository.purchases import (
     add_purchase,
@@ -74,6 +76,7 @@ async def open_again(deps: BillingDeps, purchase_id: UUID) -> Opening:
         if opening.due and not opening.checkout:
             attempt = len(await checkouts_of(tx, purchase.id)) + 1
             if not purchase.is_paid:
+                await redeem(tx, purchase)
                 purchase.expires_at = tx.now + LIFE
             tx.session.add(_checkout(tx, purchase, opening.due, attempt))
             opening = await _opening(tx, purchase)
@@ -81,17 +84,17 @@ async def open_again(deps: BillingDeps, purchase_id: UUID) -> Opening:
 
 
 async def _open(tx: Transaction, deps: BillingDeps, request: CheckoutRequest) -> Purchase:
-    offer = await choose(tx, request)
-    provider = deps.providers[provider_for(request.provider, offer, deps.providers)] if offer.due else None
+    chosen = await choose(tx, request, deps.providers)
     contact = contact_of(request)
     customer = await customer_of(tx, one_spelling(contact.email), contact)
-    new = purchase_from(request, offer, customer, contact, provider=provider, opened_at=tx.now, until=tx.now + LIFE)
+    new = purchase_from(request, chosen, customer, contact, opened_at=tx.now, until=tx.now + LIFE)
     if await add_purchase(tx, new):
+        await redeem(tx, new)
         tx.publish(_opened(tx, new))
-        if provider:
+        if new.amount:
             tx.session.add(_checkout(tx, new, Bill(1, new.amount), attempt=1))
         else:
-            await record_payment(tx, _nothing_to_pay(new), "free")
+            await record_payment(tx, nothing_to_pay(new, 1), "free")
     stored = await get_purchase(tx, request.purchase_id)
     if stored is None:
         raise purchase_unknown()
@@ -159,12 +162,8 @@ def _checkout(tx: Transaction, purchase: Purchase, due: Bill, attempt: int) -> C
     )
 
 
-def _nothing_to_pay(purchase: Purchase) -> MoneyFact:
-    key = reference = str(purchase.id)
-    return MoneyFact("free", key, 0, purchase.currency, purchase.livemode, reference)
-
-
 def _order(purchase: Purchase, checkout: Checkout, sold: Wares) -> CheckoutOrder:
+    off = taken_off(purchase, checkout.period, purchase.price)
     return CheckoutOrder(
         purchase_id=purchase.id,
         attempt=checkout.attempt,
@@ -172,7 +171,8 @@ def _order(purchase: Purchase, checkout: Checkout, sold: Wares) -> CheckoutOrder
         setup_fee=purchase.setup_fee if checkout.period == 1 else 0,
         currency=purchase.currency,
         title=sold.title,
-        prepared=sold.ids.get(checkout.provider),
+        note=_note(purchase, off),
+        prepared=None if off else sold.ids.get(checkout.provider),  # which is of the whole amount
         cycle=purchase.cycle,
         email=purchase.contact["email"],
         name=purchase.contact["name"],
@@ -181,6 +181,11 @@ def _order(purchase: Purchase, checkout: Checkout, sold: Wares) -> CheckoutOrder
         cancel_url=purchase.cancel_url,
         expires_at=checkout.expires_at,
     )
+
+
+def _note(purchase: Purchase, off: int) -> str | None:
+    price, currency = purchase.price, purchase.currency
+    return f"{written(price, currency)} less {written(off, currency)} with {purchase.coupon_code}" if off else None
 
 
 def _opened(tx: Transaction, purchase: Purchase) -> PurchaseOpened:
@@ -192,6 +197,8 @@ def _opened(tx: Transaction, purchase: Purchase) -> PurchaseOpened:
         price=str(purchase.price_id),
         plan=purchase.plan,
         amount=purchase.amount,
+        discount=purchase.discount,
+        coupon=purchase.coupon_code,
         currency=purchase.currency,
         provider=purchase.provider,
         contact=Contact(**purchase.contact),

@@ -4,6 +4,7 @@ from typing import Literal
 
 from billing.domain import Checkout, Purchase
 from billing.errors import ImpossibleTransition
+from billing.redeeming import give_back
 from billing.repository.purchases import checkouts_of, notice
 from keyturn.database import Transaction
 from keyturn.events import PurchaseExpired, PurchaseFailed
@@ -35,6 +36,7 @@ async def end_purchase(tx: Transaction, purchase: Purchase, ending: Ending, reas
     except ImpossibleTransition as refused:
         await _refuse(tx, purchase, refused)
         return
+    await give_back(tx, purchase)  # also for one that had ended before, and was opened again
     if not changed:
         return
     if ending == "failed":

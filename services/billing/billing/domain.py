@@ -90,6 +90,8 @@ class Purchase:
     state: PurchaseState = "pending"
     state_since: datetime
     refunded: int = 0  # of its matched payments, and only what stands
+    discount: int = 0  # taken off already: `amount` is what is to be paid
+    coupon: dict[str, Any] | None = None  # a `coupons.Discount`
 
     def move_to(self, state: PurchaseState, now: datetime) -> bool:
         """The one way to another state. False: a repetition, nothing changed. Raises `ImpossibleTransition`."""
@@ -101,6 +103,15 @@ class Purchase:
     @property
     def is_paid(self) -> bool:
         return self.state in PAID_STATES
+
+    @property
+    def price(self) -> int:
+        """Of a period, before any discount."""
+        return self.amount - self.setup_fee + self.discount
+
+    @property
+    def coupon_code(self) -> str | None:
+        return self.coupon["code"] if self.coupon else None
 
 
 @dataclass(kw_only=True, eq=False)

@@ -50,6 +50,43 @@ def unknown(what: str, value: str) -> Problem:
     return Problem(422, f"unknown_{what}", f"There is no {what} {value!r}.")
 
 
+def coupon_expired(code: str) -> Problem:
+    return Problem(422, "coupon_expired", f"{code} is no longer valid.")
+
+
+def coupon_not_yet_valid(code: str) -> Problem:
+    return Problem(422, "coupon_not_yet_valid", f"{code} is not valid yet.")
+
+
+def coupon_not_for_product(code: str, product: str) -> Problem:
+    return Problem(422, "coupon_not_for_product", f"{code} is not for {product}.")
+
+
+def coupon_not_for_currency(code: str, currency: str) -> Problem:
+    return Problem(422, "coupon_not_for_currency", f"{code} is not for prices in {currency}.")
+
+
+def coupon_used_up(code: str) -> Problem:
+    return Problem(409, "coupon_used_up", f"{code} has been used as often as it may be.")
+
+
+def coupon_used_by_you(code: str) -> Problem:
+    return Problem(409, "coupon_used_by_you", f"You have used {code} as often as you may.")
+
+
+def coupon_unknown() -> Problem:
+    return Problem(404, "coupon_unknown", "There is no such coupon.")
+
+
+def coupon_exists(code: str) -> Problem:
+    return Problem(409, "coupon_exists", f"There is a coupon {code} already.")
+
+
+def amount_too_small(provider: str, least: int, currency: str) -> Problem:
+    detail = f"{provider} takes no payment below {least} {currency} (minor units)."
+    return Problem(422, "amount_too_small", detail, least=least, currency=currency)
+
+
 def invalid_email(detail: str) -> Problem:
     return Problem(422, "invalid_email", detail)
 

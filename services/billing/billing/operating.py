@@ -2,12 +2,23 @@
 
 from uuid import UUID
 
+from billing.coupons import Coupon, StoredCoupon
 from billing.deps import BillingDeps
 from billing.domain import MoneyFact, Payment, Purchase
-from billing.errors import already_paid, not_refundable, payment_unknown, purchase_unknown
+from billing.errors import (
+    already_paid,
+    coupon_exists,
+    coupon_unknown,
+    not_refundable,
+    payment_unknown,
+    purchase_unknown,
+    unknown,
+)
 from billing.owing import owed
 from billing.payments import decide, record_payment
 from billing.refunds import ask_for_refund
+from billing.repository.coupons import add_coupon, end_coupon, find_coupon, lock_coupon
+from billing.repository.offers import product_exists
 from billing.repository.payments import get_payment, matched_payment
 from billing.repository.purchases import lock_purchase, lock_purchase_of
 from keyturn.acting import acted
@@ -88,6 +99,38 @@ async def decide_payment(
         subject = after["purchase_id"]
         acted(tx, caller, "payment.decide", str(payment.id), reason=reason, before=before, after=after, subject=subject)
         return payment
+
+
+async def create_coupon(deps: BillingDeps, caller: Caller, code: str, terms: Coupon, reason: str) -> StoredCoupon:
+    async with deps.database.transaction("create_coupon") as tx:
+        for product in terms.products:
+            if not await product_exists(tx, product):
+                raise unknown("product", product)
+        if not await add_coupon(tx, code, terms):
+            raise coupon_exists(code)
+        after = terms.model_dump(mode="json", exclude_defaults=True)
+        acted(tx, caller, "coupon.create", code, reason=reason, after=after)
+        return await _coupon(tx, code)
+
+
+async def end(deps: BillingDeps, caller: Caller, code: str, reason: str) -> StoredCoupon:
+    """For good: nobody redeems it from now on. Who did keeps what they were sold. A repetition changes nothing."""
+    async with deps.database.transaction("end_coupon") as tx:
+        found = await lock_coupon(tx, code)
+        if found is None:
+            raise coupon_unknown()
+        if found.ended_at is None:
+            await end_coupon(tx, code)
+            before, after = {"active": found.is_active}, {"active": False, "redeemed": found.redeemed}
+            acted(tx, caller, "coupon.end", code, reason=reason, before=before, after=after)
+        return await _coupon(tx, code)
+
+
+async def _coupon(tx: Transaction, code: str) -> StoredCoupon:
+    found = await find_coupon(tx, code)
+    if found is None:
+        raise coupon_unknown()
+    return found
 
 
 async def _locked(tx: Transaction, purchase_id: UUID) -> Purchase:

@@ -27,6 +27,12 @@ async def bill_for(tx: Transaction, purchase: Purchase, checkout: Checkout | Non
     return Bill(checkout.period, checkout.amount, paid=not pays(checkout, due))
 
 
+def nothing_to_pay(purchase: Purchase, period: int) -> MoneyFact:
+    """The payment of a period that costs nothing: told any number of times, it is one."""
+    key = str(purchase.id) if period == 1 else f"{purchase.id}-{period}"
+    return MoneyFact("free", key, 0, purchase.currency, purchase.livemode, str(purchase.id))
+
+
 def through(checkouts: Iterable[Checkout], fact: MoneyFact) -> Checkout | None:
     """The one that this money was paid at, if it is known here."""
     ids = fact.refs.values()

@@ -20,6 +20,7 @@ from billing.entitlements import entitle, settle
 from billing.errors import not_in_review, purchase_unknown
 from billing.owing import CLOSE_CHECKOUTS, bill_for, owed, superseded, through
 from billing.periods import begin, open_next, tell_renewed
+from billing.redeeming import redeem_late
 from billing.repository.payments import (
     add_payment,
     add_refs,
@@ -153,6 +154,8 @@ async def _place(
 async def _paid_for(tx: Transaction, purchase: Purchase, payment: Payment, by: FoundBy, *, new: bool) -> None:
     """The first period, or a renewal."""
     if payment.period == 1:
+        if purchase.state != "pending":
+            await redeem_late(tx, purchase)
         purchase.move_to("paid", tx.now)
         tx.publish(_paid(tx, purchase, payment, by))
         await begin(tx, purchase)
@@ -184,6 +187,8 @@ def _paid(tx: Transaction, purchase: Purchase, payment: Payment, found_by: Found
         product=purchase.product,
         plan=purchase.plan,
         amount=payment.amount,
+        discount=purchase.discount,
+        coupon=purchase.coupon_code,
         currency=payment.currency,
         provider=payment.provider if payment.provider in {"stripe", "razorpay"} else None,
         payment_id=str(payment.id),

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from billing.calendar import recurs
+from billing.coupons import taken_off
 from billing.domain import Payment, Purchase
 from billing.owing import CLOSE_CHECKOUTS
 from billing.policy import Level, Policy
@@ -69,18 +70,21 @@ async def tell_renewed(tx: Transaction, purchase: Purchase, payment: Payment, fo
         tx.publish(_renewed(tx, purchase, subscription, payment, found_by))
 
 
-async def ask_for_next(tx: Transaction, purchase: Purchase, subscription: Subscription) -> None:
-    """From now on the next period can be paid. What was taken back is asked for again."""
+async def ask_for_next(tx: Transaction, purchase: Purchase, subscription: Subscription) -> Renewal:
+    """From now on the next period can be paid. What was taken back is asked for again, and nobody is asked for what
+    costs nothing."""
     number = subscription.number + 1
     renewal = await renewal_of(tx, purchase.id, number)
     if renewal:
         renewal.state = "open"
     else:
-        amount = await amount_of(tx, purchase.price_id)
-        currency = purchase.currency
+        price, currency = await amount_of(tx, purchase.price_id), purchase.currency
+        amount = price - taken_off(purchase, number, price)
         renewal = Renewal(purchase_id=purchase.id, number=number, amount=amount, currency=currency, opened_at=tx.now)
         add(tx, renewal)
-    tx.publish(SubscriptionRenewalDue(**standing(tx, purchase, subscription, renewal)))
+    if renewal.amount:
+        tx.publish(SubscriptionRenewalDue(**standing(tx, purchase, subscription, renewal)))
+    return renewal
 
 
 async def fall_behind(tx: Transaction, purchase: Purchase, subscription: Subscription, policy: Policy) -> None:

@@ -9,7 +9,8 @@ from uuid import UUID
 from billing.deps import BillingDeps
 from billing.domain import Checkout, Purchase
 from billing.entitlements import settle
-from billing.owing import owed
+from billing.owing import nothing_to_pay, owed
+from billing.payments import record_payment
 from billing.periods import ask_for_next, end, fall_behind, plan, standing
 from billing.reconcile import AT_MOST, captured, record_found
 from billing.repository.offers import terms
@@ -57,7 +58,9 @@ async def advance(tx: Transaction, purchase: Purchase) -> None:
             await end(tx, purchase, subscription, "cancelled")
             await settle(tx, purchase)
         elif await open_renewal(tx, purchase.id) is None:
-            await ask_for_next(tx, purchase, subscription)
+            renewal = await ask_for_next(tx, purchase, subscription)
+            if not renewal.amount:
+                await record_payment(tx, nothing_to_pay(purchase, renewal.number), "free")
         elif subscription.state == "active":
             await fall_behind(tx, purchase, subscription, policy)
         else:

@@ -145,6 +145,8 @@ purchases = Table(
     _text("state"),
     _when("state_since"),
     _amount("refunded"),
+    _amount("discount"),
+    Column("coupon", JSONB(none_as_null=True), nullable=True),  # its terms when the purchase was opened
     Index("purchases_by_time", "opened_at", "id"),
     Index("purchases_by_state", "state", "opened_at", "id"),
     Index("purchases_by_customer", "customer_id", "opened_at", "id"),
@@ -252,6 +254,30 @@ disputes = Table(
     _when("next_look_at", null=True),
     UniqueConstraint("provider", "dispute_id"),
     Index("disputes_to_look_at", "next_look_at", postgresql_where=text("next_look_at IS NOT NULL")),
+)
+
+coupons = Table(
+    "coupons",
+    metadata,
+    Column("code", Text, primary_key=True),
+    _json("terms"),
+    _text("source"),
+    _amount("redeemed"),  # how many redemptions stand: kept by whoever adds one or gives one back
+    _when("created_at"),
+    _when("ended_at", null=True),
+)
+
+# A purchase redeems its coupon once, and gives it back when it ends unpaid.
+redemptions = Table(
+    "redemptions",
+    metadata,
+    Column("purchase_id", ForeignKey("purchases.id"), primary_key=True),
+    _of("coupon", "coupons.code"),
+    _of("customer_id", "customers.id"),
+    _when("redeemed_at"),
+    _when("given_back_at", null=True),
+    Index("redemptions_by_coupon", "coupon", "redeemed_at", "purchase_id"),
+    Index("redemptions_by_customer", "coupon", "customer_id", postgresql_where=text("given_back_at IS NULL")),
 )
 
 # Up to when a provider's lists were read for what no webhook told of.

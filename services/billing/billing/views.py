@@ -5,7 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from billing.applying import Difference
+from billing.buying import Chosen
 from billing.checkout import Opening
+from billing.coupons import StoredCoupon, taken_off
 from billing.domain import Checkout, Entitlement, Payment, Purchase
 from billing.reversals import Dispute, Refund, RefundRequest
 from billing.subscriptions import Period, Renewal, Subscription
@@ -16,10 +18,11 @@ JSON = dict[str, Any]
 def opening(opened: Opening) -> JSON:
     """What the browser needs to pay, and nothing that must not reach it."""
     purchase, checkout = opened.purchase, opened.checkout
+    period = opened.due.period if opened.due else 1
     answer: JSON = {
         "purchase_id": str(purchase.id),
         "amount": opened.due.amount if opened.due else purchase.amount,
-        "setup_fee": purchase.setup_fee if not (opened.due and opened.due.period > 1) else 0,
+        "setup_fee": purchase.setup_fee if period == 1 else 0,
         "currency": purchase.currency,
         "product": purchase.product,
         "plan": purchase.plan,
@@ -28,12 +31,55 @@ def opening(opened: Opening) -> JSON:
         "status": purchase.state,
         "expires_at": purchase.expires_at,
     }
+    if off := taken_off(purchase, period, purchase.price):
+        answer |= {"discount": off, "coupon_code": purchase.coupon_code}
     if checkout:
         answer |= checkout.client
         answer |= {"url": checkout.url} if checkout.url else {}
         answer |= {"expires_at": checkout.expires_at}
         answer |= {"prefill": {"name": purchase.contact.get("name"), "email": purchase.contact["email"]}}
     return answer
+
+
+def chosen(found: Chosen) -> JSON:
+    """What a coupon would do to a price."""
+    offer, discount = found.offer, found.discount
+    return {
+        "product": offer.product,
+        "plan": offer.plan,
+        "cycle": offer.cycle,
+        "price": offer.amount,
+        "setup_fee": offer.setup_fee,
+        "discount": found.off,
+        "amount": found.amount,
+        "currency": offer.currency,
+        "duration": discount.duration if discount else None,
+    }
+
+
+def coupon(found: StoredCoupon) -> JSON:
+    return {
+        "code": found.code,
+        **found.terms.model_dump(mode="json"),
+        "active": found.is_active,
+        "redeemed": found.redeemed,
+        "source": found.source,
+        "created_at": found.created_at,
+        "ended_at": found.ended_at,
+    }
+
+
+def redemption(row: Any) -> JSON:
+    return {
+        "purchase_id": str(row.purchase_id),
+        "customer_id": str(row.customer_id),
+        "status": row.state,
+        "discount": row.discount,
+        "amount": row.amount,
+        "currency": row.currency,
+        "redeemed_at": row.redeemed_at,
+        "given_back_at": row.given_back_at,
+    }
 
 
 def purchase(found: Purchase) -> JSON:
@@ -49,6 +95,8 @@ def purchase(found: Purchase) -> JSON:
         "amount": found.amount,
         "setup_fee": found.setup_fee,
         "currency": found.currency,
+        "discount": found.discount,
+        "coupon": found.coupon,
         "refunded": found.refunded,
         "provider": found.provider,
         "livemode": found.livemode,

@@ -98,7 +98,7 @@ async def test_one_person_is_one_customer_however_many_purchases_at_once(billing
         ({"plan_id": 99}, "unknown_plan"),
         ({"cycle": "weekly"}, "unknown_cycle"),
         ({"currency": "XXX"}, "unknown_currency"),
-        ({"coupon_code": "WELCOME10"}, "unknown_coupon"),
+        ({"coupon_code": "NOSUCH"}, "unknown_coupon"),
         ({"email": "ada"}, "invalid_email"),
         ({"provider": "paypal"}, "provider_not_available"),
         ({"subdomain": "no dots.here"}, "invalid_request"),

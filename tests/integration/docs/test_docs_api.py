@@ -97,7 +97,7 @@ async def test_the_page_leads_through_razorpays_return(reader: Reader) -> None:
     assert said["status"] == "paid"
 
 
-@pytest.mark.parametrize("mark", ["subdomain", "problem"])
+@pytest.mark.parametrize("mark", ["subdomain", "coupon", "problem"])
 async def test_the_page_tells_these_answers_word_for_word(reader: Reader, mark: str) -> None:
     _, answer = await reader.send(mark)
     assert answer == pages.answer(PAGE, mark)
@@ -105,7 +105,7 @@ async def test_the_page_tells_these_answers_word_for_word(reader: Reader, mark: 
 
 async def test_every_request_on_the_page_is_one_that_these_tests_send() -> None:
     sent = {"checkout-stripe", "checkout-razorpay", "subdomain", "razorpay-confirm", "status-short", "status", "access"}
-    sent |= {"ticket", "live", "setup-look", "setup-complete", "problem"}
+    sent |= {"coupon", "ticket", "live", "setup-look", "setup-complete", "problem"}
     assert {block.mark for block in pages.all_blocks("http") if block.page.name == PAGE} == sent
 
 

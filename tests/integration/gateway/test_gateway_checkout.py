@@ -276,3 +276,39 @@ async def test_cors_lets_allowed_origins_read_and_nobody_else(start: Start) -> N
         answer = await shop.client.post("/api/checkout", json={}, headers={"origin": origin})
         assert ("access-control-allow-origin" in preflight.headers) is allowed
         assert ("access-control-allow-origin" in answer.headers) is allowed
+
+
+COUPON = {"couponCode": "WELCOME10", "planId": 2, "billingCycle": "monthly"}
+WOULD_COST = {
+    "coupon_code": "WELCOME10",
+    "product": "shop",
+    "plan": "small",
+    "cycle": "monthly",
+    "price": 4900,
+    "setup_fee": 0,
+    "discount": 490,
+    "amount": 4410,
+    "currency": "EUR",
+    "duration": "first",
+}
+
+
+async def test_a_discount_is_shown_with_what_is_left_to_pay(shop: Gateway) -> None:
+    discounted = STRIPE | {"amount": 4410, "discount": 490, "coupon_code": "WELCOME10"}
+    shop.services.answers["/internal/checkouts"] = answering(discounted)
+    document = (await shop.client.post("/api/checkout", json=ORDER | COUPON)).json()
+    assert (document["amount"], document["discount"], document["couponCode"]) == (4410, 490, "WELCOME10")
+    [sent] = asked(shop, "/internal/checkouts")
+    assert (sent["coupon_code"], sent["plan_id"], sent["cycle"]) == ("WELCOME10", 2, "monthly")
+
+
+async def test_a_shop_can_ask_what_a_coupon_would_do(shop: Gateway) -> None:
+    shop.services.answers["/internal/coupons/check"] = answering(WOULD_COST)
+    answer = await shop.client.post("/api/check-coupon/", json=COUPON)
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["amount"], answer.json()["discount"], answer.json()["duration"]) == (4410, 490, "first")
+    assert asked(shop, "/internal/coupons/check") == [{"plan_id": 2, "cycle": "monthly", "coupon_code": "WELCOME10"}]
+    shop.services.answers["/internal/coupons/check"] = problem(409, "coupon_used_up")
+    refused = await shop.client.post("/api/check-coupon", json=COUPON)
+    assert (refused.status_code, refused.json()["code"]) == (409, "coupon_used_up")
+    assert (await shop.client.post("/api/check-coupon", json={"planId": 2})).json()["code"] == "invalid_request"

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -75,3 +76,17 @@ async def test_too_many_checkouts_of_one_client_wait_and_others_do_not(gateway: 
     assert int(answers[-1].headers["retry-after"]) >= 1
     clock.move(timedelta(seconds=2))
     assert (await gateway.client.post("/api/checkout", json={})).status_code == 422
+
+
+async def test_coupon_codes_cannot_be_tried_one_after_the_other(gateway: Gateway) -> None:
+    """By none of the ways, nor by changing between them; an order without a code is not counted."""
+    order = {"email": "ada@example.com"}
+    tries: list[tuple[str, dict[str, Any]]] = [
+        ("/api/check-coupon", {"json": {"couponCode": "A1"}}),
+        ("/api/checkout", {"json": order | {"couponCode": "A1"}}),
+        ("/", {"data": order | {"couponCode": "A1"}}),
+    ]
+    answers = [(await gateway.client.post(path, **sent)).status_code for _ in range(10) for path, sent in tries]
+    assert answers == [503] * 30  # billing is away
+    assert [(await gateway.client.post(path, **sent)).status_code for path, sent in tries] == [429] * 3
+    assert (await gateway.client.post("/api/checkout", json=order)).status_code == 503

@@ -233,3 +233,22 @@ async def test_stylesheet_and_script_are_our_own_and_kept_by_browsers(gateway: G
         assert answer.status_code == 200
         assert "immutable" in answer.headers["cache-control"]
     assert (await gateway.client.get("/static/x/../settings.py")).status_code == 404
+
+
+async def test_pay_page_shows_what_the_coupon_took_off(shop: Gateway) -> None:
+    opened = {"amount": 4410, "currency": "USD", "plan": "small", "discount": 490, "coupon_code": "WELCOME10"}
+    shop.services.answers["/internal/checkouts"] = answering(opened | {"url": "https://checkout.example/1"})
+    page = await shop.client.post("/", data={"offer": OFFER, "email": EMAIL, "couponCode": "welcome10"})
+    assert "<h1>$44.10</h1>" in page.text
+    assert "$49.00 less $4.90 with WELCOME10" in page.text
+    shop.services.answers["/internal/checkouts"] = answering(opened | {"order_id": "order_1", "key_id": "rzp_1"})
+    assert "less $4.90" in (await shop.client.post("/", data={"offer": OFFER, "email": EMAIL})).text
+
+
+@pytest.mark.parametrize("code", ["unknown_coupon", "coupon_expired", "coupon_used_by_you"])
+async def test_coupon_that_is_refused_is_the_customers_to_change(shop: Gateway, code: str) -> None:
+    shop.services.answers["/internal/checkouts"] = refusing(422, code)
+    page = await shop.client.post("/", data={"offer": OFFER, "email": EMAIL, "couponCode": "SUMMER"})
+    assert page.status_code == 422
+    assert f"because {code}" in page.text
+    assert re.search(r'id="couponCode"[^>]*value="SUMMER"[^>]*aria-invalid="true"', page.text)

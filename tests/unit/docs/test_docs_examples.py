@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from billing.catalog import Catalog, Plan, Price, Product, parse_catalog
+from billing.coupons import Coupon
 from billing.errors import CatalogError
 from billing.policy import Policy
 from gateway import limits
@@ -38,9 +39,10 @@ def test_the_parsing_example_runs_with_the_event_library_alone() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
 
 
-@pytest.mark.parametrize("model", [Catalog, Product, Plan, Price, Policy])
+@pytest.mark.parametrize("model", [Catalog, Product, Plan, Price, Coupon, Policy])
 def test_the_catalogue_tables_name_every_key_and_no_other(model: type[BaseModel]) -> None:
-    assert _first_column(f"<!-- keys: {model.__name__} -->") == set(model.model_fields)
+    real = {field.alias or name for name, field in model.model_fields.items()}
+    assert _first_column(f"<!-- keys: {model.__name__} -->") == real
 
 
 def test_the_policy_table_gives_the_real_defaults() -> None:
@@ -166,7 +168,7 @@ def _class_code(node: ast.ClassDef) -> Iterator[str]:
 def test_the_page_tells_the_real_rate_limits() -> None:
     rows = pages.table(INTEGRATORS, "## The public API")
     told = {int(number) for row in rows for number in re.findall(r"^(\d+) a minute", row[2])}
-    made = {limits.CHECKOUT, limits.STATUS, limits.SETUP, limits.SIGN_IN}
+    made = {limits.CHECKOUT, limits.STATUS, limits.SETUP, limits.SIGN_IN, limits.COUPON}
     assert told == {limit.dependency.limit.per_minute for limit in made}
     assert f"after {FORGERIES.burst:.0f} bad signatures, {FORGERIES.per_minute:.0f} bad ones a minute" in rows[-1][2]
 

@@ -25,6 +25,7 @@ OPEN = {
     "POST /api/checkout/razorpay/confirm",
     "POST /api/check-subdomain",
     "GET /api/products",
+    "POST /api/check-coupon",
 }
 ADMIN = {
     "POST /api/purchases/{purchase_id}/refund",

@@ -22,13 +22,16 @@ class Contact(BaseModel):
 
 
 class PurchaseOpened(Event, wire="purchase.opened.v1", publisher="billing"):
-    """A customer started to buy. `parameters` are the order's own: subdomain, domain, store name."""
+    """A customer started to buy. `parameters` are the order's own: subdomain, domain, store name. `amount` is to be
+    paid, `discount` what the `coupon` took off."""
 
     customer_id: str
     product: str
     price: str
     plan: str
     amount: int
+    discount: int = 0
+    coupon: str | None = None
     currency: str
     provider: Provider | None = None
     contact: Contact
@@ -37,12 +40,15 @@ class PurchaseOpened(Event, wire="purchase.opened.v1", publisher="billing"):
 
 
 class PurchasePaid(Event, wire="purchase.paid.v1", publisher="billing"):
-    """The purchase is paid, once. `found_by`: which of webhook, return page, reconciler or operator told us."""
+    """The purchase is paid, once. `found_by`: which of webhook, return page, reconciler or operator told us. `amount`
+    was paid, `discount` is what the `coupon` took off."""
 
     customer_id: str
     product: str
     plan: str
     amount: int
+    discount: int = 0
+    coupon: str | None = None
     currency: str
     provider: Provider | None = None
     payment_id: str

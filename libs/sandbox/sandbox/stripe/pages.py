@@ -19,7 +19,10 @@ def router(account: StripeAccount) -> APIRouter:
     def shown(session_id: str, *, declined: bool = False, challenge: bool = False) -> HTMLResponse:
         session = account.get(session_id, "checkout.session")
         lines = account.hidden[session_id]["line_items"]
-        return page("stripe_session.html", session=session, lines=lines, declined=declined, challenge=challenge)
+        products = [account.objects[line["price"]["product"]] for line in lines]
+        about = [product["description"] for product in products if product["description"]]
+        shown = {"session": session, "lines": lines, "about": about}
+        return page("stripe_session.html", **shown, declined=declined, challenge=challenge)
 
     @routes.get("/c/pay/{session_id}", response_class=HTMLResponse)
     async def look(session_id: str) -> Response:

@@ -43,6 +43,7 @@ class CheckoutOrder:
     cancel_url: str
     expires_at: datetime
     setup_fee: int = 0  # as much of the amount, shown by itself where the provider can
+    note: str | None = None  # what the customer should know of the amount
     prepared: str | None = None  # the provider's own price for the rest of it
 
     @property

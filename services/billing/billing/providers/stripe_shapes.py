@@ -35,15 +35,17 @@ def moment(time: datetime) -> int:
 
 def _line_items(order: CheckoutOrder) -> list[Any]:
     """What is bought, as an own price or a prepared one, and the set-up fee."""
-    fee = [_line(order, f"{order.title}: set-up fee", order.setup_fee)] if order.setup_fee else []
+    rest = order.amount - order.setup_fee
+    fee = [_line(order, f"{order.title}: set-up fee", order.setup_fee, told=not rest)] if order.setup_fee else []
     if order.prepared:
         return [{"quantity": 1, "price": order.prepared}, *fee]
-    rest = order.amount - order.setup_fee
-    return [_line(order, order.title, rest), *fee] if rest else fee
+    return [_line(order, order.title, rest, told=True), *fee] if rest else fee
 
 
-def _line(order: CheckoutOrder, text: str, amount: int) -> Any:
-    price = {"currency": order.currency.lower(), "unit_amount": amount, "product_data": {"name": text}}
+def _line(order: CheckoutOrder, text: str, amount: int, *, told: bool) -> Any:
+    """`told`: with what the customer should know of the amount."""
+    product = {"name": text} | ({"description": order.note} if told and order.note else {})
+    price = {"currency": order.currency.lower(), "unit_amount": amount, "product_data": product}
     return {"quantity": 1, "price_data": price}
 
 

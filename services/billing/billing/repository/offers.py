@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from billing.catalog import Catalog, Plan, Product
 from billing.policy import Policy
+from billing.repository.coupons import put_coupons
 from billing.tables import plans, prices, products
 from keyturn.database import Transaction
 from keyturn.events import uuid7
@@ -64,6 +65,7 @@ async def load_catalog(tx: Transaction, catalog: Catalog) -> None:
             wanted |= await _put_prices(tx, plan_slug, plan)
     gone = update(prices).where(prices.c.active, prices.c.id.not_in(wanted))
     await tx.session.execute(gone.values(active=False, replaced_at=tx.now))
+    await put_coupons(tx, catalog.coupons)
 
 
 async def _put_product(tx: Transaction, slug: str, product: Product, position: int, *, is_default: bool) -> None:

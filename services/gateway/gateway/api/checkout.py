@@ -9,7 +9,15 @@ from starlette.responses import JSONResponse, RedirectResponse
 
 from gateway import checkout, limits
 from gateway.api import proofs
-from gateway.api.shapes import CheckoutAnswer, CheckoutRequest, RazorpayProof, SubdomainAnswer, SubdomainRequest
+from gateway.api.shapes import (
+    CheckoutAnswer,
+    CheckoutRequest,
+    CouponAnswer,
+    CouponRequest,
+    RazorpayProof,
+    SubdomainAnswer,
+    SubdomainRequest,
+)
 from gateway.deps import GatewayDeps
 from gateway.journeys import uuid
 from keyturn.errors import Problem
@@ -24,8 +32,7 @@ Key = Annotated[str | None, Header(alias="idempotency-key")]
 async def post_checkout(
     order: CheckoutRequest, request: Request, response: Response, deps: Deps, key: Key = None
 ) -> CheckoutAnswer:
-    opened = await checkout.open_purchase(deps, order, key)
-    return _opened(opened, request, response, deps)
+    return await _open(order, request, response, deps, key)
 
 
 @router.post("/api/checkout/create-session", dependencies=[limits.CHECKOUT], response_model_exclude_none=True)
@@ -34,8 +41,15 @@ async def post_session(
     order: CheckoutRequest, request: Request, response: Response, deps: Deps, key: Key = None
 ) -> CheckoutAnswer:
     """The older paths, from times when there was Stripe alone."""
-    opened = await checkout.open_purchase(deps, order.through("stripe"), key)
-    return _opened(opened, request, response, deps)
+    return await _open(order.through("stripe"), request, response, deps, key)
+
+
+@router.post("/api/check-coupon", dependencies=[limits.COUPON], response_model_exclude_none=True)
+async def check_coupon(asked: CouponRequest, deps: Deps) -> CouponAnswer:
+    """What it would cost with this code; refused as the checkout would refuse it."""
+    body = asked.chosen() | {"coupon_code": asked.coupon_code}
+    found = await deps.billing.request("POST", "/internal/coupons/check", checkout.VISITOR, json=body)
+    return CouponAnswer.model_validate(found)
 
 
 @router.post("/api/check-subdomain", dependencies=[limits.STATUS], response_model_exclude_none=True)
@@ -90,6 +104,14 @@ async def confirm_razorpay(request: Request, deps: Deps) -> Response:
     if status:
         proofs.give_cookie(request, answer, deps, known)
     return answer
+
+
+async def _open(
+    order: CheckoutRequest, request: Request, response: Response, deps: GatewayDeps, key: str | None
+) -> CheckoutAnswer:
+    if order.coupon_code:
+        await limits.COUPON_CODES(request)
+    return _opened(await checkout.open_purchase(deps, order, key), request, response, deps)
 
 
 def _opened(opened: checkout.Opened, request: Request, response: Response, deps: GatewayDeps) -> CheckoutAnswer:

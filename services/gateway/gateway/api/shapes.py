@@ -49,14 +49,44 @@ class Buyer(Shape):
         return self.name or " ".join(filter(None, (self.first_name, self.last_name))) or None
 
 
-class CheckoutRequest(Shape):
-    """Who buys stands in `email` and `name`, or in `customer`. `plan_id` is a plan's name or its documented number."""
+class Choice(Shape):
+    """`plan_id` is a plan's name or its documented number."""
 
     product: Annotated[Line | None, Absent] = None
     plan_id: Annotated[PlanKey | None, Absent] = None
     billing_cycle: Annotated[Line | None, Absent] = None
     currency: Annotated[Currency | None, Absent] = None
     provider: Annotated[Literal["stripe", "razorpay"] | None, Absent] = None
+
+    def chosen(self) -> dict[str, Any]:
+        """In billing's words."""
+        given = self.model_dump(include={"product", "plan_id", "currency", "provider"}, exclude_none=True)
+        return given | ({"cycle": self.billing_cycle} if self.billing_cycle else {})
+
+
+class CouponRequest(Choice):
+    coupon_code: Line
+
+
+class CouponAnswer(Shape):
+    """What the first payment would be: price less discount, and the set-up fee. `duration`: `first`, a number of
+    periods, or `always`."""
+
+    coupon_code: str
+    product: str
+    plan: str
+    cycle: str
+    price: int
+    setup_fee: int
+    discount: int
+    amount: int
+    currency: str
+    duration: Literal["first", "always"] | int | None = None
+
+
+class CheckoutRequest(Choice):
+    """Who buys stands in `email` and `name`, or in `customer`."""
+
     email: Address
     name: Annotated[Line | None, Absent] = None
     locale: Annotated[Locale | None, Absent] = None
@@ -106,6 +136,8 @@ class CheckoutAnswer(Shape):
     amount: int
     setup_fee: int = 0
     currency: str
+    discount: int | None = None
+    coupon_code: str | None = None
     order_id: str | None = None
     key_id: str | None = None
     prefill: dict[str, str | None] | None = None

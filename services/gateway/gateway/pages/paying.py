@@ -21,6 +21,7 @@ def pay_page(deps: GatewayDeps, purchase_id: UUID, answer: Mapping[str, Any]) ->
     if not answer.get("url") and not answer.get("order_id"):
         return RedirectResponse(status, 303)  # paid already, or free
     shown = {"price": money(answer["amount"], answer["currency"]), "plan": answer["plan"], "number": number[:8]}
+    shown |= {"saved": _saved(answer)}
     script = str(deps.settings.razorpay_checkout_js)
     confirm = f"/api/checkout/razorpay/confirm?{urlencode({'purchaseId': number})}"
     values = shown | {
@@ -36,7 +37,15 @@ def pay_page(deps: GatewayDeps, purchase_id: UUID, answer: Mapping[str, Any]) ->
         return made
     options = {"key": answer["key_id"], "order_id": answer["order_id"], "prefill": answer.get("prefill") or {}}
     options |= {"name": human(answer["plan"]), "amount": answer["amount"], "currency": answer["currency"]}
+    options |= {"description": values["saved"]} if values["saved"] else {}
     return page("pay.html", policy=_razorpay_policy(script), **values | {"razorpay": options})
+
+
+def _saved(answer: Mapping[str, Any]) -> str | None:
+    if not answer.get("discount"):
+        return None
+    price = money(answer["amount"] + answer["discount"], answer["currency"])
+    return f"{price} less {money(answer['discount'], answer['currency'])} with {answer['coupon_code']}"
 
 
 def _razorpay_policy(script: str) -> dict[str, str]:

@@ -20,12 +20,13 @@ from keyturn.service import get_deps
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Deps = Annotated[GatewayDeps, Depends(get_deps)]
-FIELDS = ("email", "name", "storeName", "subdomain")
+FIELDS = ("email", "name", "storeName", "subdomain", "couponCode")
 WRONG = {
     "email": "Please check the e-mail address.",
     "name": "Please check your name.",
     "storeName": "Please check the name of your shop or site.",
     "subdomain": "The address may have small letters, digits and hyphens only.",
+    "couponCode": "Please check the coupon.",
 }
 SIZE = re.compile(r"^([\d.]+)([KMGT])$")
 CYCLES = {
@@ -54,6 +55,8 @@ async def order(request: Request, deps: Deps) -> Response:
     chosen = {"product": product, "planId": plan, "billingCycle": cycle, "currency": currency}
     try:
         wanted = CheckoutRequest.model_validate(chosen | {name: given.get(name, "") for name in FIELDS})
+        if wanted.coupon_code:
+            await limits.COUPON_CODES(request)
         opened = await checkout.open_purchase(deps, wanted, given.get("key") or None)
     except ValidationError as error:
         wrong = camel_name(str(error.errors(include_input=False)[0]["loc"][0]))
@@ -61,11 +64,17 @@ async def order(request: Request, deps: Deps) -> Response:
     except Problem as problem:
         if problem.status >= 500 or problem.status == 429:
             raise
-        wrong = "subdomain" if problem.code.startswith("name_") else ""
-        return await _shop(deps, given, wrong=wrong, problem=problem.detail)
+        return await _shop(deps, given, wrong=_field_of(problem.code), problem=problem.detail)
     answer = pay_page(deps, opened.purchase_id, opened.answer)
     proofs.give_cookie(request, answer, deps, opened.purchase_id)
     return answer
+
+
+def _field_of(code: str) -> str:
+    """The field that the customer has to change."""
+    if code.startswith("name_"):
+        return "subdomain"
+    return "couponCode" if code == "unknown_coupon" or code.startswith("coupon_") else ""
 
 
 async def _shop(

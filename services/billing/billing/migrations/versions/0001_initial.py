@@ -22,6 +22,15 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('number', name=op.f('pk_catalogs'))
     )
     op.create_index(op.f('ix_catalogs_digest'), 'catalogs', ['digest'], unique=False)
+    op.create_table('coupons',
+    sa.Column('code', sa.Text(), nullable=False),
+    sa.Column('terms', postgresql.JSONB(), nullable=False),
+    sa.Column('source', sa.Text(), nullable=False),
+    sa.Column('redeemed', sa.BigInteger(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+    sa.PrimaryKeyConstraint('code', name=op.f('pk_coupons'))
+    )
     op.create_table('customers',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('email', sa.Text(), nullable=False),
@@ -168,6 +177,8 @@ def upgrade() -> None:
     sa.Column('state', sa.Text(), nullable=False),
     sa.Column('state_since', sa.DateTime(timezone=True), nullable=False),
     sa.Column('refunded', sa.BigInteger(), nullable=False),
+    sa.Column('discount', sa.BigInteger(), nullable=False),
+    sa.Column('coupon', postgresql.JSONB(), nullable=True),
     sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_purchases_customer_id_customers')),
     sa.ForeignKeyConstraint(['plan'], ['plans.slug'], name=op.f('fk_purchases_plan_plans')),
     sa.ForeignKeyConstraint(['price_id'], ['prices.id'], name=op.f('fk_purchases_price_id_prices')),
@@ -248,6 +259,19 @@ def upgrade() -> None:
     op.create_index('payments_by_purchase', 'payments', ['purchase_id'], unique=False)
     op.create_index('payments_by_state', 'payments', ['state', 'recorded_at', 'id'], unique=False)
     op.create_index('payments_by_time', 'payments', ['recorded_at', 'id'], unique=False)
+    op.create_table('redemptions',
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('coupon', sa.Text(), nullable=False),
+    sa.Column('customer_id', sa.Uuid(), nullable=False),
+    sa.Column('redeemed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('given_back_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['coupon'], ['coupons.code'], name=op.f('fk_redemptions_coupon_coupons')),
+    sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_redemptions_customer_id_customers')),
+    sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_redemptions_purchase_id_purchases')),
+    sa.PrimaryKeyConstraint('purchase_id', name=op.f('pk_redemptions'))
+    )
+    op.create_index('redemptions_by_coupon', 'redemptions', ['coupon', 'redeemed_at', 'purchase_id'], unique=False)
+    op.create_index('redemptions_by_customer', 'redemptions', ['coupon', 'customer_id'], unique=False, postgresql_where=sa.text('given_back_at IS NULL'))
     op.create_table('subscriptions',
     sa.Column('purchase_id', sa.Uuid(), nullable=False),
     sa.Column('state', sa.Text(), nullable=False),
