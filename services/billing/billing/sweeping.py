@@ -23,7 +23,7 @@ from keyturn.work import Work
 LOOK_AT: Mapping[Reversal, str] = {"refund": "look_at_refund", "dispute": "look_at_dispute"}
 GRACE = timedelta(minutes=2)  # the webhook is usually faster
 OVERLAP = timedelta(minutes=10)  # the provider's clock and ours differ, and its lists lag behind
-WINDOW = timedelta(days=1)  # read at a time, so that a long outage is made up for step by step
+WINDOW = timedelta(days=7)  # read at a time, so that a long outage is made up for step by step
 ASKED_PAUSE = timedelta(days=1)
 
 
