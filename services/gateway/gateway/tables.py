@@ -127,7 +127,7 @@ class WebhookRow(Base):
     __table_args__ = (
         UniqueConstraint("provider", "event_id"),
         UniqueConstraint("provider", "digest", name="uq_webhooks_digest"),
-        Index("ix_webhooks_provider_state_id", "provider", "state", "id"),
+        Index("ix_webhooks_state_provider_id", "state", "provider", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -83,19 +83,19 @@ async def find(tx: Transaction, webhook_id: UUID, *, lock: bool = False) -> Webh
 
 # Each provider and state has its own part of the index: of each the first ones, and of these the first. However few
 # there are of what is looked for, nothing else is read. Compared as rows, so that no other index will do.
-_PART = "(webhooks.provider, webhooks.state)"
+_PART = "(webhooks.state, webhooks.provider)"
 PAGE = f"""
 SELECT found.id FROM unnest($1::text[]) AS one(provider) CROSS JOIN unnest($2::text[]) AS other(state)
 CROSS JOIN LATERAL (
-  SELECT id FROM webhooks WHERE {_PART} >= (one.provider, other.state)
-    AND (webhooks.provider, webhooks.state, id) < (one.provider, other.state, $3::uuid)
-  ORDER BY webhooks.provider DESC, webhooks.state DESC, id DESC LIMIT $4) AS found
+  SELECT id FROM webhooks WHERE {_PART} >= (other.state, one.provider)
+    AND (webhooks.state, webhooks.provider, id) < (other.state, one.provider, $3::uuid)
+  ORDER BY webhooks.state DESC, webhooks.provider DESC, id DESC LIMIT $4) AS found
 ORDER BY found.id DESC LIMIT $4
 """  # noqa: S608 - constants
 UNREADABLE = f"""
 SELECT found.id FROM unnest($1::text[]) AS one(provider) CROSS JOIN LATERAL (
-  SELECT id FROM webhooks WHERE {_PART} >= (one.provider, 'unreadable') AND {_PART} <= (one.provider, 'unreadable')
-  ORDER BY webhooks.provider, webhooks.state, id LIMIT $2) AS found
+  SELECT id FROM webhooks WHERE {_PART} >= ('unreadable', one.provider) AND {_PART} <= ('unreadable', one.provider)
+  ORDER BY webhooks.state, webhooks.provider, id LIMIT $2) AS found
 ORDER BY found.id LIMIT $2
 """  # noqa: S608 - constants
 PROVIDERS, STATES = ("stripe", "razorpay"), ("read", "ignored", "unreadable")

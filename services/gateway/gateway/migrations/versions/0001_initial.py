@@ -142,7 +142,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('provider', 'digest', name='uq_webhooks_digest'),
     sa.UniqueConstraint('provider', 'event_id', name=op.f('uq_webhooks_provider_event_id'))
     )
-    op.create_index('ix_webhooks_provider_state_id', 'webhooks', ['provider', 'state', 'id'], unique=False)
+    op.create_index('ix_webhooks_state_provider_id', 'webhooks', ['state', 'provider', 'id'], unique=False)
     op.create_table('work',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
