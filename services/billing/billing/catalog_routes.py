@@ -25,7 +25,7 @@ class Proposal(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    content: str
+    content: Annotated[str, StringConstraints(max_length=2**20)]  # how large a catalogue may be, its parser says
     file: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
     blueprints: dict[str, list[str]] = Field(max_length=1000)
 

@@ -18,7 +18,7 @@ LARGEST = 512 * 1024
 class Proposal(BaseModel):
     """A catalogue as it stands in its file. `file`: its name, for what is wrong with it."""
 
-    content: str
+    content: Annotated[str, StringConstraints(max_length=LARGEST)]
     file: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")] = "catalog.yaml"
 
 
