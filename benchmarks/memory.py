@@ -22,7 +22,7 @@ from sandbox.postgres import SERVICES, Postgres
 from sandbox.system import System
 
 MINUTES = float(os.environ.get("MINUTES", "1"))
-EVERY = 2.0  # seconds between two looks
+EVERY, SAY_EVERY = 2.0, 60.0  # seconds between two looks, between two lines about them
 PAID, CONNECTIONS = 20, 8
 RUSH, RATE = 60.0, 5  # seconds; orders a second after them
 HEADINGS = ("", "at first MB", "most MB", "at last MB", "MB/hour")
@@ -35,9 +35,12 @@ async def _buy(system: System, until: float) -> int:
     bought, rushed = 0, time.monotonic() + RUSH
     async with httpx.AsyncClient(base_url=system.url) as client:
         while (began := time.monotonic()) < until:
-            paid = await asyncio.gather(*(ready.paid(system, client) for _ in range(PAID)))
+            tried = await asyncio.gather(*(ready.paid(system, client) for _ in range(PAID)), return_exceptions=True)
+            paid = [
+                request for request in tried if not isinstance(request, BaseException)
+            ]  # a busy machine refuses some
             await load.run(system.ports["gateway"], [request for _, request in paid], CONNECTIONS)
-            bought += PAID
+            bought += len(paid)
             if began > rushed:
                 await asyncio.sleep(began + PAID / RATE - time.monotonic())
     return bought
@@ -45,11 +48,15 @@ async def _buy(system: System, until: float) -> int:
 
 async def _watch(system: System, until: float) -> dict[str, Seen]:
     seen: dict[str, Seen] = {name: [] for name in SERVICES}
-    began = time.monotonic()
+    began = said = time.monotonic()
     while time.monotonic() < until:
         for name, found in seen.items():
             pid = system.host._running[name].pid  # noqa: SLF001
             found.append(((time.monotonic() - began) / 3600, usage.megabytes([pid])))
+        if time.monotonic() - said > SAY_EVERY:
+            said = time.monotonic()
+            now = ", ".join(f"{name} {found[-1][1]:.1f}" for name, found in seen.items())
+            print(f"after {(said - began) / 60:.0f} min, MB: {now}", flush=True)
         await asyncio.sleep(EVERY)
     return seen
 
