@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, Field
 from keyturn.events.envelope import Event
 
 Provider = Literal["stripe", "razorpay"]
+ProviderStatus = Literal["active", "past_due", "unpaid", "paused"]
 
 
 class ProviderFact(Event):
@@ -25,11 +26,14 @@ class ProviderFact(Event):
 
 class PaymentCaptured(ProviderFact, wire="payment.captured.v1", publisher="gateway"):
     """Money arrived: first payment, renewal or surplus, which billing alone decides. `payment_key` is unique with
-    the provider: Razorpay's payment id; Stripe's invoice id, or without one the session id."""
+    the provider: Razorpay's payment id; Stripe's invoice id, or without one the session id. `period_from` and
+    `period_until`: what it pays, where the provider collects by itself and says so."""
 
     payment_key: str
     amount: int
     currency: str
+    period_from: AwareDatetime | None = None
+    period_until: AwareDatetime | None = None
 
 
 class PaymentFailed(ProviderFact, wire="payment.failed.v1", publisher="gateway"):
@@ -91,6 +95,26 @@ class FraudWarned(ProviderFact, wire="payment.fraud_warned.v1", publisher="gatew
 
 class CheckoutExpired(ProviderFact, wire="checkout.expired.v1", publisher="gateway"):
     """The provider's payment page closed without payment."""
+
+
+class ProviderSubscriptionChanged(ProviderFact, wire="provider_subscription.changed.v1", publisher="gateway"):
+    """How a subscription that the provider collects stood when it told us. Such facts come late and in any order: who
+    needs to know how it stands asks the provider. `past_due`: it still tries to charge; `unpaid`: it gave up.
+    `cancel_at_period_end`: None where the provider does not say."""
+
+    subscription_id: str
+    status: ProviderStatus
+    period_from: AwareDatetime | None = None
+    period_until: AwareDatetime | None = None
+    cancel_at_period_end: bool | None = None
+
+
+class ProviderSubscriptionEnded(ProviderFact, wire="provider_subscription.ended.v1", publisher="gateway"):
+    """The provider charges nothing for it any more, for good. `completed`: it ran for as often as it was made for."""
+
+    subscription_id: str
+    ended_at: AwareDatetime | None = None
+    completed: bool = False
 
 
 class WebhookUnreadable(Event, wire="webhook.unreadable.v1", publisher="gateway"):

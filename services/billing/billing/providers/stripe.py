@@ -32,6 +32,7 @@ from billing.providers import (
 )
 from billing.providers.failures import NotFound, PriceRefused
 from billing.providers.money import UNLIKE_ISO_AT_STRIPE, check_amount
+from billing.providers.stripe_calls import Json, answered, failure, first, kept_500, plain, surely_not_made
 from billing.providers.stripe_shapes import (
     captured_in,
     found_dispute,
@@ -41,15 +42,12 @@ from billing.providers.stripe_shapes import (
     refund_result,
     session_params,
 )
-from keyturn.errors import Failure, GiveUp, Retry
+from keyturn.errors import GiveUp
 
 API_VERSION = "2026-10-28.endive"
 CONNECT_SECONDS = 3.0
 KEYS_TRIED = 3
-SESSIONS_SEARCHED = 1000
 OUR_KEY = "checkout"  # in a session's metadata; `refund` in a refund's
-
-Json = dict[str, Any]
 
 
 class StripeProvider:
@@ -80,7 +78,7 @@ class StripeProvider:
         async def create(key: str) -> Json:
             sessions = self._client.checkout.sessions
             try:
-                return _plain(await sessions.create_async(params, {"idempotency_key": key}))
+                return plain(await sessions.create_async(params, {"idempotency_key": key}))
             except stripe.InvalidRequestError as error:
                 if order.prepared and (error.param or "").startswith(("line_items", "mode")):
                     raise PriceRefused(order.prepared, str(error.user_message or error.code)) from None
@@ -89,7 +87,7 @@ class StripeProvider:
         async def find() -> Json | None:
             since = moment(order.expires_at - timedelta(hours=24, minutes=5))
             listed = await self._client.checkout.sessions.list_async({"created": {"gte": since}, "limit": 100})
-            return await _first(listed.auto_paging_iter(), OUR_KEY, order.key)
+            return await first(listed.auto_paging_iter(), OUR_KEY, order.key)
 
         session = await self._once(f"checkout-{order.key}", create, find)
         if order.prepared:
@@ -127,17 +125,17 @@ class StripeProvider:
             return await self._session(refs["session"])
         intent = refs.get("payment_intent")
         if intent is None and "charge" in refs:
-            charge = await _asked("charge", self._client.charges.retrieve_async(refs["charge"]))
+            charge = await answered("charge", self._client.charges.retrieve_async(refs["charge"]))
             intent = charge.get("payment_intent")
         if intent is None:
             return None
         asked = self._client.checkout.sessions.list_async({"payment_intent": intent, "limit": 1})
-        found = (await _asked("sessions of an intent", asked))["data"]
+        found = (await answered("sessions of an intent", asked))["data"]
         return await self._session(found[0]["id"]) if found else None
 
     async def _session(self, session_id: str) -> Json:
         sessions = self._client.checkout.sessions
-        return await _asked("session", sessions.retrieve_async(session_id, {"expand": ["payment_intent"]}))
+        return await answered("session", sessions.retrieve_async(session_id, {"expand": ["payment_intent"]}))
 
     async def expire(self, checkout: CheckoutRefs) -> Closing:
         try:
@@ -156,11 +154,11 @@ class StripeProvider:
             params["amount"] = amount
 
         async def create(idempotency_key: str) -> Json:
-            return _plain(await self._client.refunds.create_async(params, {"idempotency_key": idempotency_key}))
+            return plain(await self._client.refunds.create_async(params, {"idempotency_key": idempotency_key}))
 
         async def find() -> Json | None:
             listed = await self._client.refunds.list_async({"payment_intent": intent, "limit": 100})
-            return await _first(listed.auto_paging_iter(), "refund", key)
+            return await first(listed.auto_paging_iter(), "refund", key)
 
         return refund_result(await self._once(f"refund-{key}", create, find))
 
@@ -176,16 +174,16 @@ class StripeProvider:
         params = {"created": {"gte": moment(since), "lte": moment(until)}, "limit": 100}
         more = True
         while more:
-            page = await _asked(f"list of {kind}s", lists.list_async(params))
+            page = await answered(f"list of {kind}s", lists.list_async(params))
             yield [one["id"] for one in page["data"]]
             more = page["has_more"]
             params |= {"starting_after": page["data"][-1]["id"]} if more else {}
 
     async def refund_now(self, refund_id: str) -> FoundRefund:
-        return found_refund(await _asked("refund", self._client.refunds.retrieve_async(refund_id)))
+        return found_refund(await answered("refund", self._client.refunds.retrieve_async(refund_id)))
 
     async def dispute_now(self, dispute_id: str) -> FoundDispute:
-        return found_dispute(await _asked("dispute", self._client.disputes.retrieve_async(dispute_id)))
+        return found_dispute(await answered("dispute", self._client.disputes.retrieve_async(dispute_id)))
 
     async def _once(
         self, key: str, create: Callable[[str], Awaitable[Json]], find: Callable[[], Awaitable[Json | None]]
@@ -197,11 +195,11 @@ class StripeProvider:
                 return await create(key if number == 1 else f"{key}-{number}")
             except stripe.StripeError as error:
                 last = error
-                if _surely_not_made(error):
+                if surely_not_made(error):
                     break
                 if (found := await self._looked_up(find)) is not None:
                     return found
-                if not _kept_500(error):
+                if not kept_500(error):
                     break
         assert last is not None
         raise failure("creating", last) from None
@@ -217,57 +215,3 @@ class StripeProvider:
 
     async def close(self) -> None:
         await self._http.close_async()  # type: ignore[no-untyped-call]
-
-
-def failure(what: str, error: stripe.StripeError) -> Failure:
-    """Retry or GiveUp. Stripe's own words stay out, of the log too (`from None`): they may repeat an address."""
-    facts = [type(error).__name__, error.http_status and f"HTTP {error.http_status}", error.code, error.request_id]
-    message = f"Stripe, {what}: {', '.join(str(fact) for fact in facts if fact)}"
-    if isinstance(error, stripe.RateLimitError):
-        return Retry(message, after=_retry_after(error))
-    if isinstance(error, stripe.IdempotencyError) or error.http_status == 409:
-        return Retry(message)
-    if error.http_status == 404:
-        return NotFound(message)
-    refused = error.http_status is not None and 400 <= error.http_status < 500
-    return GiveUp(message) if refused else Retry(message)
-
-
-def _retry_after(error: stripe.StripeError) -> timedelta | None:
-    seconds = (error.headers or {}).get("retry-after", "")
-    return timedelta(seconds=int(seconds)) if seconds.isdigit() else None
-
-
-def _surely_not_made(error: stripe.StripeError) -> bool:
-    """Refused before anything was done. A refusal of a repeated refund is not that: it may be ours that was done."""
-    if isinstance(error, stripe.InvalidRequestError):
-        return error.code not in {"charge_already_refunded", None}
-    return isinstance(error, stripe.AuthenticationError | stripe.PermissionError | stripe.RateLimitError)
-
-
-def _kept_500(error: stripe.StripeError) -> bool:
-    return error.http_status == 500 and (error.headers or {}).get("idempotent-replayed") == "true"
-
-
-def _plain(found: Any) -> Json:
-    return dict(found.to_dict())
-
-
-async def _asked(what: str, answer: Awaitable[Any]) -> Json:
-    try:
-        return _plain(await answer)
-    except stripe.StripeError as error:
-        raise failure(f"asking for a {what}", error) from None
-
-
-async def _first(found: AsyncIterator[Any], name: str, value: str) -> Json | None:
-    """The first of the newest whose metadata has this."""
-    count = 0
-    async for one in found:
-        plain = _plain(one)
-        if (plain.get("metadata") or {}).get(name) == value:
-            return plain
-        count += 1
-        if count >= SESSIONS_SEARCHED:
-            break
-    return None

@@ -1,10 +1,10 @@
 """Razorpay's events in our terms.
 
-`payment.captured`, `order.paid` and `subscription.charged` are one fact, named after the payment. The payloads have no
+`payment.captured`, `order.paid` and `subscription.charged` are one payment, a fact named after it. The payloads have no
 event id, no live or test mode, and shapes that vary; only what a fact cannot do without must be there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.webhooks.notice import Arrival, Notice, Reader, Source
@@ -17,6 +17,9 @@ from keyturn.events import (
     PaymentFailed,
     PaymentRefunded,
     ProviderFact,
+    ProviderStatus,
+    ProviderSubscriptionChanged,
+    ProviderSubscriptionEnded,
     RefundFailed,
 )
 
@@ -25,13 +28,61 @@ OUR_KEY = "purchase_id"  # the key in notes under which billing writes the purch
 
 # Phases in which the issuer only asks; from `chargeback` on money is taken.
 INQUIRIES = frozenset({"fraud", "retrieval"})
+ENDED = frozenset({"cancelled", "completed", "expired"})
+STATUSES: Mapping[str, ProviderStatus] = {
+    "created": "active",
+    "authenticated": "active",
+    "active": "active",
+    "pending": "past_due",
+    "halted": "unpaid",
+    "paused": "paused",
+}
 
 
 def payment_captured(notice: Notice) -> Iterator[ProviderFact]:
     payment = _entity(notice, "payment")
     key, amount, currency = payment.needs_id(), payment.needs_amount(), payment.needs_currency()
+    charged = notice.object.part("subscription", "entity")
     yield notice.fact(
-        PaymentCaptured, key, "captured", payment_key=key, amount=amount, currency=currency, **_about(notice)
+        PaymentCaptured,
+        key,
+        "captured",
+        payment_key=key,
+        amount=amount,
+        currency=currency,
+        period_from=charged.moment("current_start"),
+        period_until=charged.moment("current_end"),
+        **_about(notice),
+    )
+
+
+def subscription_charged(notice: Notice) -> Iterator[ProviderFact]:
+    """The money of a cycle, and how the subscription stands after it. The last cycle is told of twice."""
+    if notice.type == "subscription.charged" or notice.object.part("payment", "entity").values:
+        yield from payment_captured(notice)
+    yield from subscription_changed(notice)
+
+
+def subscription_changed(notice: Notice) -> Iterator[ProviderFact]:
+    """Each notice is its own fact, since a state may come again. Whether it is to end with its period, Razorpay does
+    not say."""
+    subscription = _entity(notice, "subscription")
+    key, status = subscription.needs_id(), subscription.needs_text("status")
+    about = {"subscription_id": key} | _about(notice)
+    if status in ENDED:
+        ended, completed = subscription.moment("ended_at"), status == "completed"
+        yield notice.fact(
+            ProviderSubscriptionEnded, key, "subscription_ended", ended_at=ended, completed=completed, **about
+        )
+        return
+    yield notice.fact(
+        ProviderSubscriptionChanged,
+        key,
+        f"subscription_changed:{notice.id}",
+        status=STATUSES.get(status, "unpaid"),
+        period_from=subscription.moment("current_start"),
+        period_until=subscription.moment("current_end"),
+        **about,
     )
 
 
@@ -119,7 +170,14 @@ _LINKS = {
 READERS: dict[str, Reader] = {
     "payment.captured": payment_captured,
     "order.paid": payment_captured,
-    "subscription.charged": payment_captured,
+    "subscription.charged": subscription_charged,
+    "subscription.pending": subscription_changed,
+    "subscription.halted": subscription_changed,
+    "subscription.paused": subscription_changed,
+    "subscription.resumed": subscription_changed,
+    "subscription.updated": subscription_changed,
+    "subscription.cancelled": subscription_changed,
+    "subscription.completed": subscription_charged,
     "payment.failed": payment_failed,
     "refund.created": refund_changed,
     "refund.processed": refund_changed,

@@ -7,14 +7,15 @@ once. So a fact is named after the object it is about, and read from that object
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.webhooks import stripe_subscriptions
 from gateway.webhooks.notice import Arrival, Notice, Reader, Source
 from gateway.webhooks.payload import Part, purchase_reference
 from gateway.webhooks.signatures import verify_stripe
+from gateway.webhooks.stripe_subscriptions import named
 from keyturn.events import (
     CheckoutExpired,
     DisputeClosed,
     FraudWarned,
-    PaymentActionRequired,
     PaymentCaptured,
     PaymentDisputed,
     PaymentFailed,
@@ -22,8 +23,6 @@ from keyturn.events import (
     ProviderFact,
     RefundFailed,
 )
-
-OUR_KEY = "purchase_id"  # the metadata key under which billing writes the purchase's id
 
 # A dispute in any other state is open, also in states that Stripe adds later.
 DECIDED = {"won": "won", "lost": "lost", "warning_closed": "closed", "prevented": "closed"}
@@ -57,33 +56,10 @@ def session_expired(notice: Notice) -> Iterator[ProviderFact]:
     yield notice.fact(CheckoutExpired, session.needs_id(), "expired", **_session(session))
 
 
-def invoice_paid(notice: Notice) -> Iterator[ProviderFact]:
-    invoice = notice.object
-    key, amount, currency = invoice.needs_id(), invoice.needs_amount("amount_paid"), invoice.needs_currency()
-    yield notice.fact(
-        PaymentCaptured, key, "captured", payment_key=key, amount=amount, currency=currency, **_invoice(invoice)
-    )
-
-
-def invoice_failed(notice: Notice) -> Iterator[ProviderFact]:
-    """Never final: without a next attempt the subscription still decides what becomes of the invoice."""
-    invoice = notice.object
-    attempt, following = invoice.integer("attempt_count") or 0, invoice.moment("next_payment_attempt")
-    yield notice.fact(
-        PaymentFailed, invoice.needs_id(), f"failed:{attempt}", next_attempt_at=following, **_invoice(invoice)
-    )
-
-
-def invoice_needs_action(notice: Notice) -> Iterator[ProviderFact]:
-    invoice = notice.object
-    attempt = invoice.integer("attempt_count") or 0
-    yield notice.fact(PaymentActionRequired, invoice.needs_id(), f"action_required:{attempt}", **_invoice(invoice))
-
-
 def intent_failed(notice: Notice) -> Iterator[ProviderFact]:
     """A declined attempt at a one-time payment of ours. An invoice's is told by `invoice.payment_failed`."""
     intent = notice.object
-    error, about = intent.part("last_payment_error"), _named(intent)
+    error, about = intent.part("last_payment_error"), named(intent)
     if about is None or intent.id("invoice"):
         return
     attempt = error.id("charge") or intent.id("latest_charge") or notice.id
@@ -104,7 +80,7 @@ def charge_refunded(notice: Notice) -> Iterator[ProviderFact]:
     charge = notice.object
     refs = charge.refs("payment_intent", "invoice", "customer", charge="id")
     for refund in charge.parts("refunds"):
-        yield from _refund(notice, refund, refs, _named(charge))
+        yield from _refund(notice, refund, refs, named(charge))
 
 
 def dispute_changed(notice: Notice) -> Iterator[ProviderFact]:
@@ -112,7 +88,7 @@ def dispute_changed(notice: Notice) -> Iterator[ProviderFact]:
     dispute = notice.object
     key, status = dispute.needs_id(), dispute.needs_text("status")
     amount, currency = dispute.needs_amount(), dispute.needs_currency()
-    about = {"dispute_id": key, "currency": currency, "refs": _dispute_refs(dispute), "reference": _named(dispute)}
+    about = {"dispute_id": key, "currency": currency, "refs": _dispute_refs(dispute), "reference": named(dispute)}
     if outcome := DECIDED.get(status):
         deducted = amount if outcome == "lost" else 0
         yield notice.fact(DisputeClosed, key, f"closed:{outcome}", outcome=outcome, amount_deducted=deducted, **about)
@@ -146,7 +122,7 @@ def _refund(notice: Notice, refund: Part, refs_around: dict[str, str], about: st
         "amount": refund.needs_amount(),
         "currency": refund.needs_currency(),
         "refs": refs_around | refund.refs("charge", "payment_intent", "customer", refund="id"),
-        "reference": about or _named(refund),
+        "reference": about or named(refund),
     }
     if status in {"failed", "canceled"}:
         reason = refund.text("failure_reason") or status
@@ -157,20 +133,7 @@ def _refund(notice: Notice, refund: Part, refs_around: dict[str, str], about: st
 
 def _session(session: Part) -> dict[str, object]:
     refs = session.refs("payment_intent", "invoice", "subscription", "customer", "payment_link", session="id")
-    return {"refs": refs, "reference": _named(session) or purchase_reference(session.text("client_reference_id"))}
-
-
-def _invoice(invoice: Part) -> dict[str, object]:
-    """Subscription and payment stood at the top level before 2025-03-31, and in the lines in every version."""
-    details = invoice.part("parent", "subscription_details")
-    lines = list(invoice.parts("lines"))
-    items = [line.part("parent", "subscription_item_details") for line in lines]
-    paid = [payment.part("payment") for payment in invoice.parts("payments")]
-    refs = invoice.refs("customer", invoice="id")
-    for part in (invoice, details, *lines, *items, *paid):
-        refs = part.refs("subscription", "payment_intent", "charge") | refs
-    named = (details, invoice.part("subscription_details"), invoice, *lines)
-    return {"refs": refs, "reference": purchase_reference(*map(_named, named))}
+    return {"refs": refs, "reference": named(session) or purchase_reference(session.text("client_reference_id"))}
 
 
 def _dispute_refs(dispute: Part) -> dict[str, str]:
@@ -179,19 +142,12 @@ def _dispute_refs(dispute: Part) -> dict[str, str]:
     )
 
 
-def _named(part: Part) -> str | None:
-    return purchase_reference(part.part("metadata").text(OUR_KEY))
-
-
 READERS: dict[str, Reader] = {
     "checkout.session.completed": session_completed,
     "checkout.session.async_payment_succeeded": session_paid,
     "checkout.session.async_payment_failed": session_failed,
     "checkout.session.expired": session_expired,
-    "invoice.paid": invoice_paid,
-    "invoice.payment_succeeded": invoice_paid,
-    "invoice.payment_failed": invoice_failed,
-    "invoice.payment_action_required": invoice_needs_action,
+    **stripe_subscriptions.READERS,
     "payment_intent.payment_failed": intent_failed,
     "refund.created": refund_changed,
     "refund.updated": refund_changed,
