@@ -1,6 +1,7 @@
 """What becomes of a delivery whose connection is lost in the middle, and of a consumer that says nothing any more."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -143,3 +144,18 @@ async def test_channels_do_not_pile_up(
 def _ready(broker: RabbitMQ, vhost: VirtualHost) -> int:
     """Messages that wait for a consumer: got and returned, which is quicker to tell than the queue's statistics."""
     return len(broker.bodies(vhost, "billing.events"))
+
+
+async def test_questions_leave_nothing_behind(gateway: RabbitBus) -> None:
+    await gateway.consume(KEYS, Inbox())
+    await gateway.ping()
+    before = _tasks_kept()
+    for _ in range(30):
+        await gateway.ping()
+    assert _tasks_kept() < before + 10
+
+
+def _tasks_kept() -> int:
+    """Those that are done, too: what is kept of a question keeps them."""
+    gc.collect()
+    return sum(isinstance(thing, asyncio.Task) for thing in gc.get_objects())

@@ -304,7 +304,7 @@ async def test_a_probe_that_gives_up_costs_the_consumers_nothing(
         bus = RabbitBus(vhost.url("billing", host=slow.address), service="billing", replica="1")
         await bus.connect()
         await bus.consume(KEYS, inbox)
-        slow.delay = 0.5
+        slow.delay = 1.5
         for within in (0.1, 0.3, 0.7):
             assert await probes.failures({"bus": bus.ping}, within) == {"bus": "no answer in time"}
         slow.delay = 0
