@@ -34,6 +34,7 @@ async def test_billing_reads_no_more_with_a_long_history(database_url: DatabaseU
 async def _a_purchase(billing: World, history: Old) -> None:
     bought = await billing.buy()
     unpaid = await billing.buy(email="grace@example.com")
+    await billing.buy(email="grace@example.com", plan_id="wordpress-blog", cycle="monthly")  # tried, once
     coupon = await billing.buy(email=f"{bought['purchase_id']}@example.com", coupon_code="WELCOME10")
     payment = billing.stripe.pay(bought["session_id"])
     facts, refund = Facts(payment), billing.stripe.give_back(payment.payment_key, 100, payment.currency)

@@ -20,6 +20,7 @@ from billing.catalog import parse_catalog
 from billing.deps import BillingDeps
 from billing.handlers import HANDLERS, WORK
 from billing.providers import PaymentProvider
+from billing.repository.offers import load_catalog
 from billing.settings import BillingSettings
 from keyturn.bus import Delivery, Message
 from keyturn.bus.memory import MemoryBroker
@@ -125,6 +126,12 @@ async def world(
             await apply_file(tx, parse_catalog(CATALOG.read_text()))
         yield World(database, clock, deps, stripe, razorpay, client, signer)
     await database.close()
+
+
+async def load(billing: World, text: str) -> None:
+    """This is sold now."""
+    async with billing.database.transaction("test") as tx:
+        await load_catalog(tx, parse_catalog(text))
 
 
 async def at_once(*running: Any) -> None:

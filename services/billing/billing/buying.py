@@ -178,8 +178,11 @@ def purchase_from(
     *,
     opened_at: datetime,
     until: datetime,
+    trial_days: int = 0,
 ) -> Purchase:
+    """Who tries it first pays nothing now, and what the coupon takes off is of a later period."""
     offer, provider = chosen.offer, chosen.provider
+    amount, off = (0, 0) if trial_days else (chosen.amount, chosen.off)
     return Purchase(
         id=request.purchase_id,
         customer_id=customer.id,
@@ -187,9 +190,10 @@ def purchase_from(
         plan=offer.plan,
         price_id=offer.price_id,
         cycle=offer.cycle,
-        amount=chosen.amount,
+        amount=amount,
         setup_fee=offer.setup_fee,
-        discount=chosen.off,
+        trial_days=trial_days,
+        discount=off,
         coupon=chosen.discount.model_dump() if chosen.discount else None,
         currency=offer.currency,
         provider=provider.name if provider else None,

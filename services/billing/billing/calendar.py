@@ -2,7 +2,7 @@
 
 from calendar import monthrange
 from collections.abc import Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 MONTHS: Mapping[str, int] = {"monthly": 1, "quarterly": 3, "yearly": 12, "biennial": 24, "triennial": 36}
@@ -21,6 +21,12 @@ def end_of(start: datetime, cycle: str, anchor: datetime, zone: str | None) -> d
     year, month = divmod(began.year * 12 + began.month - 1 + MONTHS[cycle], 12)
     day = min(kept.day, monthrange(year, month + 1)[1])
     return kept.replace(year=year, month=month + 1, day=day, fold=0).astimezone(UTC)
+
+
+def days_after(start: datetime, days: int, zone: str | None) -> datetime:
+    """The same time of day, so many days later."""
+    local = start.astimezone(zone_of(zone)) + timedelta(days=days)
+    return local.replace(fold=0).astimezone(UTC)
 
 
 def zone_of(name: str | None) -> tzinfo:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from billing.calendar import recurs
 from billing.coupons import Code, Coupon, unknown_products
 from billing.errors import CatalogError, Fault
 from billing.policy import Policy
@@ -33,6 +34,7 @@ class Price(_Model):
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
     amount: int = Field(ge=0, le=10**12, strict=True)
     setup_fee: int = Field(default=0, ge=0, le=10**12, strict=True)
+    trial_days: int = Field(default=0, ge=0, le=365, strict=True)  # free, before the first period that is paid
     ids: dict[Literal["stripe"], PriceId] = Field(default_factory=dict)  # prepared at the provider, for the amount
 
 
@@ -137,6 +139,8 @@ def _unpayable(price: Price, place: Place) -> Iterator[tuple[Place, str]]:
         yield (*place, "amount"), f"less than {RAZORPAY_MINIMUM} paise cannot be paid"
     if price.ids and not price.amount:
         yield (*place, "ids"), "what costs nothing needs no prepared price"
+    if price.trial_days and not (price.amount and recurs(price.cycle)):
+        yield (*place, "trial_days"), "only what recurs and costs something can be tried"
     for field in ("amount", "setup_fee"):
         if getattr(price, field) % step_of(price.currency):
             yield (*place, field), f"an amount in {price.currency} must end in 0"

@@ -17,11 +17,10 @@ from billing.buying import (
     one_spelling,
     purchase_from,
 )
-from billing.coupons import taken_off
 from billing.deps import BillingDeps
 from billing.domain import Bill, Checkout, Purchase
 from billing.errors import provider_refused, provider_unavailable, purchase_id_reused, purchase_unknown
-from billing.owing import CLOSE_CHECKOUTS, nothing_to_pay, owed, pays, superseded
+from billing.owing import CLOSE_CHECKOUTS, first_bill, nothing_to_pay, owed, pays, superseded
 from billing.payments import record_payment
 from billing.providers import CheckoutOrder, OpenedCheckout
 from billing.providers.failures import PriceRefused
@@ -36,6 +35,7 @@ from billing.repository.purchases import (
     get_purchase,
     lock_purchase,
 )
+from billing.trials import claim_trial
 from keyturn.database import Transaction
 from keyturn.errors import Failure, GiveUp
 from keyturn.events import Contact, PurchaseOpened, uuid7
@@ -87,12 +87,13 @@ async def _open(tx: Transaction, deps: BillingDeps, request: CheckoutRequest) ->
     chosen = await choose(tx, request, deps.providers)
     contact = contact_of(request)
     customer = await customer_of(tx, one_spelling(contact.email), contact)
-    new = purchase_from(request, chosen, customer, contact, opened_at=tx.now, until=tx.now + LIFE)
+    trial = await claim_trial(tx, chosen, customer.id, request.purchase_id)
+    new = purchase_from(request, chosen, customer, contact, opened_at=tx.now, until=tx.now + LIFE, trial_days=trial)
     if await add_purchase(tx, new):
         await redeem(tx, new)
         tx.publish(_opened(tx, new))
         if new.amount:
-            tx.session.add(_checkout(tx, new, Bill(1, new.amount), attempt=1))
+            tx.session.add(_checkout(tx, new, first_bill(new), attempt=1))
         else:
             await record_payment(tx, nothing_to_pay(new, 1), "free")
     stored = await get_purchase(tx, request.purchase_id)
@@ -102,14 +103,14 @@ async def _open(tx: Transaction, deps: BillingDeps, request: CheckoutRequest) ->
 
 
 async def _ask_provider(deps: BillingDeps, opening: Opening) -> Opening:
-    checkout = opening.checkout
-    if checkout is None or checkout.state != "opening":
+    checkout, due = opening.checkout, opening.due
+    if checkout is None or due is None or checkout.state != "opening":
         return opening
     provider = deps.providers.get(checkout.provider)
     if provider is None:
         raise provider_unavailable(checkout.provider)
     try:
-        opened = await provider.open_checkout(_order(opening.purchase, checkout, opening.wares))
+        opened = await provider.open_checkout(_order(opening.purchase, checkout, due, opening.wares))
     except GiveUp as refused:
         logger.warning("checkout_refused", provider=checkout.provider, cause=str(refused))
         why = str(refused) if isinstance(refused, PriceRefused) else None
@@ -162,17 +163,16 @@ def _checkout(tx: Transaction, purchase: Purchase, due: Bill, attempt: int) -> C
     )
 
 
-def _order(purchase: Purchase, checkout: Checkout, sold: Wares) -> CheckoutOrder:
-    off = taken_off(purchase, checkout.period, purchase.price)
+def _order(purchase: Purchase, checkout: Checkout, due: Bill, sold: Wares) -> CheckoutOrder:
     return CheckoutOrder(
         purchase_id=purchase.id,
         attempt=checkout.attempt,
         amount=checkout.amount,
-        setup_fee=purchase.setup_fee if checkout.period == 1 else 0,
+        setup_fee=due.setup_fee,
         currency=purchase.currency,
         title=sold.title,
-        note=_note(purchase, off),
-        prepared=None if off else sold.ids.get(checkout.provider),  # which is of the whole amount
+        note=_note(purchase, due),
+        prepared=None if due.discount else sold.ids.get(checkout.provider),  # which is of the whole amount
         cycle=purchase.cycle,
         email=purchase.contact["email"],
         name=purchase.contact["name"],
@@ -183,9 +183,11 @@ def _order(purchase: Purchase, checkout: Checkout, sold: Wares) -> CheckoutOrder
     )
 
 
-def _note(purchase: Purchase, off: int) -> str | None:
-    price, currency = purchase.price, purchase.currency
-    return f"{written(price, currency)} less {written(off, currency)} with {purchase.coupon_code}" if off else None
+def _note(purchase: Purchase, due: Bill) -> str | None:
+    if not due.discount:
+        return None
+    price, off = (written(amount, purchase.currency) for amount in (due.price, due.discount))
+    return f"{price} less {off} with {purchase.coupon_code}"
 
 
 def _opened(tx: Transaction, purchase: Purchase) -> PurchaseOpened:

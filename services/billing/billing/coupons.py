@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from billing.domain import Purchase
 from billing.errors import coupon_expired, coupon_not_for_currency, coupon_not_for_product, coupon_not_yet_valid
 from billing.providers.money import step_of
 
@@ -107,7 +106,7 @@ def discount_of(coupon: StoredCoupon, *, product: str, currency: str, now: datet
 
 
 def discount_for(discount: Discount | None, number: int, price: int, currency: str) -> int:
-    """What is taken off the price of the period of this number: the first is 1."""
+    """What is taken off the price of the period of this number, among those that are paid: the first is 1."""
     if discount is None or not _covers(discount.duration, number):
         return 0
     if discount.amount is not None:
@@ -118,12 +117,6 @@ def discount_for(discount: Discount | None, number: int, price: int, currency: s
     step = step_of(currency)
     rounded = (2 * price * percent + 100 * step) // (200 * step) * step
     return min(rounded, price)
-
-
-def taken_off(purchase: Purchase, number: int, price: int) -> int:
-    """By the purchase's own coupon, as it was when it was bought."""
-    discount = Discount.model_validate(purchase.coupon) if purchase.coupon else None
-    return discount_for(discount, number, price, purchase.currency)
 
 
 def _covers(duration: Duration, number: int) -> bool:

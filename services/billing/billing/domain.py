@@ -75,8 +75,9 @@ class Purchase:
     plan: str
     price_id: UUID
     cycle: str
-    amount: int  # the first payment, set-up fee and all; what a period costs afterwards, its price says
-    setup_fee: int = 0
+    amount: int  # the first payment, set-up fee and all; what a period costs afterwards, its subscription says
+    setup_fee: int = 0  # with the first payment, or after a trial with the first period that is paid
+    trial_days: int = 0  # the first period is free, and so long
     currency: str
     provider: str | None  # None: nothing to pay
     livemode: bool
@@ -103,11 +104,6 @@ class Purchase:
     @property
     def is_paid(self) -> bool:
         return self.state in PAID_STATES
-
-    @property
-    def price(self) -> int:
-        """Of a period, before any discount."""
-        return self.amount - self.setup_fee + self.discount
 
     @property
     def coupon_code(self) -> str | None:
@@ -207,11 +203,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Bill:
-    """What a purchase is asked to pay: its first period (or all there is), or a renewal."""
+    """What a purchase is asked to pay: its first period (or all there is), or a renewal. `discount` is taken off the
+    amount already, `setup_fee` is in it."""
 
     period: int
     amount: int
+    discount: int = 0
+    setup_fee: int = 0
     paid: bool = False
+
+    @property
+    def price(self) -> int:
+        """Of the period, before any discount."""
+        return self.amount - self.setup_fee + self.discount
 
 
 def judge(fact: MoneyFact, purchase: Purchase, bill: Bill, *, named: UUID | None) -> Verdict:

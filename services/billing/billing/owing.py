@@ -13,9 +13,15 @@ CLOSE_CHECKOUTS = "close_checkouts"  # work: what could still be paid for nothin
 async def owed(tx: Transaction, purchase: Purchase) -> Bill | None:
     """None: nothing."""
     if not purchase.is_paid:
-        return Bill(1, purchase.amount)
+        return first_bill(purchase)
     renewal = await open_renewal(tx, purchase.id) if recurs(purchase.cycle) else None
-    return Bill(renewal.number, renewal.amount) if renewal else None
+    return Bill(renewal.number, renewal.amount, renewal.discount, renewal.setup_fee) if renewal else None
+
+
+def first_bill(purchase: Purchase, *, paid: bool = False) -> Bill:
+    """A trial costs nothing: its set-up fee is paid with the period after it."""
+    fee = 0 if purchase.trial_days else purchase.setup_fee
+    return Bill(1, purchase.amount, purchase.discount, fee, paid)
 
 
 async def bill_for(tx: Transaction, purchase: Purchase, checkout: Checkout | None) -> Bill:
@@ -23,7 +29,7 @@ async def bill_for(tx: Transaction, purchase: Purchase, checkout: Checkout | Non
     owed."""
     due = await owed(tx, purchase)
     if checkout is None:
-        return due or Bill(1, purchase.amount, paid=True)
+        return due or first_bill(purchase, paid=True)
     return Bill(checkout.period, checkout.amount, paid=not pays(checkout, due))
 
 

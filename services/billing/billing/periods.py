@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from billing.calendar import recurs
-from billing.coupons import taken_off
 from billing.domain import Payment, Purchase
 from billing.owing import CLOSE_CHECKOUTS
 from billing.policy import Level, Policy
@@ -18,6 +17,7 @@ from billing.repository.subscriptions import (
     subscription_of,
 )
 from billing.subscriptions import Because, Period, Renewal, Subscription
+from billing.trials import setup_fee_of, taken_off
 from keyturn.database import Transaction
 from keyturn.events import (
     FoundBy,
@@ -31,12 +31,15 @@ from keyturn.events import (
 
 async def begin(tx: Transaction, purchase: Purchase) -> None:
     """The purchase is paid: where it recurs, it is a subscription. Its first period opens when the install is ready."""
-    if recurs(purchase.cycle) and await amount_of(tx, purchase.price_id):
+    price = await amount_of(tx, purchase.price_id) if recurs(purchase.cycle) else 0
+    if price:
         new = Subscription(
             purchase_id=purchase.id,
+            state="trialing" if purchase.trial_days else "active",
             began_at=tx.now,
             state_since=tx.now,
             cycle=purchase.cycle,
+            price=price,
             zone=purchase.contact.get("timezone"),
         )
         add(tx, new)
@@ -48,7 +51,11 @@ async def open_first(tx: Transaction, purchase: Purchase, policy: Policy, at: da
     payment = await matched_payment(tx, purchase.id)
     if subscription is None or subscription.number or subscription.is_over or payment is None:
         return
-    _open(tx, subscription, payment, at)
+    if purchase.trial_days:
+        subscription.open_trial(at, purchase.trial_days)
+    else:
+        subscription.open_period(at)
+    _opened(tx, subscription, payment)
     await plan(tx, subscription, policy)
     tx.publish(_renewed(tx, purchase, subscription, payment, None))
 
@@ -62,7 +69,8 @@ async def open_next(tx: Transaction, purchase: Purchase, payment: Payment) -> No
     assert subscription.ends_at
     renewal.state = "paid"
     subscription.move_to("active", tx.now)
-    _open(tx, subscription, payment, subscription.ends_at)
+    subscription.open_period(subscription.ends_at)
+    _opened(tx, subscription, payment)
 
 
 async def tell_renewed(tx: Transaction, purchase: Purchase, payment: Payment, found_by: FoundBy) -> None:
@@ -78,13 +86,24 @@ async def ask_for_next(tx: Transaction, purchase: Purchase, subscription: Subscr
     if renewal:
         renewal.state = "open"
     else:
-        price, currency = await amount_of(tx, purchase.price_id), purchase.currency
-        amount = price - taken_off(purchase, number, price)
-        renewal = Renewal(purchase_id=purchase.id, number=number, amount=amount, currency=currency, opened_at=tx.now)
+        renewal = _renewal(tx, purchase, subscription.price, number)
         add(tx, renewal)
     if renewal.amount:
         tx.publish(SubscriptionRenewalDue(**standing(tx, purchase, subscription, renewal)))
     return renewal
+
+
+def _renewal(tx: Transaction, purchase: Purchase, price: int, number: int) -> Renewal:
+    off, fee = taken_off(purchase, number, price), setup_fee_of(purchase, number)
+    return Renewal(
+        purchase_id=purchase.id,
+        number=number,
+        amount=price - off + fee,
+        discount=off,
+        setup_fee=fee,
+        currency=purchase.currency,
+        opened_at=tx.now,
+    )
 
 
 async def fall_behind(tx: Transaction, purchase: Purchase, subscription: Subscription, policy: Policy) -> None:
@@ -154,8 +173,7 @@ def standing(
     }
 
 
-def _open(tx: Transaction, subscription: Subscription, payment: Payment, start: datetime) -> None:
-    subscription.open_period(start)
+def _opened(tx: Transaction, subscription: Subscription, payment: Payment) -> None:
     assert subscription.starts_at
     assert subscription.ends_at
     opened = Period(

@@ -61,10 +61,10 @@ async def advance(tx: Transaction, purchase: Purchase) -> None:
             renewal = await ask_for_next(tx, purchase, subscription)
             if not renewal.amount:
                 await record_payment(tx, nothing_to_pay(purchase, renewal.number), "free")
-        elif subscription.state == "active":
-            await fall_behind(tx, purchase, subscription, policy)
-        else:
+        elif subscription.state == "past_due":
             await _suspend(tx, purchase, subscription)
+        else:
+            await fall_behind(tx, purchase, subscription, policy)
         await plan(tx, subscription, policy)
 
 

@@ -6,14 +6,15 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from billing.calendar import end_of
+from billing.calendar import days_after, end_of
 from billing.domain import moves
 from billing.policy import NONPAYMENT, Level, Policy
 
-SubscriptionState = Literal["active", "past_due", "suspended", "ended"]
+SubscriptionState = Literal["trialing", "active", "past_due", "suspended", "ended"]
 Because = Literal["cancelled", "reversed"]  # reversed: its money went back
 
 NEXT: Mapping[str, frozenset[str]] = {
+    "trialing": frozenset({"active", "past_due", "ended"}),
     "active": frozenset({"past_due", "ended"}),
     "past_due": frozenset({"active", "suspended", "ended"}),
     "suspended": frozenset({"active", "ended"}),
@@ -30,6 +31,7 @@ class Subscription:
     state_since: datetime
     began_at: datetime
     cycle: str
+    price: int  # of a period, before any discount
     zone: str | None
     anchor: datetime | None = None  # whose day and time of day all ends have
     number: int = 0
@@ -52,6 +54,12 @@ class Subscription:
         self.anchor = self.anchor or self.starts_at
         self.ends_at = end_of(self.starts_at, self.cycle, self.anchor, self.zone)
         self.number += 1
+
+    def open_trial(self, start: datetime, days: int) -> None:
+        """The first period. The paid ones have the day of its end."""
+        self.starts_at = start
+        self.anchor = self.ends_at = days_after(start, days, self.zone)
+        self.number = 1
 
     def hold(self, now: datetime) -> None:
         self.held_since = self.held_since or now
@@ -90,6 +98,8 @@ class Renewal:
     purchase_id: UUID
     number: int
     amount: int
+    discount: int = 0  # taken off already
+    setup_fee: int = 0  # as much of the amount
     currency: str
     state: Literal["open", "paid", "void"] = "open"
     opened_at: datetime

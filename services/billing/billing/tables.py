@@ -101,6 +101,7 @@ prices = Table(
     _text("currency"),
     _amount(),
     _amount("setup_fee"),
+    Column("trial_days", Integer, nullable=False),
     _json("ids"),
     Column("position", Integer, nullable=False),
     _flag("active"),
@@ -132,6 +133,7 @@ purchases = Table(
     _text("cycle"),
     _amount(),
     _amount("setup_fee"),
+    Column("trial_days", Integer, nullable=False),
     _text("currency"),
     _text("provider", null=True),
     _flag("livemode"),
@@ -151,6 +153,15 @@ purchases = Table(
     Index("purchases_by_state", "state", "opened_at", "id"),
     Index("purchases_by_customer", "customer_id", "opened_at", "id"),
     Index("purchases_to_expire", "expires_at", postgresql_where=text("state = 'pending'")),
+)
+
+# A customer has one trial, whatever is tried and when.
+trials = Table(
+    "trials",
+    metadata,
+    Column("customer_id", ForeignKey("customers.id"), primary_key=True),
+    Column("purchase_id", Uuid, nullable=False),  # which is written after it
+    _when("claimed_at"),
 )
 
 checkouts = Table(
@@ -314,6 +325,7 @@ subscriptions = Table(
     _when("state_since"),
     _when("began_at"),
     _text("cycle"),
+    _amount("price"),
     _text("zone", null=True),
     _when("anchor", null=True),
     Column("number", Integer, nullable=False),
@@ -346,6 +358,8 @@ renewals = Table(
     Column("purchase_id", ForeignKey("subscriptions.purchase_id"), primary_key=True),
     Column("number", Integer, primary_key=True),
     _amount(),
+    _amount("discount"),
+    _amount("setup_fee"),
     _text("currency"),
     _text("state"),
     _when("opened_at"),

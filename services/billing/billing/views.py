@@ -7,8 +7,9 @@ from typing import Any
 from billing.applying import Difference
 from billing.buying import Chosen
 from billing.checkout import Opening
-from billing.coupons import StoredCoupon, taken_off
+from billing.coupons import StoredCoupon
 from billing.domain import Checkout, Entitlement, Payment, Purchase
+from billing.owing import first_bill
 from billing.reversals import Dispute, Refund, RefundRequest
 from billing.subscriptions import Period, Renewal, Subscription
 
@@ -18,11 +19,11 @@ JSON = dict[str, Any]
 def opening(opened: Opening) -> JSON:
     """What the browser needs to pay, and nothing that must not reach it."""
     purchase, checkout = opened.purchase, opened.checkout
-    period = opened.due.period if opened.due else 1
+    due = opened.due or first_bill(purchase, paid=True)
     answer: JSON = {
         "purchase_id": str(purchase.id),
-        "amount": opened.due.amount if opened.due else purchase.amount,
-        "setup_fee": purchase.setup_fee if period == 1 else 0,
+        "amount": due.amount,
+        "setup_fee": due.setup_fee,
         "currency": purchase.currency,
         "product": purchase.product,
         "plan": purchase.plan,
@@ -31,8 +32,10 @@ def opening(opened: Opening) -> JSON:
         "status": purchase.state,
         "expires_at": purchase.expires_at,
     }
-    if off := taken_off(purchase, period, purchase.price):
-        answer |= {"discount": off, "coupon_code": purchase.coupon_code}
+    if due.discount:
+        answer |= {"discount": due.discount, "coupon_code": purchase.coupon_code}
+    if purchase.trial_days:
+        answer |= {"trial_days": purchase.trial_days}
     if checkout:
         answer |= checkout.client
         answer |= {"url": checkout.url} if checkout.url else {}
@@ -94,6 +97,7 @@ def purchase(found: Purchase) -> JSON:
         "cycle": found.cycle,
         "amount": found.amount,
         "setup_fee": found.setup_fee,
+        "trial_days": found.trial_days,
         "currency": found.currency,
         "discount": found.discount,
         "coupon": found.coupon,
@@ -182,6 +186,7 @@ def subscription(found: Subscription, renewal: Renewal | None = None) -> JSON:
         "status": found.state,
         "status_since": found.state_since,
         "cycle": found.cycle,
+        "price": found.price,
         "timezone": found.zone,
         "began_at": found.began_at,
         "period": found.number,
@@ -241,8 +246,8 @@ def _plan(row: Any) -> JSON:
 
 
 def _price(row: Any) -> JSON:
-    amounts = {"amount": row.amount, "setup_fee": row.setup_fee}
-    return {"id": str(row.id), "cycle": row.cycle, "currency": row.currency, **amounts}
+    terms = {"amount": row.amount, "setup_fee": row.setup_fee, "trial_days": row.trial_days}
+    return {"id": str(row.id), "cycle": row.cycle, "currency": row.currency, **terms}
 
 
 def difference(found: Difference) -> JSON:

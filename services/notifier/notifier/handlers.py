@@ -61,7 +61,7 @@ async def on_purchase_failed(event: PurchaseFailed, tx: Transaction) -> None:
 
 async def on_renewal_due(event: SubscriptionRenewalDue, tx: Transaction) -> None:
     """One mail a period, also where it was taken back and asked for again."""
-    details = _facts(event, "due", "currency", "period_until")
+    details = _facts(event, "state", "due", "currency", "period_until")
     await _tell(event, tx, "renewal_due", f"{event.subject}/{event.period + 1}", details=details)
 
 

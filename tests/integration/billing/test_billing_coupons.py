@@ -8,8 +8,6 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from billing.catalog import parse_catalog
-from billing.repository.offers import load_catalog
 from keyturn.events import (
     EntitlementChanged,
     OperatorActed,
@@ -18,7 +16,7 @@ from keyturn.events import (
     PurchasePaid,
     SubscriptionRenewalDue,
 )
-from support.billing import CATALOG, World, order
+from support.billing import CATALOG, World, load, order
 from support.billing_facts import declined, expired
 from support.subscriptions import PRICE, Subscriber, run
 
@@ -32,11 +30,6 @@ async def coupon(billing: World, code: str, **terms: Any) -> dict[str, Any]:
     assert made.status_code == 201, made.text
     found: dict[str, Any] = made.json()
     return found
-
-
-async def load(billing: World, text: str) -> None:
-    async with billing.database.transaction("test") as tx:
-        await load_catalog(tx, parse_catalog(text))
 
 
 async def refusal(billing: World, path: str = "/internal/checkouts", **changes: Any) -> str:

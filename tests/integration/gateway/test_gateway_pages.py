@@ -46,11 +46,13 @@ async def test_start_page_shows_what_is_for_sale(shop: Gateway) -> None:
 
 
 async def test_start_page_shows_what_is_paid_once_beside_the_price(shop: Gateway) -> None:
-    priced = PRODUCT | {"plans": [PLAN | {"prices": [PRICE | {"cycle": "quarterly", "setup_fee": 1000}]}]}
+    price = PRICE | {"cycle": "quarterly", "setup_fee": 1000, "trial_days": 14}
+    priced = PRODUCT | {"plans": [PLAN | {"prices": [price]}]}
     shop.services.answers["/internal/products"] = answering({"items": [priced]})
     page = await shop.client.get("/")
     assert "$49.00<small>a quarter</small>" in page.text
     assert "and $10.00 once, to set it up" in page.text
+    assert "after 14 days free" in page.text
 
 
 async def test_order_form_leads_to_stripe_by_a_page_of_ours(shop: Gateway) -> None:

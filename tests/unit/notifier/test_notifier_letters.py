@@ -25,7 +25,7 @@ FACTS: dict[str, Any] = {
     "action": "provision", "step": "container", "cause": "Permanent", "message": "<b>no such image</b>", "attempts": 4,
     "payment_id": "p1", "provider": "stripe", "payment_key": "in_1", "reason": "amount", "amount": 100, "currency": "EUR",
     "expected_amount": None, "expected_currency": None, "webhook_id": "w1", "provider_type": None,
-    "due": 90000, "period_until": "2026-12-20T12:00:00+00:00", "suspends_at": "2026-12-23T12:00:00+00:00",
+    "state": "active", "due": 90000, "period_until": "2026-12-20T12:00:00+00:00", "suspends_at": "2026-12-23T12:00:00+00:00",
     "message_id": "m1", "template": "setup", "code": "550 5.1.1",
     "resource": "container", "kind": "docker.container", "target": "docker",
 }  # fmt: skip
@@ -73,6 +73,9 @@ def test_the_mail_about_a_renewal_says_how_much_and_until_when_and_where_it_is_p
     for body in (text, html):
         assert "20. Dezember 2026, 13:00 (MEZ)" in body or "20. Dezember 2026, 13:00 (CET)" in body
         assert f"https://shop.example/purchases/{PURCHASE}" in body
+    parsed, text, html = built(message("renewal_due", details=FACTS | {"state": "trialing"}))
+    assert parsed["Subject"] == "Ada's <shop> goes on after the trial: 900,00 €"
+    assert all("is free until" in " ".join(body.split()) for body in (text, html))
     _, text, _ = built(message("past_due"))
     assert "is suspended on 23. Dezember 2026, 13:00" in " ".join(text.split())
 

@@ -8,7 +8,7 @@ from keyturn_cli.session import Cursor, Limit, Reason, Yes, act, confirm, sessio
 
 app = typer.Typer(no_args_is_help=True, help="What customers bought and what renews.")
 COLUMNS = ("purchaseId", "status", "cycle", "periodUntil", "renewsAt", "cancelAtPeriodEnd", "endedBecause")
-Status = Annotated[str | None, typer.Option(help="Only these: active, past_due, suspended, ended.")]
+Status = Annotated[str | None, typer.Option(help="Only these: trialing, active, past_due, suspended, ended.")]
 Id = Annotated[str, typer.Argument(metavar="PURCHASE_ID")]
 Now = Annotated[bool, typer.Option("--now", help="At once, not with what is paid.")]
 

@@ -12,7 +12,7 @@ class SubscriptionEvent(Event):
     """The fields of each. `period`, `period_from`, `period_until`: the last one that is paid. `due`: what can be paid
     now, for the next one, in minor units of `currency`."""
 
-    state: Literal["active", "past_due", "suspended", "ended"]
+    state: Literal["trialing", "active", "past_due", "suspended", "ended"]
     period: int
     period_from: AwareDatetime | None = None
     period_until: AwareDatetime | None = None

@@ -28,6 +28,7 @@ class Offer:
     currency: str
     amount: int
     setup_fee: int = 0
+    trial_days: int = 0
 
     @property
     def due(self) -> int:
@@ -96,13 +97,16 @@ async def _put_plan(tx: Transaction, product: str, slug: str, plan: Plan, positi
     await tx.session.execute(statement.on_conflict_do_update(index_elements=["slug"], set_=values))
 
 
+TERMS_OF_PRICE = ("amount", "setup_fee", "trial_days", "ids")
+
+
 async def _put_prices(tx: Transaction, plan_slug: str, plan: Plan) -> set[UUID]:
     found = await tx.session.execute(select(prices).where(prices.c.plan == plan_slug, prices.c.active))
     on_offer = {(row.cycle, row.currency): row for row in found}
     kept: set[UUID] = set()
     for position, price in enumerate(plan.prices):
         row = on_offer.get((price.cycle, price.currency))
-        if row and (row.amount, row.setup_fee, row.ids) == (price.amount, price.setup_fee, price.ids):
+        if row and all(getattr(row, name) == getattr(price, name) for name in TERMS_OF_PRICE):
             if row.position != position:
                 await tx.session.execute(update(prices).where(prices.c.id == row.id).values(position=position))
             kept.add(row.id)
@@ -160,11 +164,12 @@ async def wares(tx: Transaction, price: UUID) -> Wares:
 
 
 def _offers(*more: Any) -> Select[Any]:
-    columns = (prices.c.id, prices.c.plan, prices.c.cycle, prices.c.currency, prices.c.amount, prices.c.setup_fee)
+    columns = [prices.c[name] for name in ("id", "plan", "cycle", "currency", "amount", "setup_fee", "trial_days")]
     names = (products.c.slug.label("product"), products.c.name.label("product_name"), plans.c.name.label("plan_name"))
     statement = select(*columns, *names, plans.c.key, *more).join_from(prices, plans).join(products)
     return statement.where(prices.c.active, plans.c.active, products.c.active)
 
 
 def _offer(row: Any) -> Offer:
-    return Offer(row.product, row.plan, row.key, row.id, row.cycle, row.currency, row.amount, row.setup_fee)
+    terms = row.cycle, row.currency, row.amount, row.setup_fee, row.trial_days
+    return Offer(row.product, row.plan, row.key, row.id, *terms)

@@ -4,9 +4,10 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
 
 from billing.subscriptions import Period, Renewal, Subscription, SubscriptionState
-from billing.tables import periods, prices, renewals, subscriptions
+from billing.tables import periods, prices, renewals, subscriptions, trials
 from keyturn.database import Transaction
 
 
@@ -38,6 +39,13 @@ async def periods_of(tx: Transaction, purchase_id: UUID, limit: int = 100) -> li
 async def amount_of(tx: Transaction, price_id: UUID) -> int:
     """What the price of a purchase asks: a price that people bought is never changed."""
     return int((await tx.session.execute(select(prices.c.amount).where(prices.c.id == price_id))).scalar_one())
+
+
+async def add_trial(tx: Transaction, customer_id: UUID, purchase_id: UUID) -> bool:
+    """False where the customer has had one."""
+    values = {"customer_id": customer_id, "purchase_id": purchase_id, "claimed_at": tx.now}
+    statement = insert(trials).values(**values).on_conflict_do_nothing().returning(trials.c.customer_id)
+    return (await tx.session.execute(statement)).first() is not None
 
 
 async def list_subscriptions(

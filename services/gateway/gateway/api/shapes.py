@@ -135,6 +135,7 @@ class CheckoutAnswer(Shape):
     plan: str | None = None
     amount: int
     setup_fee: int = 0
+    trial_days: int | None = None
     currency: str
     discount: int | None = None
     coupon_code: str | None = None

@@ -122,6 +122,7 @@ def _offer(product: str, plan: dict[str, Any], price: dict[str, Any]) -> dict[st
         "price": cost,
         "fee": money(fee, price["currency"]) if fee else None,
         "cycle": cycle if price["amount"] else "",
+        "trial": price.get("trial_days"),
         "currency": price["currency"],
     }
     return shown | {"value": chosen, "limits": [_limit(name, value) for name, value in (plan["limits"] or {}).items()]}

@@ -139,6 +139,13 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('slug', name=op.f('pk_plans')),
     sa.UniqueConstraint('key', name=op.f('uq_plans_key'))
     )
+    op.create_table('trials',
+    sa.Column('customer_id', sa.Uuid(), nullable=False),
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('claimed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_trials_customer_id_customers')),
+    sa.PrimaryKeyConstraint('customer_id', name=op.f('pk_trials'))
+    )
     op.create_table('prices',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('plan', sa.Text(), nullable=False),
@@ -146,6 +153,7 @@ def upgrade() -> None:
     sa.Column('currency', sa.Text(), nullable=False),
     sa.Column('amount', sa.BigInteger(), nullable=False),
     sa.Column('setup_fee', sa.BigInteger(), nullable=False),
+    sa.Column('trial_days', sa.Integer(), nullable=False),
     sa.Column('ids', postgresql.JSONB(), nullable=False),
     sa.Column('position', sa.Integer(), nullable=False),
     sa.Column('active', sa.Boolean(), nullable=False),
@@ -164,6 +172,7 @@ def upgrade() -> None:
     sa.Column('cycle', sa.Text(), nullable=False),
     sa.Column('amount', sa.BigInteger(), nullable=False),
     sa.Column('setup_fee', sa.BigInteger(), nullable=False),
+    sa.Column('trial_days', sa.Integer(), nullable=False),
     sa.Column('currency', sa.Text(), nullable=False),
     sa.Column('provider', sa.Text(), nullable=True),
     sa.Column('livemode', sa.Boolean(), nullable=False),
@@ -278,6 +287,7 @@ def upgrade() -> None:
     sa.Column('state_since', sa.DateTime(timezone=True), nullable=False),
     sa.Column('began_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('cycle', sa.Text(), nullable=False),
+    sa.Column('price', sa.BigInteger(), nullable=False),
     sa.Column('zone', sa.Text(), nullable=True),
     sa.Column('anchor', sa.DateTime(timezone=True), nullable=True),
     sa.Column('number', sa.Integer(), nullable=False),
@@ -366,6 +376,8 @@ def upgrade() -> None:
     sa.Column('purchase_id', sa.Uuid(), nullable=False),
     sa.Column('number', sa.Integer(), nullable=False),
     sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.Column('discount', sa.BigInteger(), nullable=False),
+    sa.Column('setup_fee', sa.BigInteger(), nullable=False),
     sa.Column('currency', sa.Text(), nullable=False),
     sa.Column('state', sa.Text(), nullable=False),
     sa.Column('opened_at', sa.DateTime(timezone=True), nullable=False),

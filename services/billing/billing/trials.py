@@ -1,0 +1,32 @@
+"""Trial days: a first period that costs nothing, once for each customer."""
+
+from uuid import UUID
+
+from billing.buying import Chosen
+from billing.coupons import Discount, discount_for
+from billing.domain import Purchase
+from billing.repository.subscriptions import add_trial
+from keyturn.database import Transaction
+
+
+async def claim_trial(tx: Transaction, chosen: Chosen, customer_id: UUID, purchase_id: UUID) -> int:
+    """The days for which this customer has it free. 0: there are none, or the customer has had a trial already."""
+    days = chosen.offer.trial_days if chosen.provider else 0
+    return days if days and await add_trial(tx, customer_id, purchase_id) else 0
+
+
+def taken_off(purchase: Purchase, number: int, price: int) -> int:
+    """Of the period of this number, by the purchase's own coupon, as it was when it was bought. A trial uses nothing of
+    the coupon up."""
+    discount = Discount.model_validate(purchase.coupon) if purchase.coupon else None
+    return discount_for(discount, _paid_number(purchase, number), price, purchase.currency)
+
+
+def setup_fee_of(purchase: Purchase, number: int) -> int:
+    """What is paid with the period of this number beside its price."""
+    return purchase.setup_fee if _paid_number(purchase, number) == 1 else 0
+
+
+def _paid_number(purchase: Purchase, number: int) -> int:
+    """Among the periods that are paid."""
+    return number - 1 if purchase.trial_days else number

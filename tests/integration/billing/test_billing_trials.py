@@ -1,0 +1,127 @@
+"""Trials: a first period that costs nothing, once a customer; the price follows."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from keyturn.events import SubscriptionEnded, SubscriptionRenewalDue, SubscriptionRenewed
+from support.billing import CATALOG, World, at_once, load
+from support.subscriptions import Subscriber
+
+pytestmark = pytest.mark.servers
+PRICE = 900
+TRIED = {"plan_id": "wordpress-blog", "cycle": "monthly"}
+
+
+async def _tries(billing: World, **changes: Any) -> Subscriber:
+    """From the 31st at ten in the morning on, there."""
+    billing.clock.move(datetime(2027, 1, 31, 9, tzinfo=UTC) - billing.clock.now())
+    opened = await billing.buy(**(TRIED | {"timezone": "Europe/Berlin"} | changes))
+    assert "session_id" not in opened
+    subscriber = Subscriber(billing, opened)
+    await subscriber.is_ready()
+    return subscriber
+
+
+async def test_a_trial_asks_no_provider_and_ends_days_after_the_install_is_ready(billing: World) -> None:
+    subscriber = await _tries(billing)
+    whole = await subscriber.whole()
+    assert (whole["amount"], whole["provider"], whole["status"], whole["trial_days"]) == (0, "stripe", "paid", 14)
+    assert billing.stripe.calls == []
+    assert await subscriber.state() == "trialing"
+    assert await subscriber.periods() == [(1, "2027-01-31T09:00", "2027-02-14T09:00")]
+    assert await subscriber.entitled() == [("on", [])]
+    (told,) = await billing.published(SubscriptionRenewed, subscriber.id)
+    assert (told.state, told.amount) == ("trialing", 0)
+
+
+async def test_the_price_follows_from_the_trials_end_on(billing: World) -> None:
+    subscriber = await _tries(billing)
+    await subscriber.time_passes(days=6)
+    assert await billing.published(SubscriptionRenewalDue, subscriber.id) == []
+    await subscriber.time_passes(days=1)
+    (due,) = await billing.published(SubscriptionRenewalDue, subscriber.id)
+    assert (due.state, due.due) == ("trialing", PRICE)
+    await subscriber.pays(await subscriber.opens_checkout())
+    assert await subscriber.state() == "active"
+    assert (await subscriber.periods())[-1] == (2, "2027-02-14T09:00", "2027-03-14T09:00")
+    await subscriber.time_passes(until=datetime(2027, 3, 14, tzinfo=UTC))
+    await subscriber.pays(await subscriber.opens_checkout())
+    assert (await subscriber.periods())[-1] == (3, "2027-03-14T09:00", "2027-04-14T08:00")  # summer time
+    assert await subscriber.payments() == [("matched", 1), ("matched", 2), ("matched", 3)]
+
+
+async def test_who_does_not_pay_after_the_trial_is_suspended_after_the_grace_and_comes_back(billing: World) -> None:
+    subscriber = await _tries(billing)
+    await subscriber.time_passes(until=datetime(2027, 2, 14, 9, tzinfo=UTC))
+    assert await subscriber.state() == "past_due"
+    await subscriber.time_passes(days=3)
+    assert await subscriber.state() == "suspended"
+    await subscriber.pays(await subscriber.opens_checkout())
+    assert (await subscriber.entitled())[-1] == ("on", [])
+
+
+async def test_a_trial_shorter_than_the_notice_is_asked_for_at_once(billing: World) -> None:
+    await load(billing, CATALOG.read_text().replace("trial_days: 14", "trial_days: 3"))
+    subscriber = await _tries(billing)
+    await subscriber.time_passes()
+    assert len(await billing.published(SubscriptionRenewalDue, subscriber.id)) == 1
+    assert (await subscriber.ends_at()).date().isoformat() == "2027-02-03"
+
+
+async def test_cancelled_in_the_trial_it_ends_with_it(billing: World) -> None:
+    subscriber = await _tries(billing)
+    await billing.ask("POST", f"/internal/subscriptions/{subscriber.id}/cancel", "customer", json={})
+    await subscriber.time_passes(days=13)
+    assert (await subscriber.entitled(), await subscriber.opens_checkout()) == ([("on", [])], "")
+    await subscriber.time_passes(days=1)
+    assert (await subscriber.entitled())[-1] == ("ended", ["cancelled"])
+    assert len(await billing.published(SubscriptionEnded, subscriber.id)) == 1
+
+
+async def test_the_setup_fee_is_paid_and_a_coupon_redeemed_with_the_first_period_that_is_paid(billing: World) -> None:
+    await load(billing, CATALOG.read_text().replace("trial_days: 14", "trial_days: 14, setup_fee: 500"))
+    subscriber = await _tries(billing, coupon_code="WELCOME10")
+    assert (await subscriber.whole())["discount"] == 0
+    await subscriber.time_passes(days=8)
+    order = billing.stripe.orders[checkout := await subscriber.opens_checkout()]
+    assert (order.amount, order.setup_fee, order.note) == (1310, 500, "9.00 EUR less 0.90 EUR with WELCOME10")
+    await subscriber.pays(checkout)
+    await subscriber.time_passes(until=await subscriber.ends_at() - timedelta(days=1))
+    later = billing.stripe.orders[await subscriber.opens_checkout()]
+    assert (later.amount, later.setup_fee, later.note) == (PRICE, 0, None)
+
+
+async def test_a_customer_has_one_trial_whatever_the_spelling(billing: World) -> None:
+    await _tries(billing)
+    again = await billing.buy(**TRIED, email="ADA@example.com")
+    assert (again["amount"], again.get("trial_days"), again["status"]) == (PRICE, None, "pending")
+    assert again["session_id"]
+    other = await billing.buy(**TRIED, email="grace@example.com")
+    assert (other["amount"], other["trial_days"], other["status"]) == (0, 14, "paid")
+
+
+async def test_of_many_purchases_at_once_one_is_a_trial(billing: World) -> None:
+    opened: list[dict[str, Any]] = []
+
+    async def buys() -> None:
+        opened.append(await billing.buy(**TRIED))
+
+    await at_once(*(buys() for _ in range(6)))
+    assert sorted(one["amount"] for one in opened) == [0] + [PRICE] * 5
+
+
+async def test_the_same_order_again_is_the_same_trial(billing: World) -> None:
+    subscriber = await _tries(billing)
+    again = await billing.buy(**TRIED, timezone="Europe/Berlin", purchase_id=subscriber.id)
+    assert (again["amount"], again["trial_days"], again["status"]) == (0, 14, "paid")
+
+
+async def test_an_order_that_is_refused_uses_no_trial_up(billing: World) -> None:
+    await billing.buy(coupon_code="WELCOME10")
+    used = {"purchase_id": "01a1fd9d-98b0-713d-9d46-377219884bb3", "coupon_code": "WELCOME10", **TRIED}
+    urls = {"success_url": "https://keyturn.test/", "cancel_url": "https://keyturn.test/"}
+    refused = await billing.ask("POST", "/internal/checkouts", json={"email": "ada@example.com", **used, **urls})
+    assert refused.json()["code"] == "coupon_used_by_you"
+    assert (await billing.buy(**TRIED))["amount"] == 0
