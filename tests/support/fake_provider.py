@@ -27,12 +27,13 @@ from billing.providers.failures import NotFound
 from keyturn.clock import Clock, SystemClock
 from keyturn.errors import GiveUp
 from keyturn.events import PaymentCaptured, derived_id
+from support.fake_subscriptions import Collecting, FakeSubscriptions
 
 _numbers = count(1)
 PAGE = 2  # ids: so that there are several
 
 
-class FakeProvider:
+class FakeProvider(FakeSubscriptions):
     """Stripe or Razorpay by name; both work alike but for what a provider can close."""
 
     def __init__(
@@ -49,6 +50,7 @@ class FakeProvider:
         self.returned: Counter[str] = Counter()  # how much of a payment has gone back, by its key
         self.reversals: dict[str, FoundRefund | FoundDispute] = {}  # as they are now, by id
         self.made_at: dict[str, datetime] = {}
+        self.collecting: dict[str, Collecting] = {}
         self.calls: list[str] = []
         self.hold: asyncio.Event | None = None  # until then no refund is told of
         self._failing: Exception | None = None
@@ -105,6 +107,8 @@ class FakeProvider:
             reference=order.reference if with_reference else None,
             refs=self._refs(provider_id, number),
         )
+        if order.recurring:
+            payment = self.begin(provider_id, order, payment)
         self.paid.setdefault(provider_id, []).append(payment)
         return payment
 
@@ -121,14 +125,18 @@ class FakeProvider:
             payment_key=payment.payment_key,
             amount=payment.amount,
             currency=payment.currency,
+            period_from=payment.period_from,
+            period_until=payment.period_until,
         )
 
     async def open_checkout(self, order: CheckoutOrder) -> OpenedCheckout:
         self._called("open_checkout")
         if order.key not in self.opened:
             number = next(_numbers)
-            provider_id = f"order_{number}" if self.name == "razorpay" else f"cs_{number}"
-            client = {"order_id": provider_id, "key_id": "rzp_test"} if self.name == "razorpay" else {}
+            kind = "cs" if self.name == "stripe" else "sub" if order.recurring else "order"
+            provider_id = f"{kind}_{number}"
+            named = "subscription_id" if order.recurring else "order_id"
+            client = {named: provider_id, "key_id": "rzp_test"} if self.name == "razorpay" else {}
             url = None if self.name == "razorpay" else f"https://pay.test/{provider_id}"
             self.opened[order.key] = OpenedCheckout(
                 provider_id, url, client or {"session_id": provider_id}, order.expires_at
@@ -143,6 +151,9 @@ class FakeProvider:
 
     async def find(self, refs: Mapping[str, str]) -> FoundPayment | None:
         self._called("find")
+        if collected := self._collected(refs):
+            reference, payment = collected
+            return FoundPayment(reference, payment.payment_key, payment.refs)
         for provider_id, payments in self.paid.items():
             for payment in payments:
                 if set(refs.values()) & {*payment.refs.values(), payment.payment_key}:
@@ -154,7 +165,7 @@ class FakeProvider:
         self._called("expire")
         if self.paid.get(checkout.provider_id):
             return "paying"
-        if self.name == "razorpay":
+        if self.name == "razorpay" and not self.orders[checkout.provider_id].recurring:
             return "payable"
         self.closed.add(checkout.provider_id)
         return "closed"
@@ -252,5 +263,6 @@ class FakeProvider:
 
     def _refs(self, provider_id: str, number: int) -> dict[str, str]:
         if self.name == "razorpay":
-            return {"order": provider_id, "payment": f"pay_{number}"}
+            kind = "subscription" if self.orders[provider_id].recurring else "order"
+            return {kind: provider_id, "payment": f"pay_{number}"}
         return {"session": provider_id, "payment_intent": f"pi_{number}", "charge": f"ch_{number}"}

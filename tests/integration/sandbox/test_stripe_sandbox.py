@@ -203,7 +203,7 @@ async def test_a_wrong_key_and_an_unknown_address_are_answered_as_stripe_does(sh
     assert "0123456789" not in str(wrong.value)
     assert wrong.value.request_id
     with pytest.raises(stripe.InvalidRequestError) as unknown:
-        await shop.v1.coupons.list_async()
+        await shop.v1.promotion_codes.list_async()
     assert unknown.value.http_status == 404
 
 

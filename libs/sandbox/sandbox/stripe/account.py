@@ -3,15 +3,17 @@
 import json
 import secrets
 import string
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from keyturn.clock import Clock
 from sandbox.delivery import Webhooks
 from sandbox.stripe.errors import missing
 
 API_VERSION = "2026-10-28.endive"
+GivingUp = Literal["canceled", "unpaid", "past_due"]
 _LETTERS = string.ascii_letters + string.digits
 _TEST_IN_ID = {"cs"}  # the ids of these say whether they are of test mode
 
@@ -27,6 +29,10 @@ class Kept:
     body: str | None = None
 
 
+def _as_it_is(thing: dict[str, Any]) -> dict[str, Any]:
+    return thing
+
+
 class StripeAccount:
     """`objects` is what the API shows. `hidden` holds what a call brought and no answer shows, by object id."""
 
@@ -38,6 +44,9 @@ class StripeAccount:
         self.events: list[dict[str, Any]] = []
         self.kept: dict[str, Kept] = {}  # by idempotency key
         self.request: dict[str, str | None] = {"id": None, "idempotency_key": None}  # of the call being executed
+        self.gives_up: GivingUp = "canceled"  # what a subscription becomes after its last attempt
+        self.endpoint_version = API_VERSION  # in which the events are told, whatever version a call asks for
+        self.shown: Callable[[dict[str, Any]], dict[str, Any]] = _as_it_is  # an object in that version
         self._webhooks = webhooks
 
     def now(self) -> int:
@@ -64,11 +73,13 @@ class StripeAccount:
 
     def emit(self, type_: str, about: dict[str, Any], *, previous: dict[str, Any] | None = None, **over: Any) -> str:
         """An event with a snapshot of the object, stored and sent. `over` replaces fields of the envelope."""
-        data = {"object": deepcopy(about)} | ({"previous_attributes": previous} if previous is not None else {})
+        data = {"object": deepcopy(self.shown(about))} | (
+            {"previous_attributes": previous} if previous is not None else {}
+        )
         event: dict[str, Any] = {
             "id": self.new_id("evt"),
             "object": "event",
-            "api_version": API_VERSION,
+            "api_version": self.endpoint_version,
             "created": self.now(),
             "data": data,
             "livemode": self.livemode,

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.delivery import Webhooks
-from sandbox.stripe import checkout, objects, returning
+from sandbox.stripe import checkout, coupons, objects, renewing, returning
 from sandbox.stripe.account import StripeAccount
 from sandbox.stripe.edge import Edge
 from sandbox.stripe.errors import StripeProblem, invalid
@@ -40,6 +40,9 @@ class Api:
             "/v1/products": lambda p, _: self._create_product(p),
             "/v1/prices": lambda p, _: self._create_price(p),
             "/v1/customers": lambda p, _: self._create_customer(p),
+            "/v1/coupons": lambda p, _: coupons.create(account, p),
+            "/v1/subscriptions/{id}": lambda p, id_: renewing.update(account, id_, p),
+            "/v1/subscriptions/{id}/resume": lambda p, id_: renewing.resume(account, id_, p),
         }
         kinds = {
             "checkout/sessions": "checkout.session",
@@ -50,6 +53,7 @@ class Api:
             "products": "product",
             "prices": "price",
             "customers": "customer",
+            "coupons": "coupon",
             "subscriptions": "subscription",
             "invoices": "invoice",
             "invoice_payments": "invoice_payment",
@@ -61,6 +65,7 @@ class Api:
             routes.append(self._route("GET", f"/v1/{path}", self._lister(path, kind)))
             routes.append(self._route("GET", f"/v1/{path}/{{id}}", self._getter(kind)))
         routes.append(self._route("GET", "/v1/checkout/sessions/{id}/line_items", self._line_items))
+        routes.append(self._route("DELETE", "/v1/subscriptions/{id}", lambda p, id_: renewing.cancel(account, id_, p)))
         routes.append(self._route("GET", "/v1/events", lambda p, _: self._events(p)))
         routes.append(self._route("GET", "/v1/events/{id}", lambda _, id_: self._event(id_)))
         routes.append(Route("/v1/{rest:path}", self._unknown, methods=["GET", "POST", "DELETE"]))
@@ -197,6 +202,8 @@ def _fits(one: Made, name: str, wanted: Any) -> bool:
     """A filter: a plain field, or Stripe's nested `payment[payment_intent]`, `customer_details[email]`."""
     if isinstance(wanted, dict):
         return all(_fits(one.get(name) or {}, key, value) for key, value in wanted.items())
+    if name == "subscription" and one.get("object") == "invoice":
+        one = one["parent"]["subscription_details"]
     return bool(str(one.get(name)) == wanted)
 
 

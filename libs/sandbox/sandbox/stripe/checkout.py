@@ -4,9 +4,9 @@
 
 from typing import Any
 
-from sandbox.stripe import objects
+from sandbox.stripe import coupons, objects
 from sandbox.stripe.account import StripeAccount
-from sandbox.stripe.errors import invalid, missing, refused
+from sandbox.stripe.errors import invalid, refused
 from sandbox.stripe.params import integer, known, metadata, required
 
 _PARAMS = frozenset(
@@ -38,13 +38,17 @@ def create(account: StripeAccount, params: dict[str, Any], pages: str) -> dict[s
     if "customer" in params:
         account.get(params["customer"], "customer", "customer")
     lines = [_line(account, line, mode, number) for number, line in enumerate(required(params, "line_items"))]
-    total = sum(line["amount_total"] for line in lines)
+    subtotal = sum(line["amount_subtotal"] for line in lines)
     if len({line["currency"] for line in lines}) != 1:
         raise invalid("All line items must have the same currency.", param="line_items")
+    if mode == "subscription" and not any(line["price"]["recurring"] for line in lines):
+        raise invalid("You must provide at least one recurring price in `subscription` mode.", param="line_items")
+    coupon = coupons.wanted(account, params)
+    off = coupons.off(coupon, subtotal)
     made = objects.session(
         account,
-        amount_subtotal=total,
-        amount_total=total,
+        amount_subtotal=subtotal,
+        amount_total=subtotal - off,
         cancel_url=params.get("cancel_url"),
         client_reference_id=params.get("client_reference_id"),
         currency=lines[0]["currency"],
@@ -60,7 +64,9 @@ def create(account: StripeAccount, params: dict[str, Any], pages: str) -> dict[s
         success_url=params["success_url"],
     )
     made["url"] = f"{pages}/c/pay/{made['id']}"
-    account.hidden[made["id"]] = {"line_items": lines, "data": params.get(f"{_data_name(mode)}", {})}
+    made["total_details"]["amount_discount"] = off
+    hidden = {"line_items": lines, "data": params.get(f"{_data_name(mode)}", {})}
+    account.hidden[made["id"]] = hidden | ({"coupon": coupon["id"]} if coupon else {})
     return made
 
 
@@ -82,9 +88,6 @@ def _check(params: dict[str, Any], mode: str) -> None:
         raise invalid(
             f"Invalid email address: {params['customer_email']}", param="customer_email", code="email_invalid"
         )
-    for number, discount in enumerate(params.get("discounts", [])):
-        name = next(iter(discount), "coupon")
-        raise missing(name.replace("_", " "), discount.get(name, ""), f"discounts[{number}][{name}]")
 
 
 def _expiry(account: StripeAccount, params: dict[str, Any]) -> int:
@@ -107,8 +110,6 @@ def _line(account: StripeAccount, line: dict[str, Any], mode: str, number: int) 
     price = _inline_price(account, line["price_data"], f"{where}[price_data]") if "price_data" in line else None
     if price is None:
         price = account.get(line["price"], "price", f"{where}[price]")
-    if mode == "subscription" and not price["recurring"]:
-        raise invalid("You must provide at least one recurring price in `subscription` mode.", param=where)
     if mode == "payment" and price["recurring"]:
         raise invalid(
             "You specified `payment` mode but passed a recurring price. "

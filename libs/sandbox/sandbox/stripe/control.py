@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from sandbox.control import Asked
-from sandbox.stripe import paying, returning
+from sandbox.stripe import paying, renewing, returning
 
 if TYPE_CHECKING:
     from sandbox.stripe.sandbox import StripeSandbox
@@ -40,6 +40,10 @@ class VerdictAsked(Asked):
     verdict: returning.Verdict
 
 
+class CardAsked(Asked):
+    card: renewing.Card
+
+
 class EventAsked(Asked):
     type: str
     object: dict[str, Any]
@@ -60,6 +64,18 @@ def router(sandbox: "StripeSandbox") -> APIRouter:  # noqa: C901 - a list of rou
     @routes.post("/foreign")
     async def foreign(asked: ForeignAsked) -> dict[str, Any]:
         return sandbox.pay_foreign(asked.amount, asked.currency)
+
+    @routes.post("/subscriptions/{subscription_id}/card")
+    async def card(subscription_id: str, asked: CardAsked) -> dict[str, Any]:
+        return sandbox.use_card(subscription_id, asked.card)
+
+    @routes.post("/subscriptions/{subscription_id}/cancel")
+    async def cancel(subscription_id: str) -> dict[str, Any]:
+        return sandbox.cancel(subscription_id)
+
+    @routes.post("/subscriptions/{subscription_id}/pause")
+    async def pause(subscription_id: str) -> dict[str, Any]:
+        return sandbox.pause(subscription_id)
 
     @routes.post("/charges/{charge_id}/refund")
     async def refund(charge_id: str, asked: RefundAsked) -> dict[str, Any]:

@@ -18,8 +18,8 @@ def pay(account: StripeAccount, session_id: str, outcome: Outcome, *, amount: in
     if session["status"] != "open":
         raise refused(f"This Checkout Session is {session['status']}.")
     if amount is not None:
-        difference = session["amount_subtotal"] - amount
-        session["total_details"]["amount_discount"] = max(difference, 0)
+        difference = session["amount_total"] - amount
+        session["total_details"]["amount_discount"] += max(difference, 0)
         session["total_details"]["amount_tax"] = max(-difference, 0)
         session["amount_total"] = amount
     if session["amount_total"] == 0:
@@ -38,11 +38,11 @@ def settle(account: StripeAccount, session_id: str, *, succeeded: bool) -> dict[
         raise refused("Nothing is under way for this Checkout Session.")
     charge = account.objects[intent["latest_charge"]]
     if succeeded:
-        _succeed(account, intent, charge)
+        succeed(account, intent, charge)
         session["payment_status"] = "paid"
         account.emit("checkout.session.async_payment_succeeded", session)
     else:
-        _fail(account, intent, charge, "bank_account_declined")
+        fail(account, intent, charge, "bank_account_declined")
         account.emit("checkout.session.async_payment_failed", session)
     return session
 
@@ -74,7 +74,7 @@ def _charge(account: StripeAccount, session: dict[str, Any], intent: dict[str, A
 
 
 def _paid(account: StripeAccount, session: dict[str, Any], intent: dict[str, Any]) -> None:
-    _succeed(account, intent, _charge(account, session, intent))
+    succeed(account, intent, _charge(account, session, intent))
     session |= {"status": "complete", "url": None, "payment_status": "paid", "customer_details": _details(session)}
     if session["mode"] == "subscription":
         subscribe(account, session, intent, account.hidden[session["id"]])
@@ -84,7 +84,7 @@ def _paid(account: StripeAccount, session: dict[str, Any], intent: dict[str, Any
 
 
 def _declined(account: StripeAccount, session: dict[str, Any], intent: dict[str, Any]) -> None:
-    _fail(account, intent, _charge(account, session, intent), "card_declined")
+    fail(account, intent, _charge(account, session, intent), "card_declined")
 
 
 def _delayed(account: StripeAccount, session: dict[str, Any], intent: dict[str, Any]) -> None:
@@ -109,7 +109,7 @@ def _details(session: dict[str, Any]) -> dict[str, Any]:
     return nulls | {"address": objects.NO_ADDRESS, "email": email, "tax_exempt": "none", "tax_ids": []}
 
 
-def _succeed(account: StripeAccount, intent: dict[str, Any], charge: dict[str, Any]) -> None:
+def succeed(account: StripeAccount, intent: dict[str, Any], charge: dict[str, Any]) -> None:
     charge |= {"status": "succeeded", "paid": True, "captured": True, "amount_captured": charge["amount"]}
     charge["balance_transaction"] = account.new_id("txn")
     intent |= {"status": "succeeded", "amount_received": intent["amount"], "last_payment_error": None}
@@ -117,7 +117,7 @@ def _succeed(account: StripeAccount, intent: dict[str, Any], charge: dict[str, A
     account.emit("payment_intent.succeeded", intent)
 
 
-def _fail(account: StripeAccount, intent: dict[str, Any], charge: dict[str, Any], code: str) -> None:
+def fail(account: StripeAccount, intent: dict[str, Any], charge: dict[str, Any], code: str) -> None:
     message = "Your card was declined." if code == "card_declined" else "The bank declined the debit."
     charge |= {"status": "failed", "failure_code": code, "failure_message": message}
     charge["outcome"] = {

@@ -14,7 +14,7 @@ from keyturn.clock import Clock
 from sandbox.books import Entry
 from sandbox.delivery import Rules
 from sandbox.standin import StandIn
-from sandbox.stripe import checkout, paying, returning
+from sandbox.stripe import checkout, old_shapes, paying, renewing, returning
 from sandbox.stripe.account import Kept, StripeAccount
 from sandbox.stripe.app import build
 
@@ -68,6 +68,24 @@ class StripeSandbox(StandIn):
 
     def tick(self) -> None:
         checkout.expire_old(self.account)
+        renewing.pass_time(self.account)
+
+    def tell_in_old_shapes(self) -> None:
+        """As an endpoint is told that was made before 2025-03-31."""
+        self.account.endpoint_version = old_shapes.OLD_VERSION
+        self.account.shown = lambda thing: old_shapes.old(self.account, thing)
+
+    def use_card(self, subscription_id: str, card: renewing.Card) -> dict[str, Any]:
+        """What becomes of what a subscription charges from now on, and of what it could not."""
+        return renewing.use_card(self.account, subscription_id, card)
+
+    def cancel(self, subscription_id: str) -> dict[str, Any]:
+        """By hand, in the dashboard."""
+        return renewing.cancel(self.account, subscription_id)
+
+    def pause(self, subscription_id: str) -> dict[str, Any]:
+        """By its customer, in the portal."""
+        return renewing.pause(self.account, subscription_id)
 
     def pay(self, session_id: str, outcome: paying.Outcome = "paid", *, amount: int | None = None) -> dict[str, Any]:
         return paying.pay(self.account, session_id, outcome, amount=amount)
@@ -115,18 +133,28 @@ class StripeSandbox(StandIn):
     def books(self) -> list[Entry]:
         """Every captured payment, by session or invoice, oldest first."""
         sessions = [s for s in self.account.all("checkout.session")[::-1] if s["payment_status"] == "paid"]
-        return [self._entry(session) for session in sessions]
+        first = [
+            self._entry(one["invoice"] or one["id"], one["client_reference_id"], self.charge_of(one["id"]))
+            for one in sessions
+        ]
+        return first + [self._renewal(one) for one in self.account.all("invoice")[::-1] if _is_paid_renewal(one)]
 
-    def _entry(self, session: dict[str, Any]) -> Entry:
-        charge = self.account.objects[self.charge_of(session["id"])]
+    def _renewal(self, invoice: dict[str, Any]) -> Entry:
+        payment = next(one for one in self.account.all("invoice_payment") if one["invoice"] == invoice["id"])
+        intent = self.account.objects[payment["payment"]["payment_intent"]]
+        reference = invoice["parent"]["subscription_details"]["metadata"].get("purchase_id")
+        return self._entry(invoice["id"], reference, intent["latest_charge"])
+
+    def _entry(self, payment_key: str, reference: str | None, charge_id: str) -> Entry:
+        charge = self.account.objects[charge_id]
         lost = sum(
             dispute["amount"]
             for dispute in self.account.all("dispute")
             if dispute["charge"] == charge["id"] and dispute["status"] in {"lost", "needs_response", "under_review"}
         )
         return Entry(
-            payment_key=session["invoice"] or session["id"],
-            reference=session["client_reference_id"],
+            payment_key=payment_key,
+            reference=reference,
             amount=charge["amount_captured"],
             currency=charge["currency"].upper(),
             refunded=charge["amount_refunded"],
@@ -145,3 +173,7 @@ class StripeSandbox(StandIn):
         for session in account.all("checkout.session"):
             if session["status"] == "open":
                 session["url"] = f"{self.public_url}/c/pay/{session['id']}"  # should the port be another one now
+
+
+def _is_paid_renewal(invoice: dict[str, Any]) -> bool:
+    return bool(invoice["billing_reason"] == "subscription_cycle" and invoice["amount_paid"])

@@ -6,7 +6,7 @@ called from work and from request handlers, never inside a transaction. It raise
 whose outcome is unknown, the adapter looks for the object before it makes another.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -19,13 +19,28 @@ REFERENCE = "purchase_id"
 # paying: paid already, or a delayed payment is under way.
 Closing = Literal["closed", "payable", "paying"]
 
+# past_due: the provider still tries to charge; unpaid: it gave up.
+CollectedStatus = Literal["active", "past_due", "unpaid", "paused", "ended"]
+
 Reversal = Literal["refund", "dispute"]
 REVERSALS: tuple[Reversal, ...] = ("refund", "dispute")
 
 
 @dataclass(frozen=True)
+class Recurring:
+    """What the provider is to charge by itself with every cycle: `amount`, less `off` for so many `periods`, the first
+    among them (None: for all), for the sake of a coupon."""
+
+    amount: int
+    off: int = 0
+    periods: int | None = None
+    coupon: str | None = None
+
+
+@dataclass(frozen=True)
 class CheckoutOrder:
-    """What the customer is asked to pay. Whatever the `cycle`, one payment is taken: nobody is charged again by it.
+    """What the customer is asked to pay. Whatever the `cycle`, one payment is taken, and nobody is charged again by it,
+    unless it is `recurring`.
 
     `reference` goes into every place where the provider keeps metadata, since it copies none of them to another.
     """
@@ -45,6 +60,7 @@ class CheckoutOrder:
     setup_fee: int = 0  # as much of the amount, shown by itself where the provider can
     note: str | None = None  # what the customer should know of the amount
     prepared: str | None = None  # the provider's own price for the rest of it
+    recurring: Recurring | None = None
 
     @property
     def reference(self) -> str:
@@ -87,6 +103,21 @@ class CapturedPayment:
     livemode: bool
     reference: str | None = None
     refs: Mapping[str, str] = field(default_factory=dict)
+    period_from: datetime | None = None  # what it pays, where the provider collects by itself
+    period_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class FoundSubscription:
+    """A subscription that the provider collects, as it is now, and what was paid for it lately, the oldest first.
+    `cancel_at_period_end` None: the provider does not say. `completed`: it ended for having run as often as it was made
+    for."""
+
+    status: CollectedStatus
+    period_until: datetime | None
+    cancel_at_period_end: bool | None
+    payments: Sequence[CapturedPayment]
+    completed: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,6 +220,20 @@ class PaymentProvider(Protocol):
     async def refund_now(self, refund_id: str) -> FoundRefund: ...
 
     async def dispute_now(self, dispute_id: str) -> FoundDispute: ...
+
+    async def subscription_now(self, subscription_id: str) -> FoundSubscription: ...
+
+    async def end_subscription(self, subscription_id: str, *, at_period_end: bool) -> None:
+        """Nothing is charged for it any more, from now on or after its period. Harmless where it has ended."""
+        ...
+
+    async def keep_subscription(self, subscription_id: str) -> bool:
+        """Takes back that it ends with its period. False: the provider cannot."""
+        ...
+
+    async def charge_next_at(self, subscription_id: str, moment: datetime) -> bool:
+        """Moves the end of its period, and all that follow, at no cost. False: the provider cannot."""
+        ...
 
     def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
         """Whether what the browser brought back belongs to this checkout: with the order id that we stored, never one

@@ -1,4 +1,4 @@
-"""Razorpay behind the port: an order a checkout, and refunds.
+"""Razorpay behind the port: an order or a subscription a checkout, and refunds.
 
 The official SDK is synchronous, so each call runs in a thread. Orders have no idempotency key: the receipt, which is
 our key, is looked up before another order is made. Refunds have one.
@@ -32,6 +32,7 @@ from billing.providers import (
 from billing.providers.failures import NotFound
 from billing.providers.money import check_amount
 from billing.providers.razorpay_session import RazorpaySession
+from billing.providers.razorpay_subscriptions import RazorpaySubscriptions, is_subscription
 
 Json = dict[str, Any]
 CONNECT_SECONDS = 3.0
@@ -44,7 +45,7 @@ CAPTURE = {
 }
 
 
-class RazorpayProvider:
+class RazorpayProvider(RazorpaySubscriptions):
     """Through the official SDK, without its retries: those would make a second order."""
 
     name: Literal["razorpay"] = "razorpay"
@@ -62,6 +63,8 @@ class RazorpayProvider:
 
     async def open_checkout(self, order: CheckoutOrder) -> OpenedCheckout:
         check_amount(order.amount, order.currency)
+        if order.recurring:
+            return await self._open_subscription(order)
         made = await self._order_of(order.key) or await self._create(order)
         client = {"order_id": made["id"], "key_id": self._key_id}
         return OpenedCheckout(made["id"], None, client, None, {"order": made["id"]})
@@ -84,6 +87,8 @@ class RazorpayProvider:
 
     async def captured(self, checkout: CheckoutRefs) -> list[CapturedPayment]:
         id_ = checkout.provider_id
+        if is_subscription(id_):
+            return list((await self.subscription_now(id_)).payments[:1])  # whatever follows is no checkout's
         found = await self._call(lambda api, how: api.order.payments(id_, {}, **how))
         reference = str(checkout.purchase_id)
         return [self._captured(one, reference) for one in found["items"] if _is_captured(one)]
@@ -101,10 +106,12 @@ class RazorpayProvider:
             return None
 
     async def _find(self, refs: Mapping[str, str]) -> FoundPayment | None:
-        payment_id, order_id = refs.get("payment"), refs.get("order")
-        if order_id is None and payment_id is not None:
+        payment_id, order_id, payment = refs.get("payment"), refs.get("order"), None
+        if payment_id is not None and (order_id is None or "invoice" in refs):
             payment = await self._call(lambda api, how: api.payment.fetch(payment_id, {}, **how))
             order_id = payment["order_id"]
+        if found := await self._find_collected(refs, payment):
+            return found
         if order_id is None:
             return None
         order = await self._call(lambda api, how: api.order.fetch(order_id, {}, **how))
@@ -116,6 +123,8 @@ class RazorpayProvider:
     async def expire(self, checkout: CheckoutRefs) -> Closing:
         """Razorpay closes no orders: one that is not paid can be paid for ever."""
         id_ = checkout.provider_id
+        if is_subscription(id_):
+            return await self._end_unpaid(checkout)
         order = await self._call(lambda api, how: api.order.fetch(id_, {}, **how))
         return "paying" if order["status"] == "paid" else "payable"
 
@@ -165,7 +174,8 @@ class RazorpayProvider:
     def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
         if not proof.payment_id or not proof.signature:
             return False
-        signed = f"{checkout.provider_id}|{proof.payment_id}".encode()
+        ids = [checkout.provider_id, proof.payment_id]
+        signed = "|".join(reversed(ids) if is_subscription(checkout.provider_id) else ids).encode()
         expected = hmac.new(self._key_secret.encode(), signed, hashlib.sha256).hexdigest()
         return hmac.compare_digest(expected.encode(), proof.signature.encode())
 

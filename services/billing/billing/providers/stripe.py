@@ -1,4 +1,4 @@
-"""Stripe behind the port: Checkout Sessions for one payment each, and refunds.
+"""Stripe behind the port: Checkout Sessions, for one payment each or for a subscription, and refunds.
 
 Stripe keeps the first result of an idempotency key, a 500 included. So each create carries a key of ours; when its
 result is unclear we look for the object by our key in its metadata; and only when Stripe repeats a kept 500 and there
@@ -42,6 +42,7 @@ from billing.providers.stripe_shapes import (
     refund_result,
     session_params,
 )
+from billing.providers.stripe_subscriptions import StripeSubscriptions
 from keyturn.errors import GiveUp
 
 API_VERSION = "2026-10-28.endive"
@@ -50,7 +51,7 @@ KEYS_TRIED = 3
 OUR_KEY = "checkout"  # in a session's metadata; `refund` in a refund's
 
 
-class StripeProvider:
+class StripeProvider(StripeSubscriptions):
     """Through the official SDK, asynchronously, with a time-out that a waiting customer can bear."""
 
     name: Literal["stripe"] = "stripe"
@@ -73,7 +74,7 @@ class StripeProvider:
 
     async def open_checkout(self, order: CheckoutOrder) -> OpenedCheckout:
         check_amount(order.amount, order.currency, refused=UNLIKE_ISO_AT_STRIPE)
-        params = session_params(order)
+        params = session_params(order, await self._coupon_for(order))
 
         async def create(key: str) -> Json:
             sessions = self._client.checkout.sessions
@@ -97,11 +98,13 @@ class StripeProvider:
     async def _check_prepared(self, price: str, session: Json, order: CheckoutOrder) -> None:
         """A price of another amount than the catalogue's would be paid, and then fit no purchase."""
         comes_to = session["amount_total"], session["currency"].upper()
+        told = "with it {} {} are due, not {} {} (minor units)".format(*comes_to, order.amount, order.currency)
         if comes_to == (order.amount, order.currency):
-            return
+            if not order.recurring or await self._recurs_as(price, order.cycle):
+                return
+            told = f"it is not {order.cycle}"
         await self.expire(CheckoutRefs(order.purchase_id, order.attempt, session["id"]))
-        told = "with it {} {} are due, not {} {} (minor units)"
-        raise PriceRefused(price, told.format(*comes_to, order.amount, order.currency))
+        raise PriceRefused(price, told)
 
     async def captured(self, checkout: CheckoutRefs) -> list[CapturedPayment]:
         session = await self._session(checkout.provider_id)
@@ -111,10 +114,12 @@ class StripeProvider:
     async def find(self, refs: Mapping[str, str]) -> FoundPayment | None:
         try:
             session = await self._found_session(refs)
+            if session is None:
+                return await self._find_collected(refs)
         except NotFound:
             return None
-        reference = (session.get("metadata") or {}).get(REFERENCE) if session else None
-        if session is None or reference is None:
+        reference = (session.get("metadata") or {}).get(REFERENCE)
+        if reference is None:
             return None
         payment = captured_in(session)
         known = payment.refs if payment else {"session": session["id"]}
@@ -123,15 +128,19 @@ class StripeProvider:
     async def _found_session(self, refs: Mapping[str, str]) -> Json | None:
         if "session" in refs:
             return await self._session(refs["session"])
-        intent = refs.get("payment_intent")
-        if intent is None and "charge" in refs:
-            charge = await answered("charge", self._client.charges.retrieve_async(refs["charge"]))
-            intent = charge.get("payment_intent")
+        intent = await self._intent_in(refs)
         if intent is None:
             return None
         asked = self._client.checkout.sessions.list_async({"payment_intent": intent, "limit": 1})
         found = (await answered("sessions of an intent", asked))["data"]
         return await self._session(found[0]["id"]) if found else None
+
+    async def _intent_in(self, refs: Mapping[str, str]) -> str | None:
+        intent = refs.get("payment_intent")
+        if intent is None and "charge" in refs:
+            charge = await answered("charge", self._client.charges.retrieve_async(refs["charge"]))
+            intent = charge.get("payment_intent")
+        return intent
 
     async def _session(self, session_id: str) -> Json:
         sessions = self._client.checkout.sessions
@@ -163,11 +172,14 @@ class StripeProvider:
         return refund_result(await self._once(f"refund-{key}", create, find))
 
     async def _intent_of(self, payment: PaymentRefs) -> str:
-        session = await self._session(payment.refs.get("session", payment.payment_key))
-        intent = session["payment_intent"]
-        if intent is None:
+        if invoice := payment.refs.get("invoice"):
+            found = await self._intent_of_invoice(invoice)
+        else:
+            session = await self._session(payment.refs.get("session", payment.payment_key))
+            found = (session["payment_intent"] or {}).get("id")
+        if found is None:
             raise GiveUp("Stripe: this payment has no payment intent that could be refunded")
-        return str(intent["id"])
+        return str(found)
 
     async def made(self, kind: Reversal, since: datetime, until: datetime) -> AsyncIterator[list[str]]:
         lists: Any = {"refund": self._client.refunds, "dispute": self._client.disputes}[kind]

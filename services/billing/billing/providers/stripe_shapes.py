@@ -21,6 +21,14 @@ LOCALES = frozenset(
     sv th tr vi zh zh-HK zh-TW""".split()
 )
 
+INTERVALS: dict[str, Any] = {
+    "monthly": {"interval": "month", "interval_count": 1},
+    "quarterly": {"interval": "month", "interval_count": 3},
+    "yearly": {"interval": "year", "interval_count": 1},
+    "biennial": {"interval": "year", "interval_count": 2},
+    "triennial": {"interval": "year", "interval_count": 3},
+}
+
 DECIDED: dict[str, Literal["won", "lost", "closed"]] = {
     "won": "won",
     "lost": "lost",
@@ -35,35 +43,37 @@ def moment(time: datetime) -> int:
 
 def _line_items(order: CheckoutOrder) -> list[Any]:
     """What is bought, as an own price or a prepared one, and the set-up fee."""
-    rest = order.amount - order.setup_fee
+    rest = order.recurring.amount if order.recurring else order.amount - order.setup_fee
     fee = [_line(order, f"{order.title}: set-up fee", order.setup_fee, told=not rest)] if order.setup_fee else []
     if order.prepared:
         return [{"quantity": 1, "price": order.prepared}, *fee]
-    return [_line(order, order.title, rest, told=True), *fee] if rest else fee
+    cycle = {"recurring": INTERVALS[order.cycle]} if order.recurring else {}
+    return [_line(order, order.title, rest, told=True, **cycle), *fee] if rest else fee
 
 
-def _line(order: CheckoutOrder, text: str, amount: int, *, told: bool) -> Any:
+def _line(order: CheckoutOrder, text: str, amount: int, *, told: bool, **more: Any) -> Any:
     """`told`: with what the customer should know of the amount."""
     product = {"name": text} | ({"description": order.note} if told and order.note else {})
-    price = {"currency": order.currency.lower(), "unit_amount": amount, "product_data": product}
+    price = {"currency": order.currency.lower(), "unit_amount": amount, "product_data": product} | more
     return {"quantity": 1, "price_data": price}
 
 
-def session_params(order: CheckoutOrder) -> Any:
-    """One payment. Our reference goes into every place that a later event can show, since Stripe copies none."""
+def session_params(order: CheckoutOrder, coupon: str | None = None) -> Any:
+    """Our reference goes into every place that a later event can show, since Stripe copies none."""
     about = {REFERENCE: order.reference, "checkout": order.key}
+    mode, carried = ("subscription", "subscription_data") if order.recurring else ("payment", "payment_intent_data")
     return {
-        "mode": "payment",
+        "mode": mode,
         "line_items": _line_items(order),
         "customer_email": order.email,
         "client_reference_id": order.reference,
         "metadata": about,
-        "payment_intent_data": {"metadata": about},
+        carried: {"metadata": about},
         "success_url": order.success_url,
         "cancel_url": order.cancel_url,
         "expires_at": moment(order.expires_at),
         "locale": _locale(order.locale),
-    }
+    } | ({"discounts": [{"coupon": coupon}]} if coupon else {})
 
 
 def _locale(wanted: str | None) -> str:

@@ -1,0 +1,199 @@
+"""One suite for both adapters: what providers collect by themselves, against the stand-ins."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from billing.providers import CheckoutOrder, CheckoutRefs, PaymentProvider, PaymentRefs, Recurring
+from billing.providers.failures import NotFound, PriceRefused
+from billing.providers.stripe import StripeProvider
+from keyturn.clock import MovableClock
+from sandbox.stripe import StripeSandbox
+
+START = datetime(2027, 1, 31, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class World:
+    """A stand-in, the adapter that talks to it, and a clock that both go by."""
+
+    sandbox: Any
+    provider: PaymentProvider
+    clock: MovableClock
+    currency: str
+    subscription: str = ""
+
+    def order(self, *, fee: int = 0, off: int = 0, periods: int | None = 1, **over: Any) -> CheckoutOrder:
+        order = CheckoutOrder(
+            purchase_id=uuid4(),
+            attempt=1,
+            amount=4900 + fee - off,
+            setup_fee=fee,
+            currency=self.currency,
+            title="Shop, Starter",
+            cycle="monthly",
+            email="ann@example.com",
+            name="Ann",
+            locale="de_AT",
+            success_url="https://shop.example/done?s={CHECKOUT_SESSION_ID}",
+            cancel_url="https://shop.example/",
+            expires_at=self.clock.now() + timedelta(hours=23),
+            recurring=Recurring(4900, off, periods, "WELCOME10"),
+        )
+        return replace(order, **over)
+
+    async def subscribes(self, **order: Any) -> CheckoutOrder:
+        wanted = self.order(**order)
+        made = await self.provider.open_checkout(wanted)
+        self.sandbox.pay(made.provider_id)
+        (paid,) = await self.provider.captured(CheckoutRefs(wanted.purchase_id, 1, made.provider_id))
+        assert (paid.amount, paid.reference) == (wanted.amount, wanted.reference)
+        self.subscription = paid.refs["subscription"]
+        return wanted
+
+    def time_passes(self, **by: float) -> None:
+        """In two steps: what is billed by then is charged an hour later."""
+        for step in (timedelta(**by), HOUR):
+            self.clock.move(step)
+            self.sandbox.tick()
+
+
+@pytest.fixture
+async def world(clock: MovableClock) -> AsyncIterator[World]:
+    clock.move(START - clock.now())
+    async with AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(StripeSandbox(secret_key="sk_test_contract", clock=clock))
+        provider = StripeProvider(sandbox.secret_key, api_base=sandbox.url, timeout=20, retries=0)
+        stack.push_async_callback(provider.close)
+        yield World(sandbox, provider, clock, "USD")
+
+
+async def test_what_is_collected_is_found_with_its_payments_the_oldest_first(world: World) -> None:
+    order = await world.subscribes(fee=900)
+    found = await world.provider.subscription_now(world.subscription)
+    assert (found.status, found.cancel_at_period_end) == ("active", False)
+    assert found.period_until == datetime(2027, 2, 28, 12, tzinfo=UTC)
+    world.time_passes(days=28)
+    found = await world.provider.subscription_now(world.subscription)
+    assert [payment.amount for payment in found.payments] == [5800, 4900]
+    assert {payment.reference for payment in found.payments} == {order.reference}
+    spans = [(payment.period_from, payment.period_until) for payment in found.payments]
+    assert [(f"{start:%d.%m.}", f"{end:%d.%m.}") for start, end in spans if start and end] == [
+        ("31.01.", "28.02."),
+        ("28.02.", "31.03."),
+    ]
+
+
+async def test_every_id_of_a_renewal_leads_to_our_reference_and_to_its_invoice(world: World) -> None:
+    order = await world.subscribes()
+    world.time_passes(days=28)
+    renewal = (await world.provider.subscription_now(world.subscription)).payments[-1]
+    intent = renewal.refs["payment_intent"]
+    charge = world.sandbox.account.objects[intent]["latest_charge"]
+    for refs in ({"invoice": renewal.payment_key}, {"payment_intent": intent}, {"charge": charge}):
+        found = await world.provider.find(refs)
+        assert found is not None
+        assert (found.reference, found.payment_key) == (order.reference, renewal.payment_key)
+    found = await world.provider.find({"subscription": world.subscription})
+    assert found is not None
+    assert found.reference == order.reference
+
+
+async def test_a_renewal_is_refunded_by_its_invoice(world: World) -> None:
+    await world.subscribes()
+    world.time_passes(days=28)
+    renewal = (await world.provider.subscription_now(world.subscription)).payments[-1]
+    refs = {"invoice": renewal.payment_key}  # all that a webhook tells of it
+    done = await world.provider.refund(PaymentRefs(renewal.payment_key, "USD", refs), 100, "refund-of-a-renewal")
+    assert (done.amount, done.status) == (100, "succeeded")
+
+
+@pytest.mark.parametrize(
+    ("off", "periods", "paid"), [(100, 1, [4800, 4900, 4900]), (100, 2, [4800, 4800, 4900]), (100, None, [4800] * 3)]
+)
+async def test_a_discount_lasts_for_as_many_periods_as_it_says(
+    world: World, off: int, periods: int | None, paid: list[int]
+) -> None:
+    await world.subscribes(off=off, periods=periods)
+    for _ in range(2):
+        world.time_passes(days=31)
+    found = await world.provider.subscription_now(world.subscription)
+    assert [payment.amount for payment in found.payments] == paid
+
+
+async def test_a_discounted_checkout_that_is_opened_again_is_the_same(world: World) -> None:
+    order = world.order(off=100)
+    first = await world.provider.open_checkout(order)
+    assert await world.provider.open_checkout(order) == first
+
+
+async def test_a_card_that_fails_shows_and_so_does_one_that_pays_later(world: World) -> None:
+    await world.subscribes()
+    world.sandbox.use_card(world.subscription, "declined")
+    world.time_passes(days=28)
+    assert (await world.provider.subscription_now(world.subscription)).status == "past_due"
+    world.sandbox.use_card(world.subscription, "good")
+    found = await world.provider.subscription_now(world.subscription)
+    assert (found.status, len(found.payments)) == ("active", 2)
+
+
+async def test_it_ends_with_its_period_unless_it_is_kept(world: World) -> None:
+    await world.subscribes()
+    for _ in range(2):
+        await world.provider.end_subscription(world.subscription, at_period_end=True)
+    assert (await world.provider.subscription_now(world.subscription)).cancel_at_period_end
+    assert await world.provider.keep_subscription(world.subscription)
+    assert (await world.provider.subscription_now(world.subscription)).cancel_at_period_end is False
+    await world.provider.end_subscription(world.subscription, at_period_end=True)
+    world.time_passes(days=28)
+    found = await world.provider.subscription_now(world.subscription)
+    assert (found.status, len(found.payments)) == ("ended", 1)
+
+
+async def test_it_ends_at_once_any_number_of_times(world: World) -> None:
+    await world.subscribes()
+    for _ in range(2):
+        await world.provider.end_subscription(world.subscription, at_period_end=False)
+    found = await world.provider.subscription_now(world.subscription)
+    assert (found.status, found.completed) == ("ended", False)
+
+
+async def test_the_end_of_its_period_is_moved_at_no_cost(world: World) -> None:
+    await world.subscribes()
+    later = START + timedelta(days=31)
+    for _ in range(2):
+        assert await world.provider.charge_next_at(world.subscription, later)
+    found = await world.provider.subscription_now(world.subscription)
+    assert (found.status, found.period_until, len(found.payments)) == ("active", later, 1)
+    world.time_passes(days=31)
+    found = await world.provider.subscription_now(world.subscription)
+    assert [payment.amount for payment in found.payments] == [4900, 4900]
+    assert found.payments[-1].period_from == later
+
+
+async def test_what_is_not_there_is_not_found(world: World) -> None:
+    with pytest.raises(NotFound):
+        await world.provider.subscription_now("sub_nobodys")
+
+
+@pytest.mark.parametrize(
+    ("recurring", "told"), [({"interval": "year"}, "it is not monthly"), (None, "at least one recurring price")]
+)
+async def test_a_prepared_price_of_another_cycle_is_refused_by_name(
+    world: World, recurring: dict[str, str] | None, told: str
+) -> None:
+    fields: dict[str, Any] = {"currency": "usd", "unit_amount": 4900}
+    fields |= {"recurring[interval]": recurring["interval"]} if recurring else {}
+    async with httpx.AsyncClient(base_url=world.sandbox.url, auth=(world.sandbox.secret_key, "")) as client:
+        product = (await client.post("/v1/products", data={"name": "Prepared"})).json()["id"]
+        price = (await client.post("/v1/prices", data=fields | {"product": product})).json()["id"]
+    with pytest.raises(PriceRefused, match=f"{price} cannot be used: .*{told}"):
+        await world.provider.open_checkout(world.order(prepared=price))
+    assert all(one["status"] == "expired" for one in world.sandbox.account.all("checkout.session"))
