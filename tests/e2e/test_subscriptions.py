@@ -42,6 +42,9 @@ async def test_rule_4_a_month_is_renewed_by_link_and_who_does_not_pay_is_suspend
     await _go_to(system, bought, minutes=2)
     await system.wait_for(bought, "subscription.past_due")
     assert await system.shopper.logs_in(url, bought.email, system.password)
+    await _go_to(system, bought, days=1, hours=23, minutes=30)
+    await system.wait_for(bought, "subscription.warned")
+    assert (await _subscription(system, bought))["suspendsAt"]
     await _go_to(system, bought, days=3, minutes=5)
     await system.wait_for(bought, "subscription.suspended", "install.suspended")
     assert not await system.shopper.logs_in(url, bought.email, system.password)
@@ -53,13 +56,14 @@ async def test_rule_4_a_month_is_renewed_by_link_and_who_does_not_pay_is_suspend
     await system.settled()
     journey = await system.journey(bought)
     counts = {
-        name: journey.count(f"subscription.{name}") for name in ("renewed", "renewal_due", "past_due", "suspended")
+        name: journey.count(f"subscription.{name}")
+        for name in ("renewed", "renewal_due", "past_due", "warned", "suspended")
     }
-    assert counts == {"renewed": 3, "renewal_due": 2, "past_due": 1, "suspended": 1}
+    assert counts == {"renewed": 3, "renewal_due": 2, "past_due": 1, "warned": 1, "suspended": 1}
     assert (journey.count("purchase.paid"), journey.count("install.ready"), len(system.instances(bought))) == (1, 1, 1)
     assert (await _subscription(system, bought))["status"] == "active"
     mails = [mail.deliveries for mail in system.system.mailbox.to(bought.email)]
-    assert mails == [1] * 6  # setup, twice what is due, what is missing, suspended, back
+    assert mails == [1] * 7  # setup, twice what is due, what is missing, that it is suspended soon, suspended, back
     sql = "SELECT count(*) FROM periods WHERE purchase_id = $1::text::uuid"
     assert await system.traces.one("billing", sql, bought.purchase_id) == 3
 

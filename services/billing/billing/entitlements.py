@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from billing.domain import Entitlement, Payment, Purchase
 from billing.periods import follow, keep_time
-from billing.policy import Level, Policy, level, state_of_paid
+from billing.policy import NONPAYMENT, Level, Policy, level, state_of_paid
 from billing.repository.offers import Terms, terms
 from billing.repository.payments import disputes_of, matched_payments, refunds_of
 from billing.repository.purchases import entitlement_of
@@ -84,7 +84,10 @@ def _first(tx: Transaction, purchase: Purchase, given: Terms, wanted: Level) -> 
 
 
 def _delete_after(wanted: Level, policy: Policy, now: datetime) -> datetime | None:
-    return now + timedelta(days=policy.retention_days) if wanted.wanted == "ended" else None
+    """Of who did not pay, the data was kept while they were suspended."""
+    if wanted.wanted != "ended":
+        return None
+    return now if NONPAYMENT in wanted.reasons else now + timedelta(days=policy.retention_days)
 
 
 def _event(tx: Transaction, entitlement: Entitlement) -> EntitlementChanged:

@@ -1,6 +1,6 @@
 """How a subscription goes from period to period. Everything here is called with the purchase locked."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from billing.calendar import recurs
@@ -107,23 +107,26 @@ def _renewal(tx: Transaction, purchase: Purchase, price: int, number: int) -> Re
 
 
 async def fall_behind(tx: Transaction, purchase: Purchase, subscription: Subscription, policy: Policy) -> None:
-    subscription.move_to("past_due", tx.now)
-    now = standing(tx, purchase, subscription, await open_renewal(tx, purchase.id))
-    tx.publish(SubscriptionPastDue(**now, suspends_at=tx.now + timedelta(days=policy.grace_days)))
+    subscription.fall("past_due", policy, tx.now)
+    tx.publish(SubscriptionPastDue(**standing(tx, purchase, subscription, await open_renewal(tx, purchase.id))))
 
 
 async def end(tx: Transaction, purchase: Purchase, subscription: Subscription, because: Because) -> None:
-    await withdraw(tx, purchase)
+    withdrawn = await withdraw(tx, purchase)
     subscription.move_to("ended", tx.now)
     subscription.ended_because = because
-    tx.publish(SubscriptionEnded(**standing(tx, purchase, subscription), because=because))
+    now = standing(tx, purchase, subscription)
+    tx.publish(SubscriptionEnded(**now, because=because, withdrawn=withdrawn))
 
 
-async def withdraw(tx: Transaction, purchase: Purchase) -> None:
-    """Nobody is asked for the next period any more."""
-    if renewal := await open_renewal(tx, purchase.id):
-        renewal.state = "void"
-        tx.schedule(CLOSE_CHECKOUTS, str(purchase.id), subject=str(purchase.id))
+async def withdraw(tx: Transaction, purchase: Purchase) -> int | None:
+    """Nobody is asked for the next period any more. Gives what it would have cost, where it was asked for."""
+    renewal = await open_renewal(tx, purchase.id)
+    if renewal is None:
+        return None
+    renewal.state = "void"
+    tx.schedule(CLOSE_CHECKOUTS, str(purchase.id), subject=str(purchase.id))
+    return renewal.amount
 
 
 async def follow(tx: Transaction, purchase: Purchase, of_money: Level) -> Subscription | None:
@@ -170,6 +173,8 @@ def standing(
         "cancel_at_period_end": subscription.cancel_at_period_end,
         "due": renewal.amount if renewal and renewal.state == "open" else None,
         "currency": purchase.currency,
+        "suspends_at": subscription.consequence_at if subscription.state == "past_due" else None,
+        "deletes_at": subscription.consequence_at if subscription.state == "suspended" else None,
     }
 
 

@@ -19,8 +19,9 @@ NONPAYMENT = "nonpayment"
 
 
 class Policy(BaseModel):
-    """The effect of each event on the entitlement, how long the data outlives its end, and how many days before a
-    period's end the next one can be paid, and after it still."""
+    """The effect of each event on the entitlement, and how long the data outlives its end. How many days before a
+    period's end the next one can be paid; for how many it is waited for before the suspension, and after that before
+    the end; and how many days ahead of each that is told at the latest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,6 +34,9 @@ class Policy(BaseModel):
     retention_days: int = Field(default=30, ge=0, le=3650)
     renewal_days: int = Field(default=7, ge=0, le=27)  # less than the shortest month
     grace_days: int = Field(default=3, ge=0, le=365)
+    suspension_warning_days: int = Field(default=1, ge=0, le=365)
+    delete_after_nonpayment_days: int = Field(default=30, ge=1, le=3650)
+    deletion_warning_days: int = Field(default=7, ge=1, le=365)
 
     def of_dispute(self, state: DisputeState) -> Effect:
         effects: dict[DisputeState, Effect] = {

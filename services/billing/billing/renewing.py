@@ -1,4 +1,4 @@
-"""What a subscription does by itself: asks for the next period, falls behind, is suspended, ends as it was told to.
+"""What a subscription does by itself: asks for the next period, falls behind, warns, is suspended, ends.
 
 A periodic run only says whose turn it is; each is work of its own, so one that fails stops no other.
 """
@@ -12,13 +12,14 @@ from billing.entitlements import settle
 from billing.owing import nothing_to_pay, owed
 from billing.payments import record_payment
 from billing.periods import ask_for_next, end, fall_behind, plan, standing
+from billing.policy import Policy
 from billing.reconcile import AT_MOST, captured, record_found
 from billing.repository.offers import terms
 from billing.repository.purchases import checkouts_of, get_purchase, lock_purchase
 from billing.repository.subscriptions import open_renewal, subscription_of, take_steps
-from billing.subscriptions import Subscription
+from billing.subscriptions import Act, Subscription
 from keyturn.database import Transaction
-from keyturn.events import SubscriptionSuspended
+from keyturn.events import SubscriptionSuspended, SubscriptionWarned
 from keyturn.work import Work
 
 STEP = "subscription"
@@ -32,7 +33,7 @@ async def billing_run(work: Work, deps: BillingDeps) -> None:  # noqa: ARG001 - 
 
 
 async def step(work: Work, deps: BillingDeps) -> None:
-    """Before anybody falls behind or is suspended, the provider is asked: a webhook may be lost."""
+    """Before anybody falls behind, is suspended or deleted, the provider is asked: a webhook may be lost."""
     purchase_id = UUID(work.key)
     async with work.transaction("read") as tx:
         purchase = await get_purchase(tx, purchase_id)
@@ -54,22 +55,37 @@ async def advance(tx: Transaction, purchase: Purchase) -> None:
     policy = (await terms(tx, purchase.plan)).policy
     await plan(tx, subscription, policy)
     while subscription.next_step_at and subscription.next_step_at <= tx.now:
-        if subscription.cancel_at_period_end:
-            await end(tx, purchase, subscription, "cancelled")
-            await settle(tx, purchase)
-        elif await open_renewal(tx, purchase.id) is None:
-            renewal = await ask_for_next(tx, purchase, subscription)
-            if not renewal.amount:
-                await record_payment(tx, nothing_to_pay(purchase, renewal.number), "free")
-        elif subscription.state == "past_due":
-            await _suspend(tx, purchase, subscription)
-        else:
-            await fall_behind(tx, purchase, subscription, policy)
+        asked = await open_renewal(tx, purchase.id) is not None
+        await _take(tx, purchase, subscription, policy, subscription.next_act(asked=asked))
         await plan(tx, subscription, policy)
 
 
-async def _suspend(tx: Transaction, purchase: Purchase, subscription: Subscription) -> None:
-    subscription.move_to("suspended", tx.now)
+async def _take(tx: Transaction, purchase: Purchase, subscription: Subscription, policy: Policy, act: Act) -> None:
+    match act:
+        case "ask":
+            renewal = await ask_for_next(tx, purchase, subscription)
+            if not renewal.amount:
+                await record_payment(tx, nothing_to_pay(purchase, renewal.number), "free")
+        case "fall_behind":
+            await fall_behind(tx, purchase, subscription, policy)
+        case "warn":
+            await _warn(tx, purchase, subscription, policy)
+        case "suspend":
+            await _suspend(tx, purchase, subscription, policy)
+        case "end" | "give_up":
+            await end(tx, purchase, subscription, "cancelled" if act == "end" else "nonpayment")
+            await settle(tx, purchase)
+
+
+async def _warn(tx: Transaction, purchase: Purchase, subscription: Subscription, policy: Policy) -> None:
+    subscription.warn(policy, tx.now)
+    now = standing(tx, purchase, subscription, await open_renewal(tx, purchase.id))
+    consequence = "suspension" if subscription.state == "past_due" else "deletion"
+    tx.publish(SubscriptionWarned(**now, consequence=consequence))
+
+
+async def _suspend(tx: Transaction, purchase: Purchase, subscription: Subscription, policy: Policy) -> None:
+    subscription.fall("suspended", policy, tx.now)
     now = standing(tx, purchase, subscription, await open_renewal(tx, purchase.id))
     tx.publish(SubscriptionSuspended(**now))
     await settle(tx, purchase)

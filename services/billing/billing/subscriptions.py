@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+from billing import dunning
 from billing.calendar import days_after, end_of
 from billing.domain import moves
 from billing.policy import NONPAYMENT, Level, Policy
 
 SubscriptionState = Literal["trialing", "active", "past_due", "suspended", "ended"]
-Because = Literal["cancelled", "reversed"]  # reversed: its money went back
+Because = Literal["cancelled", "nonpayment", "reversed"]  # reversed: its money went back
+Act = Literal["end", "ask", "fall_behind", "warn", "suspend", "give_up"]
 
 NEXT: Mapping[str, frozenset[str]] = {
     "trialing": frozenset({"active", "past_due", "ended"}),
@@ -40,13 +42,27 @@ class Subscription:
     held_since: datetime | None = None  # its clock stands still: who is suspended is not charged for the time
     cancel_at_period_end: bool = False
     ended_because: Because | None = None
+    consequence_at: datetime | None = None  # of not being paid: past due, it is suspended; suspended, it ends
+    warned: bool = False  # of that, for the last time
     next_step_at: datetime | None = None  # None: nothing happens by itself
 
     def move_to(self, state: SubscriptionState, now: datetime) -> bool:
         if not moves("subscription", NEXT, self.state, state):
             return False
         self.state, self.state_since = state, now
+        self.consequence_at, self.warned = None, False
         return True
+
+    def fall(self, state: Literal["past_due", "suspended"], policy: Policy, now: datetime) -> None:
+        """Its event says what comes next. Where that is soon, it is the warning."""
+        self.move_to(state, now)
+        wait, ahead = dunning.wait(policy, state), dunning.ahead(policy, state)
+        self.consequence_at, self.warned = now + wait, not timedelta() < ahead < wait
+
+    def warn(self, policy: Policy, now: datetime) -> None:
+        """Where this comes late, so does the consequence."""
+        assert self.consequence_at
+        self.consequence_at, self.warned = max(self.consequence_at, now + dunning.ahead(policy, self.state)), True
 
     def open_period(self, start: datetime) -> None:
         """The next one, from the end of the one before, whenever it was paid."""
@@ -70,6 +86,8 @@ class Subscription:
             self.anchor = self.ends_at = self.ends_at + (now - max(self.held_since, self.starts_at))
             if self.state == "past_due" and self.ends_at > now:
                 self.move_to("active", now)
+            elif self.consequence_at:
+                self.consequence_at += now - self.held_since
         self.held_since = None
 
     @property
@@ -82,13 +100,24 @@ class Subscription:
 
     def next_step(self, policy: Policy, *, asked: bool) -> datetime | None:
         """When something is to happen by itself. `asked`: the next period can be paid."""
-        if self.ends_at is None or self.held_since or self.state in {"suspended", "ended"}:
+        if self.ends_at is None or self.is_over or (self.held_since and self.state != "suspended"):
             return None
+        if self.consequence_at:
+            early = timedelta() if self.warned else dunning.ahead(policy, self.state) + dunning.EARLY
+            return self.consequence_at - early
         if self.cancel_at_period_end:
             return self.ends_at
         if not asked:
             return self.ends_at - timedelta(days=policy.renewal_days)
-        return self.state_since + timedelta(days=policy.grace_days) if self.state == "past_due" else self.ends_at
+        return self.ends_at
+
+    def next_act(self, *, asked: bool) -> Act:
+        """What is to happen then."""
+        if self.consequence_at:
+            return "warn" if not self.warned else "suspend" if self.state == "past_due" else "give_up"
+        if self.cancel_at_period_end:
+            return "end"
+        return "fall_behind" if asked else "ask"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -121,8 +150,8 @@ def with_subscription(of_money: Level, subscription: Subscription | None) -> Lev
     """What refunds and disputes leave, and what the subscription leaves of that."""
     if subscription is None or of_money.wanted == "ended":
         return of_money
-    if subscription.ended_because == "cancelled":
-        return Level("ended", ("cancelled",))
+    if subscription.ended_because in {"cancelled", NONPAYMENT}:
+        return Level("ended", (str(subscription.ended_because),))
     if subscription.state == "suspended":
         return Level("suspended", tuple(sorted({*of_money.reasons, NONPAYMENT})))
     return of_money

@@ -334,6 +334,8 @@ subscriptions = Table(
     _when("held_since", null=True),
     _flag("cancel_at_period_end"),
     _text("ended_because", null=True),
+    _when("consequence_at", null=True),
+    _flag("warned"),
     _when("next_step_at", null=True),
     Index("subscriptions_by_time", "began_at", "purchase_id"),
     Index("subscriptions_by_state", "state", "began_at", "purchase_id"),

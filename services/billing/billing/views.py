@@ -197,6 +197,8 @@ def subscription(found: Subscription, renewal: Renewal | None = None) -> JSON:
         "held_since": found.held_since,
         "ended_because": found.ended_because,
         "next_step_at": found.next_step_at,
+        "suspends_at": found.consequence_at if found.state == "past_due" else None,
+        "deletes_at": found.consequence_at if found.state == "suspended" else None,
         "due": renewal.amount if renewal else None,
     }
 

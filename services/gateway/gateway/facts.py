@@ -31,6 +31,7 @@ _RANK = {
             "subscription.kept.v1",
             "subscription.renewal_due.v1",
             "subscription.past_due.v1",
+            "subscription.warned.v1",
             "subscription.suspended.v1",
             "subscription.ended.v1",
             "entitlement.changed.v1",
@@ -49,7 +50,16 @@ _RANK = {
     )
 }
 _STEP_RANK = {"pending": 0, "processing": 1, "waiting": 2, "completed": 3, "failed": 4, "undone": 5}
-_SUBSCRIPTION = ("state", "period_from", "period_until", "renews_at", "cancel_at_period_end", "due")
+_SUBSCRIPTION = (
+    "state",
+    "period_from",
+    "period_until",
+    "renews_at",
+    "cancel_at_period_end",
+    "due",
+    "suspends_at",
+    "deletes_at",
+)
 _DISPUTE = {"open": "disputed", "won": "paid", "closed": "paid", "lost": "refunded"}
 
 

@@ -16,8 +16,11 @@ from keyturn.events import (
     PurchaseFailed,
     PurchaseOpened,
     SetupLinkIssued,
+    SubscriptionEnded,
     SubscriptionPastDue,
     SubscriptionRenewalDue,
+    SubscriptionSuspended,
+    SubscriptionWarned,
     WebhookUnreadable,
 )
 from keyturn.handling import Handlers
@@ -70,11 +73,32 @@ async def on_past_due(event: SubscriptionPastDue, tx: Transaction) -> None:
     await _tell(event, tx, "past_due", f"{event.subject}/{event.period + 1}", details=details)
 
 
+async def on_warned(event: SubscriptionWarned, tx: Transaction) -> None:
+    template: Template = "suspension_ahead" if event.consequence == "suspension" else "deletion_ahead"
+    details = _facts(event, "due", "currency", "period_until", "suspends_at", "deletes_at")
+    await _tell(event, tx, template, f"{event.subject}/{event.period + 1}", details=details)
+
+
+async def on_subscription_suspended(event: SubscriptionSuspended, tx: Transaction) -> None:
+    """The mail is sent once the install has stopped; by then it is to say until when the data is kept."""
+    await repository.save_deletion(tx, UUID(event.subject), event.deletes_at)
+
+
+async def on_subscription_ended(event: SubscriptionEnded, tx: Transaction) -> None:
+    template: Template = "ended_unpaid" if event.because == "nonpayment" else "withdrawn"
+    if event.withdrawn and event.because != "reversed":
+        details = _facts(event, "withdrawn", "currency", "period_until")
+        await _tell(event, tx, template, f"{event.subject}/{event.period + 1}", details=details)
+
+
 async def on_install_suspended(event: InstallSuspended, tx: Transaction) -> None:
-    await _tell(event, tx, "suspended", event.job_id, details=_facts(event, "reasons"))
+    deletes_at = await repository.deletion(tx, UUID(event.subject)) if "nonpayment" in event.reasons else None
+    details = _facts(event, "reasons") | {"deletes_at": deletes_at.isoformat() if deletes_at else None}
+    await _tell(event, tx, "suspended", event.job_id, details=details)
 
 
 async def on_install_resumed(event: InstallResumed, tx: Transaction) -> None:
+    await repository.save_deletion(tx, UUID(event.subject), None)
     await _tell(event, tx, "resumed", event.job_id, details=_facts(event, "url"))
 
 
@@ -137,6 +161,9 @@ HANDLERS: Handlers = {
     PurchaseFailed: on_purchase_failed,
     SubscriptionRenewalDue: on_renewal_due,
     SubscriptionPastDue: on_past_due,
+    SubscriptionWarned: on_warned,
+    SubscriptionSuspended: on_subscription_suspended,
+    SubscriptionEnded: on_subscription_ended,
     InstallSuspended: on_install_suspended,
     InstallResumed: on_install_resumed,
     InstallFailed: on_install_failed,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import literal, select
+from sqlalchemy import literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from keyturn.database import Transaction
@@ -54,6 +54,15 @@ def _contact(event: PurchaseOpened | EntitlementChanged, *, version: int) -> dic
         "product": event.product,
         "store_name": event.parameters.get("store_name"),
     }
+
+
+async def save_deletion(tx: Transaction, purchase_id: UUID, at: datetime | None) -> None:
+    """When an install that is suspended for nonpayment is to be deleted."""
+    await tx.session.execute(update(Contact).where(Contact.purchase_id == purchase_id).values(deletes_at=at))
+
+
+async def deletion(tx: Transaction, purchase_id: UUID) -> datetime | None:
+    return await tx.session.scalar(select(Contact.deletes_at).where(Contact.purchase_id == purchase_id))
 
 
 async def contact(tx: Transaction, purchase_id: UUID) -> Contact | None:

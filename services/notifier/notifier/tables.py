@@ -30,6 +30,7 @@ class Contact(Base):
     store_name: Mapped[str | None]
     amount: Mapped[int | None]
     currency: Mapped[str | None]
+    deletes_at: Mapped[datetime | None]  # where it is suspended because nobody paid
 
 
 class Message(Base):

@@ -8,7 +8,7 @@ import pytest
 
 from keyturn.events import OperatorActed, SubscriptionCancelled, SubscriptionEnded, SubscriptionKept
 from support.billing import World
-from support.subscriptions import Subscriber, orders, subscribes
+from support.subscriptions import PRICE, Subscriber, orders, subscribes
 
 pytestmark = pytest.mark.servers
 
@@ -71,10 +71,13 @@ async def test_who_is_behind_or_suspended_ends_at_once(billing: World) -> None:
     await late.time_passes(until=await late.ends_at() - timedelta(days=1))
     await late.time_passes(until=await late.ends_at())
     await _ask(late, "cancel")
-    await late.time_passes(days=4)
+    for days in (2, 1):
+        await late.time_passes(days=days)
     assert await suspended.state() == "suspended"
     await _ask(suspended, "cancel")
     assert (await late.state(), await suspended.state()) == ("ended", "ended")
+    told = await billing.published(SubscriptionEnded)
+    assert [(one.because, one.withdrawn) for one in told] == [("cancelled", PRICE)] * 2
 
 
 async def test_cancelled_before_it_is_ready_it_ends_with_its_first_period(billing: World) -> None:

@@ -8,6 +8,7 @@ import pytest
 from keyturn.clock import MovableClock
 from keyturn.errors import Retry
 from keyturn.events import (
+    EntitlementChanged,
     PaymentNeedsReview,
     SubscriptionEnded,
     SubscriptionKept,
@@ -15,6 +16,7 @@ from keyturn.events import (
     SubscriptionRenewalDue,
     SubscriptionRenewed,
     SubscriptionSuspended,
+    SubscriptionWarned,
 )
 from support.billing import World, at_once, copies
 from support.billing_facts import Facts, expired
@@ -200,12 +202,16 @@ async def test_who_does_not_pay_is_suspended_after_the_grace_and_comes_back(bill
     assert await subscriber.state() == "past_due"
     (late,) = await billing.published(SubscriptionPastDue, subscriber.id)
     assert late.suspends_at == late.time + timedelta(days=3)
+    await subscriber.time_passes(until=late.suspends_at - timedelta(days=1, minutes=30))
+    (warned,) = await billing.published(SubscriptionWarned, subscriber.id)
+    assert (warned.consequence, warned.suspends_at, warned.due) == ("suspension", late.suspends_at, late.due)
     await subscriber.time_passes(until=late.suspends_at - timedelta(minutes=1))
     assert await subscriber.entitled() == [("on", [])]
     await subscriber.time_passes(minutes=1)
     await subscriber.time_passes(days=5)
     assert await subscriber.state() == "suspended"
-    assert len(await billing.published(SubscriptionSuspended, subscriber.id)) == 1
+    (suspended,) = await billing.published(SubscriptionSuspended, subscriber.id)
+    assert suspended.deletes_at == suspended.time + timedelta(days=30)
     assert await subscriber.entitled() == [("on", []), ("suspended", ["nonpayment"])]
     await subscriber.pays(await subscriber.opens_checkout())
     assert await subscriber.state() == "active"
@@ -242,6 +248,7 @@ async def test_before_anybody_is_suspended_the_provider_is_asked(billing: World,
     with subscriber.provider.failing(Retry("away")):
         await subscriber.time_passes(days=3)
         assert await subscriber.state() == "past_due"
+        assert await billing.published(SubscriptionWarned, subscriber.id) == []
     await subscriber.time_passes(hours=1)
     assert await subscriber.state() == "active"
     assert await subscriber.entitled() == [("on", [])]
@@ -254,8 +261,56 @@ async def test_after_an_outage_nobody_is_suspended_without_having_been_asked(bil
     assert await subscriber.state() == "past_due"
     (late,) = await billing.published(SubscriptionPastDue, subscriber.id)
     assert late.suspends_at == late.time + timedelta(days=3)
-    await subscriber.time_passes(days=3)
+    await subscriber.time_passes(days=40)  # and of the warning neither
+    (warned,) = await billing.published(SubscriptionWarned, subscriber.id)
+    assert (await subscriber.state(), warned.suspends_at) == ("past_due", warned.time + timedelta(days=1))
+    await subscriber.time_passes(days=1)
     assert await subscriber.state() == "suspended"
+
+
+@BOTH
+async def test_who_never_pays_is_told_so_and_ends(billing: World, currency: str) -> None:
+    subscriber = await subscribes(billing, currency=currency)
+    await _asked(subscriber)
+    checkout = await subscriber.opens_checkout()
+    end = await subscriber.ends_at()
+    for hours in (0, 2 * 24 + 1, 3 * 24 + 2):
+        await subscriber.time_passes(until=end + timedelta(hours=hours))
+    (suspended,) = await billing.published(SubscriptionSuspended, subscriber.id)
+    assert suspended.deletes_at
+    await subscriber.time_passes(until=suspended.deletes_at - timedelta(days=7, minutes=30))
+    warned = (await billing.published(SubscriptionWarned, subscriber.id))[-1]
+    assert (warned.consequence, warned.deletes_at) == ("deletion", suspended.deletes_at)
+    assert (await subscriber.subscription())["deletes_at"]
+    with subscriber.provider.failing(Retry("away")):
+        await subscriber.time_passes(until=suspended.deletes_at)
+        assert await subscriber.state() == "suspended"
+    await subscriber.time_passes(hours=1)
+    assert await subscriber.state() == "ended"
+    (ended,) = await billing.published(SubscriptionEnded, subscriber.id)
+    assert (ended.because, ended.withdrawn) == ("nonpayment", (await subscriber.whole())["amount"])
+    (told,) = [one for one in await billing.published(EntitlementChanged, subscriber.id) if one.wanted == "ended"]
+    assert (told.reasons, told.delete_after) == (["nonpayment"], told.time)
+    await subscriber.pays(checkout)
+    assert (await subscriber.payments())[-1] == ("surplus", None)
+    await subscriber.time_passes(days=100)
+    assert await subscriber.state() == "ended"
+    assert len(await billing.published(SubscriptionWarned, subscriber.id)) == 2
+
+
+async def test_who_pays_at_the_last_moment_keeps_everything(billing: World) -> None:
+    subscriber = await subscribes(billing)
+    end = await subscriber.ends_at()
+    for hours in (-6 * 24, 0, 2 * 24 + 1, 3 * 24 + 2, 26 * 24 + 3):
+        await subscriber.time_passes(until=end + timedelta(hours=hours))
+    checkout = await subscriber.opens_checkout()
+    billing.clock.move(timedelta(days=6, hours=22))
+    assert await subscriber.state() == "suspended"
+    subscriber.provider.pay(checkout)  # and no webhook tells of it
+    await subscriber.time_passes(hours=5)
+    assert await subscriber.state() == "active"
+    assert [wanted for wanted, _ in await subscriber.entitled()] == ["on", "suspended", "on"]
+    assert (await subscriber.subscription())["deletes_at"] is None
 
 
 async def test_rule_16_one_that_fails_stops_no_other(billing: World) -> None:

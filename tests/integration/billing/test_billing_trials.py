@@ -56,7 +56,8 @@ async def test_who_does_not_pay_after_the_trial_is_suspended_after_the_grace_and
     subscriber = await _tries(billing)
     await subscriber.time_passes(until=datetime(2027, 2, 14, 9, tzinfo=UTC))
     assert await subscriber.state() == "past_due"
-    await subscriber.time_passes(days=3)
+    await subscriber.time_passes(days=1, hours=23, minutes=30)
+    await subscriber.time_passes(days=1, hours=1)
     assert await subscriber.state() == "suspended"
     await subscriber.pays(await subscriber.opens_checkout())
     assert (await subscriber.entitled())[-1] == ("on", [])

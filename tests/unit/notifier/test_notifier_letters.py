@@ -26,6 +26,7 @@ FACTS: dict[str, Any] = {
     "payment_id": "p1", "provider": "stripe", "payment_key": "in_1", "reason": "amount", "amount": 100, "currency": "EUR",
     "expected_amount": None, "expected_currency": None, "webhook_id": "w1", "provider_type": None,
     "state": "active", "due": 90000, "period_until": "2026-12-20T12:00:00+00:00", "suspends_at": "2026-12-23T12:00:00+00:00",
+    "deletes_at": "2027-01-22T12:00:00+00:00", "withdrawn": 90000,
     "message_id": "m1", "template": "setup", "code": "550 5.1.1",
     "resource": "container", "kind": "docker.container", "target": "docker",
 }  # fmt: skip
@@ -78,6 +79,14 @@ def test_the_mail_about_a_renewal_says_how_much_and_until_when_and_where_it_is_p
     assert all("is free until" in " ".join(body.split()) for body in (text, html))
     _, text, _ = built(message("past_due"))
     assert "is suspended on 23. Dezember 2026, 13:00" in " ".join(text.split())
+
+
+def test_the_mail_about_a_suspension_says_when_it_is_deleted_if_it_is() -> None:
+    told = [built(message("suspended", details=FACTS | at))[1] for at in ({}, {"deletes_at": None})]
+    assert ["deleted with all its data on 22. Januar 2027, 13:00" in " ".join(text.split()) for text in told] == [
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("template", AUDIENCE)

@@ -59,6 +59,7 @@ from keyturn.events.subscriptions import (
     SubscriptionRenewalDue,
     SubscriptionRenewed,
     SubscriptionSuspended,
+    SubscriptionWarned,
 )
 
 EVENTS: tuple[type[Event], ...] = (
@@ -85,6 +86,7 @@ EVENTS: tuple[type[Event], ...] = (
     SubscriptionRenewed,
     SubscriptionRenewalDue,
     SubscriptionPastDue,
+    SubscriptionWarned,
     SubscriptionSuspended,
     SubscriptionCancelled,
     SubscriptionKept,
@@ -171,6 +173,7 @@ __all__ = [
     "SubscriptionRenewalDue",
     "SubscriptionRenewed",
     "SubscriptionSuspended",
+    "SubscriptionWarned",
     "Unreadable",
     "Wanted",
     "WebhookUnreadable",

@@ -10,7 +10,8 @@ from keyturn.events.purchases import FoundBy
 
 class SubscriptionEvent(Event):
     """The fields of each. `period`, `period_from`, `period_until`: the last one that is paid. `due`: what can be paid
-    now, for the next one, in minor units of `currency`."""
+    now, for the next one, in minor units of `currency`. `suspends_at`, `deletes_at`: what comes next where it is not
+    paid."""
 
     state: Literal["trialing", "active", "past_due", "suspended", "ended"]
     period: int
@@ -20,6 +21,8 @@ class SubscriptionEvent(Event):
     cancel_at_period_end: bool = False
     due: int | None = None
     currency: str
+    suspends_at: AwareDatetime | None = None
+    deletes_at: AwareDatetime | None = None
 
 
 class SubscriptionRenewed(SubscriptionEvent, wire="subscription.renewed.v1", publisher="billing"):
@@ -41,8 +44,14 @@ class SubscriptionPastDue(SubscriptionEvent, wire="subscription.past_due.v1", pu
     suspends_at: AwareDatetime
 
 
+class SubscriptionWarned(SubscriptionEvent, wire="subscription.warned.v1", publisher="billing"):
+    """The last word before it is suspended, or ends and its install is deleted."""
+
+    consequence: Literal["suspension", "deletion"]
+
+
 class SubscriptionSuspended(SubscriptionEvent, wire="subscription.suspended.v1", publisher="billing"):
-    """Nobody paid in time. A payment takes it up again."""
+    """Nobody paid in time. A payment takes it up again, until `deletes_at`."""
 
 
 class SubscriptionCancelled(SubscriptionEvent, wire="subscription.cancelled.v1", publisher="billing"):
@@ -54,6 +63,8 @@ class SubscriptionKept(SubscriptionEvent, wire="subscription.kept.v1", publisher
 
 
 class SubscriptionEnded(SubscriptionEvent, wire="subscription.ended.v1", publisher="billing"):
-    """Nothing of it is charged any more. `reversed`: its money went back."""
+    """Nothing of it is charged any more. `reversed`: its money went back. `withdrawn`: what was asked for the next
+    period, and is not any more."""
 
-    because: Literal["cancelled", "reversed"]
+    because: Literal["cancelled", "nonpayment", "reversed"]
+    withdrawn: int | None = None

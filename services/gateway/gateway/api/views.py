@@ -79,6 +79,8 @@ def _subscription(found: Subscription) -> JSON:
         "renewsAt": _iso(found.renews_at),
         "cancelAtPeriodEnd": found.cancel_at_period_end,
         "due": found.due,
+        "suspendsAt": _iso(found.suspends_at),
+        "deletesAt": _iso(found.deletes_at),
     }
 
 

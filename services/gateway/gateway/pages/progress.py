@@ -48,6 +48,8 @@ class Progress:
     due: str | None = None
     paid_until: datetime | None = None
     renews_at: datetime | None = None
+    suspends_at: datetime | None = None
+    deletes_at: datetime | None = None
     may_cancel: bool = False
     may_keep: bool = False
     plan: str | None = None
@@ -88,6 +90,8 @@ def progress_of(journey: Journey) -> Progress:
         due=due,
         paid_until=subscription.period_until,
         renews_at=subscription.renews_at,
+        suspends_at=subscription.suspends_at,
+        deletes_at=subscription.deletes_at,
         may_cancel=running_on and not subscription.cancel_at_period_end,
         may_keep=running_on and subscription.cancel_at_period_end,
         plan=journey.plan,

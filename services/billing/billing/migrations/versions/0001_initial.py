@@ -296,6 +296,8 @@ def upgrade() -> None:
     sa.Column('held_since', sa.DateTime(timezone=True), nullable=True),
     sa.Column('cancel_at_period_end', sa.Boolean(), nullable=False),
     sa.Column('ended_because', sa.Text(), nullable=True),
+    sa.Column('consequence_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('warned', sa.Boolean(), nullable=False),
     sa.Column('next_step_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_subscriptions_purchase_id_purchases')),
     sa.PrimaryKeyConstraint('purchase_id', name=op.f('pk_subscriptions'))

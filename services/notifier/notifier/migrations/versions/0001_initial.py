@@ -23,6 +23,7 @@ def upgrade() -> None:
     sa.Column('store_name', sa.Text(), nullable=True),
     sa.Column('amount', sa.BigInteger(), nullable=True),
     sa.Column('currency', sa.Text(), nullable=True),
+    sa.Column('deletes_at', sa.DateTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('purchase_id', name=op.f('pk_contacts'))
     )
     op.create_table('inbox',
