@@ -98,9 +98,22 @@ async def _reading(billing: World) -> None:
     (found,) = (await billing.ask("GET", "/internal/purchases", "viewer", params=email)).json()["items"]
     await billing.ask("GET", f"/internal/purchases/{found['id']}", "viewer")
     await billing.ask("GET", "/internal/products")
+    await _customers(billing, email)
     await billing.ask("GET", "/internal/coupons", "viewer", params={"cursor": "CODE-77"})
     await billing.ask("GET", "/internal/coupons/WELCOME10", "viewer")
     await billing.ask("POST", "/internal/coupons/check", json={"coupon_code": "WELCOME10"})
+
+
+async def _customers(billing: World, email: dict[str, str]) -> None:
+    page = (await billing.ask("GET", "/internal/customers", "viewer")).json()
+    await billing.ask("GET", "/internal/customers", "viewer", params={"cursor": page["cursor"]})
+    (one,) = (await billing.ask("GET", "/internal/customers", "viewer", params=email)).json()["items"]
+    assert (await billing.ask("GET", f"/internal/customers/{one['id']}", "viewer")).json()["purchases"]
+    await billing.ask("POST", "/internal/customers/find", json=email)
+    params = {"limit": 1}
+    page = (await billing.ask("GET", f"/internal/customers/{one['id']}/purchases", "customer", params=params)).json()
+    more = params | {"cursor": page["cursor"]}
+    await billing.ask("GET", f"/internal/customers/{one['id']}/purchases", "customer", params=more)
 
 
 async def _reconciling(billing: World, history: Old) -> None:

@@ -2,7 +2,9 @@
 
 import base64
 import json
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -35,6 +37,7 @@ async def test_the_gateway_reads_no_more_with_a_long_history(
         await make_first_operator(database, tmp_path / "token")
         for number in range(2):
             await _a_purchase(gateway, history, f"cs_new_{number}")
+        await _signs_in(gateway, history)
         await _operating(gateway, (tmp_path / "token").read_text().strip())
         async with database.transaction("test") as tx:
             await journeys.last_events(tx, [UUID(int=7), UUID(int=8)])
@@ -91,6 +94,27 @@ def _paid(gateway: Gateway, purchase: str) -> PurchasePaid:
 def _acted(gateway: Gateway, purchase: str) -> OperatorActed:
     who = {"actor": "ada", "role": "admin", "action": "purchase.refund", "target": purchase, "reason": "history"}
     return OperatorActed(subject=purchase, time=gateway.service.clock.now(), **who)
+
+
+async def _signs_in(gateway: Gateway, history: Old) -> None:
+    customer = uuid4()
+    found = {"customer_id": str(customer), "purchase_id": str(uuid4())}
+    bought: dict[str, Any] = {"email": "ada@example.com", "name": None, "items": [], "cursor": None}
+    gateway.services.answers |= {
+        "/internal/customers/find": lambda _: httpx.Response(200, json=found),
+        "/internal/messages/sign-in": lambda _: httpx.Response(202, json={}),
+        f"/internal/customers/{customer}/purchases": lambda _: httpx.Response(200, json=bought),
+    }
+    await gateway.client.post("/account", data={"email": "ada@example.com"})
+    await history.works()
+    token = json.loads(gateway.services.asked[-1].content)["token"]
+    assert (await gateway.client.post(f"/account/enter/{token}")).status_code == 303
+    for pause in (timedelta(minutes=20), timedelta(hours=1)):
+        gateway.service.clock.move(pause)  # type: ignore[attr-defined]
+        assert (await gateway.client.get("/account")).status_code == 200
+        await gateway.client.get(f"/api/install/{UUID(int=ROWS - 7)}")
+    await gateway.client.post("/account/leave")
+    gateway.service.clock.move(-timedelta(minutes=80))  # type: ignore[attr-defined]
 
 
 async def _operating(gateway: Gateway, token: str) -> None:

@@ -182,6 +182,8 @@ OWN: dict[str, dict[str, Columns]] = {
         },
         "checkout_keys": {},
         "rate_buckets": {},
+        "sign_in_links": {"expires": "{time} + interval '15 minutes'"},
+        "sessions": {"used": "{time}", "expires": "{time} + interval '30 days'"},
     },
 }
 WAITING = {"billing": "send_refund", "provisioner": "job", "notifier": "mail", "gateway": "event"}  # of which kind

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 from fastapi import FastAPI
@@ -20,7 +20,7 @@ import provisioner.app
 from billing.applying import apply_file
 from billing.catalog import read_catalog
 from billing.settings import BillingSettings
-from gateway import operators
+from gateway import operators, sessions
 from gateway.repository import operators as stored
 from gateway.settings import GatewaySettings
 from keyturn.bus.memory import MemoryBroker
@@ -50,6 +50,12 @@ class House:
         if service == "gateway" and not path.startswith("/internal"):
             return {"authorization": f"Bearer {self.tokens[role]}"} if role in self.tokens else {}
         return {"authorization": f"Bearer {self.signer.sign(service, Caller('abuse', role, 'test'))}"}
+
+    async def signed_in(self, customer_id: UUID) -> dict[str, str]:
+        """The header of this customer's browser, after signing in."""
+        async with self.services["gateway"].database.transaction("sign_in") as tx:
+            token = await sessions.begin(tx, customer_id)
+        return {"cookie": f"{sessions.cookie_name(self.services['gateway'].deps)}={token}"}
 
     async def rows(self, service: str, sql: str, *values: object) -> list[Any]:
         async with self.services[service].database.transaction("look") as tx:

@@ -12,6 +12,7 @@ from keyturn_cli.commands import (
     audit,
     catalog,
     coupons,
+    customers,
     installs,
     journey,
     login,
@@ -61,6 +62,7 @@ app.add_typer(purchases.app, name="purchases")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(payments.app, name="payments")
 app.add_typer(coupons.app, name="coupons")
+app.add_typer(customers.app, name="customers")
 app.add_typer(installs.app, name="installs")
 app.add_typer(work.app, name="work")
 app.add_typer(webhooks.app, name="webhooks")

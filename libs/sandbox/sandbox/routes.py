@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from gateway.app import ROUTERS
 from gateway.operators import Demands as OperatorToken
+from gateway.sessions import Demands as Session
 from keyturn.internal import Demands as InternalToken
 from keyturn.operations_api import work_router
 
@@ -17,7 +18,8 @@ INTRO = """\
 # Routes and roles
 
 Generated from the routes by `make docs`; a test asks each of them in every role. A role may do what those before it do:
-public, customer, viewer, operator, admin. People with a token are one of the last three; below `/internal` only the
+public, customer, viewer, operator, admin. People with a token are one of the last three; a customer is who has signed
+in by a mailed link, and at the gateway nobody else is one; below `/internal` only the
 gateway's signed token counts, which it makes in a visitor's, a customer's or an operator's name. What is open to
 anybody looks for its own proof where it needs one: an access token, a ticket, a setup token, an e-mail address. The
 webhooks' addresses stand in front of these routes and want the provider's signature."""
@@ -41,7 +43,7 @@ def rows(routes: Iterable[Any], prefix: str = "") -> Iterator[Row]:
 
 def role_of(dependant: Dependant) -> str:
     calls = [dependant.call, *(inner.call for inner in dependant.dependencies)]
-    return next((call.role for call in calls if isinstance(call, OperatorToken | InternalToken)), ANYBODY)
+    return next((call.role for call in calls if isinstance(call, OperatorToken | InternalToken | Session)), ANYBODY)
 
 
 def of_service(name: str) -> list[Row]:

@@ -112,6 +112,10 @@ def purchase_unknown() -> Problem:
     return Problem(404, "purchase_unknown", "There is no such purchase.")
 
 
+def customer_unknown() -> Problem:
+    return Problem(404, "customer_unknown", "There is no such customer.")
+
+
 def payment_unknown() -> Problem:
     return Problem(404, "payment_unknown", "There is no such payment.")
 

@@ -120,6 +120,7 @@ customers = Table(
     _text("locale", null=True),
     _text("timezone", null=True),
     _when("created_at"),
+    Index("customers_by_time", "created_at", "id"),
 )
 
 purchases = Table(

@@ -8,7 +8,7 @@ from billing.applying import Difference
 from billing.buying import Chosen
 from billing.checkout import Opening
 from billing.coupons import StoredCoupon
-from billing.domain import Checkout, Entitlement, Payment, Purchase
+from billing.domain import Checkout, Customer, Entitlement, Payment, Purchase
 from billing.owing import first_bill
 from billing.reversals import Dispute, Refund, RefundRequest
 from billing.subscriptions import Period, Renewal, Subscription
@@ -85,6 +85,17 @@ def redemption(row: Any) -> JSON:
     }
 
 
+def customer(found: Customer) -> JSON:
+    return {
+        "id": str(found.id),
+        "email": found.email,
+        "name": found.name,
+        "locale": found.locale,
+        "timezone": found.timezone,
+        "created_at": found.created_at,
+    }
+
+
 def purchase(found: Purchase) -> JSON:
     return {
         "id": str(found.id),
@@ -109,6 +120,24 @@ def purchase(found: Purchase) -> JSON:
         "created_at": found.opened_at,
         "expires_at": found.expires_at,
         "parameters": found.parameters,
+    }
+
+
+def own(found: Purchase, subscribed: Subscription | None, renewal: Renewal | None) -> JSON:
+    """A purchase as its customer sees it."""
+    seen = ("status", "period_from", "period_until", "renews_at", "cancel_at_period_end", "due")
+    standing = subscription(subscribed, renewal) if subscribed else None
+    return {
+        "id": str(found.id),
+        "product": found.product,
+        "plan": found.plan,
+        "cycle": found.cycle,
+        "amount": found.amount,
+        "currency": found.currency,
+        "refunded": found.refunded,
+        "status": found.state,
+        "created_at": found.opened_at,
+        "subscription": {name: standing[name] for name in seen} if standing else None,
     }
 
 

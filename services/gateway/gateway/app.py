@@ -12,10 +12,12 @@ from starlette.types import Scope
 from gateway import clients, operators
 from gateway.access import Access
 from gateway.api import (
+    account,
     audit,
     catalog,
     checkout,
     coupons,
+    customers,
     installs,
     installs_admin,
     journeys,
@@ -33,6 +35,7 @@ from gateway.deps import GatewayDeps
 from gateway.handlers import HANDLERS, WORK
 from gateway.intake import Intake, WebhookEndpoints
 from gateway.live import LiveJourneys
+from gateway.pages import account as account_page
 from gateway.pages import purchase, rendering, shop
 from gateway.pages import setup as setup_page
 from gateway.paths import PlainPaths
@@ -58,9 +61,11 @@ ROUTERS: Sequence[APIRouter] = (
     installs.router,
     journeys.router,
     setup.router,
+    account.router,
     purchases.router,
     subscriptions.router,
     coupons.router,
+    customers.router,
     installs_admin.router,
     work.router,
     messages.router,
@@ -69,6 +74,7 @@ ROUTERS: Sequence[APIRouter] = (
     shop.router,
     purchase.router,
     setup_page.router,
+    account_page.router,
     rendering.router,
 )
 

@@ -1,8 +1,9 @@
-"""Who asks: the client's address behind our own proxies."""
+"""Who asks: the client's address behind our own proxies, and the page that it asks from."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
+from starlette.requests import Request
 from starlette.types import Scope
 
 from gateway.settings import Network
@@ -25,6 +26,17 @@ def address(scope: Scope, trusted: Sequence[Network]) -> str:
             break
         peer = before
     return _bucket(peer)
+
+
+def comes_from(request: Request, allowed: Container[str]) -> bool:
+    """Browsers say where a form or script stood; what says nothing is no browser, and has no cookie to abuse."""
+    came_from = request.headers.get("origin")
+    if came_from in (
+        None,
+        "null",
+    ):  # `null`: our own no-referrer policy, or a sandboxed frame, which Sec-Fetch-Site tells
+        return request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
+    return came_from in allowed
 
 
 def _forwarded(scope: Scope) -> list[str]:

@@ -45,7 +45,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Journey:
-    """One purchase as it stands. `email` is for checking a proof, never for showing to others."""
+    """One purchase as it stands. `email` and `customer_id` are for checking a proof, never for showing to others."""
 
     purchase_id: str
     status: str = "pending"
@@ -56,6 +56,7 @@ class Journey:
     currency: str | None = None
     refunded: int = 0
     email: str | None = None
+    customer_id: str | None = None
     domain: str | None = None
     url: str | None = None
     admin_url: str | None = None
@@ -89,7 +90,10 @@ def read(purchase_id: str, facts: Facts) -> Journey:
         suspended_for=tuple(known.get("suspended") or ()),
         mail=known.get("mail:setup"),
         refunded=known.get("refunded", 0),
-        **{name: known.get(name) for name in ("product", "plan", "amount", "currency", "email", "url", "admin_url")},
+        **{
+            name: known.get(name)
+            for name in ("product", "plan", "amount", "currency", "email", "customer_id", "url", "admin_url")
+        },
         **moments,
     )
 

@@ -108,10 +108,12 @@ def _purchase(fact: str, data: Mapping[str, Any], now: str) -> dict[str, Any]:
         case "opened":
             ordered = data.get("parameters") or {}
             wanted = {"ordered_domain": ordered.get("domain") or ordered.get("subdomain")}
-            known = _present(data, "product", "plan", "amount", "currency") | _contact(data)
+            known = _present(data, "customer_id", "product", "plan", "amount", "currency") | _contact(data)
             return {"purchase": "pending", "created_at": now} | known | wanted
         case "paid":
-            return {"purchase": "paid", "paid_at": now} | _present(data, "product", "plan", "amount", "currency")
+            return {"purchase": "paid", "paid_at": now} | _present(
+                data, "customer_id", "product", "plan", "amount", "currency"
+            )
         case "refunded":
             status = "paid" if data.get("reversed") else "refunded"
             moved = {"purchase": status} if data.get("full") or data.get("reversed") else {}

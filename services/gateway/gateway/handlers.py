@@ -4,7 +4,7 @@ its contents."""
 from collections.abc import Mapping
 from datetime import timedelta
 
-from gateway import journeys
+from gateway import journeys, signing_in
 from gateway.deps import GatewayDeps
 from gateway.repository import operators
 from gateway.upkeep import delete_expired
@@ -32,5 +32,6 @@ async def _audit(envelope: Envelope, tx: Transaction) -> None:
 HANDLERS: Handlers = {Envelope: on_any_event}
 
 WORK: Mapping[str, WorkKind[GatewayDeps]] = {
-    "delete_expired": WorkKind(delete_expired, every=timedelta(hours=1)),  # idempotency keys and rate buckets
+    "delete_expired": WorkKind(delete_expired, every=timedelta(hours=1)),  # keys, buckets, links, sessions
+    **signing_in.WORK,  # the mailed link of whoever wants to sign in
 }

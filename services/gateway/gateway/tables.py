@@ -65,6 +65,34 @@ class JourneyRefRow(Base):
     purchase_id: Mapped[UUID]
 
 
+# --- customers who sign in
+
+
+class SignInLinkRow(Base):
+    """A link that was mailed to a customer: the SHA-256 of its token. Whoever uses it takes it away."""
+
+    __tablename__ = "sign_in_links"
+
+    hash: Mapped[bytes] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID] = mapped_column(index=True)
+    created: Mapped[datetime]
+    expires: Mapped[datetime] = mapped_column(index=True)
+
+
+class SessionRow(Base):
+    """One token of one browser: its SHA-256. `signed_in` joins those that replaced each other."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index("ix_sessions_customer_id_signed_in", "customer_id", "signed_in"),)
+
+    hash: Mapped[bytes] = mapped_column(primary_key=True)
+    customer_id: Mapped[UUID]
+    signed_in: Mapped[datetime]
+    made: Mapped[datetime]
+    used: Mapped[datetime]
+    expires: Mapped[datetime] = mapped_column(index=True)
+
+
 # --- operators: who may use the operator API, and what was done with it
 
 

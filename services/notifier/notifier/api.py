@@ -12,12 +12,12 @@ from keyturn.errors import Problem
 from keyturn.http import Words
 from keyturn.internal import Operator, Viewer
 from keyturn.service import get_deps
-from notifier import repository
+from notifier import repository, signing_in
 from notifier.deps import NotifierDeps
 from notifier.domain import FINAL_CODES, State, moved
 from notifier.sending import MAIL
 
-router = APIRouter(prefix="/internal/messages", tags=["messages"])
+messages = APIRouter(prefix="/internal/messages", tags=["messages"])
 Deps = Annotated[NotifierDeps, Depends(get_deps)]
 
 
@@ -66,7 +66,7 @@ class Reason(BaseModel):
     reason: Words
 
 
-@router.get("")
+@messages.get("")
 async def list_messages(
     deps: Deps,
     _: Viewer,
@@ -81,7 +81,7 @@ async def list_messages(
     return Page(items=shown, next_cursor=shown[-1].id if len(found) > limit else None)
 
 
-@router.get("/{message_id}")
+@messages.get("/{message_id}")
 async def show_message(deps: Deps, _: Viewer, message_id: UUID) -> ShownWhole:
     async with deps.database.transaction("show_message") as tx:
         message = await repository.message(tx, message_id)
@@ -92,7 +92,7 @@ async def show_message(deps: Deps, _: Viewer, message_id: UUID) -> ShownWhole:
     return ShownWhole(**whole, history=[ShownAttempt.model_validate(one) for one in history])
 
 
-@router.post("/{message_id}/retry")
+@messages.post("/{message_id}/retry")
 async def retry_message(deps: Deps, caller: Operator, message_id: UUID, body: Reason) -> Shown:
     """Pending: tried now. Failed: tried again from the start. Sent, expired or superseded: refused."""
     async with deps.database.transaction("retry_message") as tx:
@@ -122,3 +122,8 @@ async def retry_message(deps: Deps, caller: Operator, message_id: UUID, body: Re
 
 def _unknown() -> Problem:
     return Problem(404, "message_unknown", "there is no such message")
+
+
+router = APIRouter()
+for _part in (messages, signing_in.router):
+    router.include_router(_part)

@@ -10,6 +10,7 @@ Outcome = Literal["sent", "deferred", "bounced", "unknown"]
 Audience = Literal["customer", "operator"]
 Template = Literal[
     "setup",
+    "sign_in",
     "payment_problem",
     "renewal_due",
     "past_due",
@@ -28,6 +29,7 @@ Template = Literal[
 
 AUDIENCE: dict[Template, Audience] = {
     "setup": "customer",
+    "sign_in": "customer",
     "payment_problem": "customer",
     "renewal_due": "customer",
     "past_due": "customer",
@@ -89,8 +91,8 @@ def code_class(code: str) -> str:
 
 def alerts(template: Template, code: str) -> bool:
     """Whether an operator must hear that this message failed. Never of a message to the operator itself: it would fail
-    like the first. Nor of a dead link, which a newer mail has replaced."""
-    return AUDIENCE[template] == "customer" and code not in FINAL_CODES
+    like the first. Nor of a dead link, which a newer mail has replaced; of one to sign in there will be another."""
+    return AUDIENCE[template] == "customer" and template != "sign_in" and code not in FINAL_CODES
 
 
 def next_look(now: datetime, since: datetime) -> datetime:

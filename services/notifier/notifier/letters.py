@@ -89,7 +89,7 @@ class Desk:
 
     def _open(self, message: Message) -> dict[str, str]:
         sealed = {"token": message.token, "credentials": message.credentials}
-        place = SetupLinkIssued.wire, message.subject
+        place = SetupLinkIssued.wire if message.template == "setup" else message.template, message.subject
         return {k: self._keys.open(Sealed(v), place=(*place, k)) for k, v in sealed.items() if v}
 
     def _written(self, message: Message, order: Order, secrets: dict[str, str]) -> EmailMessage:
@@ -118,7 +118,8 @@ class Desk:
 
     def _values(self, message: Message, order: Order, secrets: dict[str, str]) -> dict[str, Any]:
         style = Style(locale_of(order.reader.locale), timezone_of(order.reader.timezone))
-        setup = f"{self._public_url}/setup/{quote(secrets['token'], safe='')}" if "token" in secrets else None
+        page = "setup" if message.template == "setup" else "account/enter"
+        link = f"{self._public_url}/{page}/{quote(secrets['token'], safe='')}" if "token" in secrets else None
         return {
             "brand": self._sender.display_name or "Keyturn",
             "name": greeting(order.reader.name),
@@ -126,7 +127,7 @@ class Desk:
             "store_name": shown_name(order.store_name),
             "price": style.money(order.amount, order.currency) if order.amount and order.currency else None,
             "order_url": f"{self._public_url}/purchases/{message.purchase_id}" if message.purchase_id else None,
-            "setup_url": setup,
+            "link": link,
             "credentials": _pairs(secrets.get("credentials")),
             "expires_at": style.when(message.expires_at) if message.expires_at else None,
             "purchase_id": str(message.purchase_id) if message.purchase_id else None,

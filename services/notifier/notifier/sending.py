@@ -109,16 +109,18 @@ def _wanted(message: Message) -> bool:
 
 
 async def _overtaken(tx: Transaction, message: Message) -> bool:
-    """A setup link that has expired, or that a newer one replaced, is not sent."""
-    if message.link_number is None or message.expires_at is None:
+    """A link that has expired is not sent, nor a setup link that a newer one replaced."""
+    if message.expires_at is None:
         return False
-    if message.link_number < (await repository.newest_link(tx, message.purchase_id) or 0):
+    newest = await repository.newest_link(tx, message.purchase_id) if message.link_number else None
+    if newest and message.link_number and message.link_number < newest:
         await _fail(tx, message, SUPERSEDED, "a newer setup link was issued")
         return True
     if message.expires_at <= tx.now:
-        await _fail(tx, message, LINK_EXPIRED, "the setup link expired before it could be sent")
-        unsent = SetupLinkUnsent(subject=message.subject, time=tx.now, link_id=message.fact, reason="link_expired")
-        tx.publish(unsent)
+        await _fail(tx, message, LINK_EXPIRED, "the link expired before it could be sent")
+        if message.template == "setup":
+            unsent = SetupLinkUnsent(subject=message.subject, time=tx.now, link_id=message.fact, reason="link_expired")
+            tx.publish(unsent)
         return True
     return False
 

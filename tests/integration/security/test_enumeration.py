@@ -101,6 +101,35 @@ async def test_a_wrong_id_and_a_wrong_proof_are_told_alike(
     assert right["status"] != "429"
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/install/{id}"),
+        ("POST", "/api/install/{id}/cancel"),
+        ("POST", "/api/journeys/{id}/ticket"),
+        ("GET", "/purchases/{id}"),
+        ("POST", "/purchases/{id}/pay"),
+    ],
+)
+async def test_a_signed_in_customer_learns_nothing_of_others_purchases(
+    home: House, purchase: str, method: str, path: str
+) -> None:
+    sent = {"headers": await home.signed_in(uuid4())}
+    right = await seen(home, method, path, sent, purchase)
+    assert right == await seen(home, method, path, sent, str(uuid4()))
+
+
+@pytest.mark.parametrize(("path", "how"), [("/account", "data"), ("/api/account/link", "json")])
+async def test_who_asks_to_sign_in_does_not_learn_whose_address_is_known(home: House, path: str, how: str) -> None:
+    known, unknown = str(uuid4()), str(uuid4())
+    order = {"email": f"{known}@example.com", "currency": "EUR"}
+    assert (await home.client.post("http://gateway/api/checkout", json=order)).status_code == 200
+    home.client.cookies.clear()
+    sent = {how: {"email": "{id}@example.com"}}
+    await seen(home, "POST", path, sent, str(uuid4()))  # the first time the driver asks for the types of columns
+    assert await seen(home, "POST", path, sent, known) == await seen(home, "POST", path, sent, unknown)
+
+
 async def test_the_right_proof_is_told_otherwise(home: House, purchase: str) -> None:
     """So that the above cannot hold by asking nothing at all."""
     path = f"http://gateway/api/install/{purchase}/access"

@@ -7,6 +7,7 @@ from fastapi.routing import APIRoute
 
 from gateway.app import ROUTERS
 from gateway.operators import Demands
+from gateway.sessions import Demands as SignedIn
 
 OPEN = {
     "GET /api/install/by-purchase/{order_id}",
@@ -26,7 +27,11 @@ OPEN = {
     "POST /api/check-subdomain",
     "GET /api/products",
     "POST /api/check-coupon",
+    "POST /api/account/link",
+    "POST /api/account/session",
+    "DELETE /api/account/session",
 }
+CUSTOMER = {"GET /api/account"}
 ADMIN = {
     "POST /api/purchases/{purchase_id}/refund",
     "POST /api/payments/{payment_id}/refund",
@@ -49,11 +54,15 @@ def routes() -> Iterator[tuple[str, str | None]]:
 
 def demanded(dependant: Dependant) -> str | None:
     calls = [dependant.call, *(inner.call for inner in dependant.dependencies)]
-    return next((call.role for call in calls if isinstance(call, Demands)), None)
+    return next((call.role for call in calls if isinstance(call, Demands | SignedIn)), None)
 
 
 def test_only_what_customers_and_providers_use_is_open() -> None:
     assert {path for path, role in routes() if role is None} == OPEN
+
+
+def test_what_customers_do_with_all_of_theirs_needs_a_session() -> None:
+    assert {path for path, role in routes() if role == "customer"} == CUSTOMER
 
 
 def test_what_moves_money_or_destroys_or_gives_rights_needs_an_admin() -> None:
@@ -65,5 +74,5 @@ def test_viewer_changes_nothing() -> None:
 
 
 def test_every_change_by_an_operator_needs_at_least_that_role() -> None:
-    changing = {path: role for path, role in routes() if role and not path.startswith("GET ")}
+    changing = {path: role for path, role in routes() if role and role != "customer" and not path.startswith("GET ")}
     assert set(changing.values()) == {"operator", "admin"}

@@ -39,8 +39,10 @@ def sealed(value: str, field: str) -> str:
 def message(template: Any = "setup", **more: Any) -> Message:
     values = {"id": PURCHASE, "subject": str(PURCHASE), "purchase_id": PURCHASE, "template": template, "details": FACTS}
     values |= {"created": datetime(2026, 11, 21, 9, tzinfo=UTC), "token": None, "credentials": None, "expires_at": None}
-    if template == "setup":
-        values |= {"token": sealed("s3cret-token", "token"), "expires_at": datetime(2026, 11, 22, 9, 30, tzinfo=UTC)}
+    if template in ("setup", "sign_in"):
+        wire = SetupLinkIssued.wire if template == "setup" else template
+        token = RING.seal("s3cret-token", place=(wire, str(PURCHASE), "token")).ciphertext
+        values |= {"token": token, "expires_at": datetime(2026, 11, 22, 9, 30, tzinfo=UTC)}
     return Message(**(values | more))
 
 

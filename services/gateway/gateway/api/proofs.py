@@ -1,5 +1,5 @@
-"""Who may see a whole journey: whoever opened its checkout (access token or cookie; a ticket for its stream alone), or
-an operator.
+"""Who may see a whole journey: whoever opened its checkout (access token or cookie; a ticket for its stream alone), its
+customer who has signed in, or an operator.
 
 Without proof everything answers as if the purchase did not exist.
 """
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from gateway import operators
+from gateway import operators, sessions
 from gateway.access import COOKIE, LIFETIME, ends
 from gateway.deps import GatewayDeps
 from gateway.journeys import uuid
@@ -33,7 +33,9 @@ async def seer(request: Request, deps: GatewayDeps, purchase_id: UUID, *, by_tic
     if any(token and deps.access.allows(token, purchase_id, "access", now) for token in tokens):
         return "customer"
     ticket = request.query_params.get("ticket", "") if by_ticket else ""
-    return "customer" if ticket and deps.access.allows(ticket, purchase_id, "ticket", now) else "nobody"
+    if ticket and deps.access.allows(ticket, purchase_id, "ticket", now):
+        return "customer"
+    return "customer" if await sessions.owns(request, deps, purchase_id) else "nobody"
 
 
 async def must_see(

@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
+from gateway import clients
 from gateway.settings import origin
 from keyturn.errors import Problem, Unavailable
 from keyturn.http import CODES
@@ -149,6 +150,7 @@ _DETAILS = {
     "not_found": "There is no page at this address.",
     "setup_link_just_sent": "A link was sent to you less than a minute ago. Look into your mailbox, and into its spam "
     "folder; if it is not there in a minute, ask for another one.",
+    "sign_in_link_over": "This link was used, or has run out. Have a new one sent to you.",
     "rate_limited": "Too many requests came from your address. Please wait a moment and try again.",
 }
 
@@ -169,12 +171,5 @@ def _sentence(text: str) -> str:
 
 
 def _from_us(request: Request) -> bool:
-    """Browsers say where a form stood; what says nothing is no browser, and has no cookie to abuse."""
-    came_from = request.headers.get("origin")
-    if came_from in (
-        None,
-        "null",
-    ):  # `null`: our own no-referrer policy, or a sandboxed frame, which Sec-Fetch-Site tells
-        return request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
     public = request.app.state.deps.settings.public_url
-    return came_from in (origin(public), origin(str(request.base_url)))
+    return clients.comes_from(request, (origin(public), origin(str(request.base_url))))

@@ -130,6 +130,13 @@ async def find(tx: Transaction, purchase_id: UUID) -> StoredJourney | None:
     return StoredJourney(domain.read(str(purchase_id), row.facts), row.last_event) if row else None
 
 
+async def find_all(tx: Transaction, purchase_ids: Sequence[UUID]) -> dict[UUID, domain.Journey]:
+    """Those of them that have a journey."""
+    wanted = select(JOURNEYS.purchase_id, JOURNEYS.facts).where(JOURNEYS.purchase_id.in_(purchase_ids))
+    rows = await tx.session.execute(wanted)
+    return {row.purchase_id: domain.read(str(row.purchase_id), row.facts) for row in rows}
+
+
 async def find_ref(tx: Transaction, ref: str) -> UUID | None:
     return (await tx.session.execute(select(REFS.purchase_id).where(REFS.ref == ref))).scalar_one_or_none()
 

@@ -41,6 +41,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_customers')),
     sa.UniqueConstraint('email', name=op.f('uq_customers_email'))
     )
+    op.create_index('customers_by_time', 'customers', ['created_at', 'id'], unique=False)
     op.create_table('inbox',
     sa.Column('consumer', sa.Text(), nullable=False),
     sa.Column('event_id', sa.Uuid(), nullable=False),

@@ -124,6 +124,26 @@ def upgrade() -> None:
     prefixes=['UNLOGGED']
     )
     op.create_index('ix_rate_buckets_updated', 'rate_buckets', ['updated'], unique=False)
+    op.create_table('sessions',
+    sa.Column('hash', sa.LargeBinary(), nullable=False),
+    sa.Column('customer_id', sa.Uuid(), nullable=False),
+    sa.Column('signed_in', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('made', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('used', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('hash', name=op.f('pk_sessions'))
+    )
+    op.create_index('ix_sessions_customer_id_signed_in', 'sessions', ['customer_id', 'signed_in'], unique=False)
+    op.create_index(op.f('ix_sessions_expires'), 'sessions', ['expires'], unique=False)
+    op.create_table('sign_in_links',
+    sa.Column('hash', sa.LargeBinary(), nullable=False),
+    sa.Column('customer_id', sa.Uuid(), nullable=False),
+    sa.Column('created', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('hash', name=op.f('pk_sign_in_links'))
+    )
+    op.create_index(op.f('ix_sign_in_links_customer_id'), 'sign_in_links', ['customer_id'], unique=False)
+    op.create_index(op.f('ix_sign_in_links_expires'), 'sign_in_links', ['expires'], unique=False)
     op.create_table('webhooks',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('provider', sa.Text(), nullable=False),

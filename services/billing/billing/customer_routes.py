@@ -1,0 +1,115 @@
+"""Customers over HTTP: what operators see of them, and what they see themselves."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict
+
+from billing import views
+from billing.buying import Line, one_spelling, valid_email
+from billing.deps import BillingDeps
+from billing.domain import Customer, Purchase
+from billing.errors import customer_unknown
+from billing.pages import LONGEST, cursor_of, place_of
+from billing.repository.customers import (
+    find_customer,
+    get_customer,
+    list_customers,
+    payments_of_purchases,
+    purchases_of_customer,
+    subscriptions_of,
+)
+from keyturn.database import Transaction
+from keyturn.errors import Problem
+from keyturn.http import Named
+from keyturn.internal import Customer as Self
+from keyturn.internal import Public, Viewer
+from keyturn.service import get_deps
+
+router = APIRouter(prefix="/customers")
+Deps = Annotated[BillingDeps, Depends(get_deps)]
+Limit = Annotated[int, Query(ge=1, le=LONGEST)]
+JSON = dict[str, Any]
+
+
+class Person(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    email: Line
+
+
+SHOWN = 100  # purchases, and payments, of one customer; all of them are in the lists
+
+
+@router.get("")
+async def get_customers(deps: Deps, _: Viewer, email: Named = None, cursor: Named = None, limit: Limit = 50) -> JSON:
+    """Newest first; with an address the one who has it."""
+    after = place_of(cursor)
+    async with deps.database.transaction("read_customers") as tx:
+        if email:
+            known = await find_customer(tx, one_spelling(email.strip()))
+            return views.page([views.customer(known)] if known else [], None)
+        found = await list_customers(tx, after=after, limit=limit)
+    following = cursor_of(found[-1].created_at, found[-1].id) if len(found) == limit else None
+    return views.page([views.customer(one) for one in found], following)
+
+
+@router.post("/find")
+async def find(body: Person, deps: Deps, _: Public) -> JSON:
+    """Whose address this is, and their newest purchase, by which the notifier knows how to write to them."""
+    async with deps.database.transaction("read_customer") as tx:
+        customer = await find_customer(tx, _spelled(body.email))
+        bought = await purchases_of_customer(tx, customer.id, limit=1) if customer else []
+    if customer is None or not bought:
+        raise customer_unknown()
+    return {"customer_id": str(customer.id), "purchase_id": str(bought[0].id)}
+
+
+@router.get("/{customer_id}/purchases")
+async def get_purchases(customer_id: UUID, deps: Deps, _: Self, cursor: Named = None, limit: Limit = 50) -> JSON:
+    """What they have bought, as they see it themselves: newest first."""
+    after = place_of(cursor)
+    async with deps.database.transaction("read_customer") as tx:
+        customer = await known_customer(tx, customer_id)
+        bought = await purchases_of_customer(tx, customer_id, after=after, limit=limit)
+        standing = await subscriptions_of(tx, [one.id for one in bought])
+    following = cursor_of(bought[-1].opened_at, bought[-1].id) if len(bought) == limit else None
+    own = [views.own(one, *standing.get(one.id, (None, None))) for one in bought]
+    return {"email": customer.email, "name": customer.name, **views.page(own, following)}
+
+
+@router.get("/{customer_id}")
+async def get_one_customer(customer_id: UUID, deps: Deps, _: Viewer) -> JSON:
+    """With the newest hundred purchases, how their subscriptions stand, and the newest hundred payments."""
+    async with deps.database.transaction("read_customer") as tx:
+        customer = await known_customer(tx, customer_id)
+        bought = await purchases_of_customer(tx, customer_id, limit=SHOWN)
+        payments = await payments_of_purchases(tx, [one.id for one in bought], SHOWN)
+        return {
+            **views.customer(customer),
+            "purchases": await _purchases(tx, bought),
+            "payments": [views.payment(one) for one in payments],
+        }
+
+
+def _spelled(email: str) -> str:
+    try:
+        return one_spelling(valid_email(email))
+    except Problem:
+        raise customer_unknown() from None
+
+
+async def known_customer(tx: Transaction, customer_id: UUID) -> Customer:
+    found = await get_customer(tx, customer_id)
+    if found is None:
+        raise customer_unknown()
+    return found
+
+
+async def _purchases(tx: Transaction, bought: list[Purchase]) -> list[JSON]:
+    standing = await subscriptions_of(tx, [one.id for one in bought])
+    return [
+        views.purchase(one) | {"subscription": views.subscription(*standing[one.id]) if one.id in standing else None}
+        for one in bought
+    ]
