@@ -92,6 +92,16 @@ async def _reading(billing: World) -> None:
     page = (await billing.ask("GET", "/internal/subscriptions", "viewer")).json()
     for asked in ({"cursor": page["cursor"]}, {"status": "past_due"}):
         await billing.ask("GET", "/internal/subscriptions", "viewer", params=asked)
+    page = (await billing.ask("GET", "/internal/invoices", "viewer")).json()
+    for asked in (
+        {"cursor": page["cursor"]},
+        {"status": "open"},
+        {"status": "void", "kind": "credit_note"},
+        {"kind": "credit_note"},
+    ):
+        await billing.ask("GET", "/internal/invoices", "viewer", params=asked)
+    await billing.ask("GET", "/internal/invoices", "viewer", params={"email": "jane77@example.com"})
+    await billing.ask("GET", f"/internal/invoices/{page['items'][0]['number']}", "viewer")
     for status in ("pending", "failed", "disputed"):
         await billing.ask("GET", "/internal/purchases", "viewer", params={"status": status})
     email = {"email": "jane77@example.com"}

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from billing import cancelling, catalog_routes, coupon_routes, customer_routes, operating, views
+from billing import cancelling, catalog_routes, coupon_routes, customer_routes, invoice_routes, operating, views
 from billing.buying import CheckoutRequest, Line, one_spelling
 from billing.checkout import open_again, open_purchase
 from billing.deps import BillingDeps
@@ -29,6 +29,7 @@ router = APIRouter(prefix="/internal")
 router.include_router(catalog_routes.router)
 router.include_router(coupon_routes.router)
 router.include_router(customer_routes.router)
+router.include_router(invoice_routes.router)
 Deps = Annotated[BillingDeps, Depends(get_deps)]
 Limit = Annotated[int, Query(ge=1, le=LONGEST)]
 JSON = dict[str, Any]

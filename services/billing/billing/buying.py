@@ -11,6 +11,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from billing.calendar import recurs
+from billing.countries import COUNTRIES
 from billing.coupons import Discount, code_of, discount_for, discount_of
 from billing.domain import Customer, Purchase
 from billing.errors import amount_too_small, invalid_email, provider_not_available, unknown
@@ -18,6 +19,7 @@ from billing.providers import PaymentProvider, Providers
 from billing.providers.money import smallest
 from billing.repository.coupons import find_coupon
 from billing.repository.offers import Offer, offers, product_exists
+from billing.taxes import Buyer, Charge, Item, Rate, charge
 from keyturn.database import Transaction
 from keyturn.events import Contact
 
@@ -30,6 +32,12 @@ Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=255, p
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Url = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s]+$")]
 Key = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+
+
+TaxId = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, to_upper=True, max_length=40, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ./-]*$"),
+]
 
 
 class Choice(BaseModel):
@@ -49,6 +57,9 @@ class CheckoutRequest(Choice):
     purchase_id: UUID
     email: Line
     name: Line | None = None
+    company: Line | None = None
+    country: Annotated[str, StringConstraints(to_upper=True)] | None = None
+    tax_id: TaxId | None = None
     locale: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] | None = None
     timezone: Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_+/-]+$")] | None = None
     subdomain: Subdomain | None = None
@@ -61,17 +72,24 @@ class CheckoutRequest(Choice):
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is bought, what is taken off its price now, and who is paid. `provider` None: there is nothing to pay, now
-    or later. The set-up fee is never discounted."""
+    """What is bought, what is taken off its price now, which tax is added, and who is paid. `provider` None: there is
+    nothing to pay, now or later. The set-up fee is never discounted."""
 
     offer: Offer
     discount: Discount | None
     off: int
+    rate: Rate
     provider: PaymentProvider | None
 
     @property
+    def charge(self) -> Charge:
+        """Now."""
+        items = [Item("", self.offer.amount, self.off), Item("", self.offer.setup_fee)]
+        return charge(items, self.rate, self.offer.currency)
+
+    @property
     def amount(self) -> int:
-        return self.offer.due - self.off
+        return self.charge.total
 
 
 def contact_of(request: CheckoutRequest) -> Contact:
@@ -94,12 +112,23 @@ def one_spelling(email: str) -> str:
     return email.lower()
 
 
+def buyer_of(request: CheckoutRequest) -> Buyer:
+    """Raises the problems of `contact_of`, and `unknown_country`."""
+    contact, country = contact_of(request), request.country or None
+    if country and country not in COUNTRIES:
+        raise unknown("country", country)
+    tax_id = request.tax_id or None
+    return Buyer(
+        email=contact.email, name=contact.name, company=request.company or None, country=country, tax_id=tax_id
+    )
+
+
 def parameters_of(request: CheckoutRequest) -> dict[str, str]:
     own = {"subdomain": request.subdomain, "domain": request.domain, "store_name": request.store_name}
     return request.parameters | {name: value for name, value in own.items() if value}
 
 
-async def choose(tx: Transaction, wanted: Choice, providers: Providers) -> Chosen:
+async def choose(tx: Transaction, wanted: Choice, providers: Providers, rate: Rate) -> Chosen:
     """Raises the problem of what cannot be bought. How often the coupon was used is not looked at here."""
     offer = await offered(tx, wanted)
     discount = await discounted(tx, wanted.coupon_code, offer) if wanted.coupon_code else None
@@ -107,12 +136,12 @@ async def choose(tx: Transaction, wanted: Choice, providers: Providers) -> Chose
     discount = discount if off else None  # nothing is used up where nothing is taken off
     later = offer.amount - discount_for(discount, 2, offer.amount, offer.currency) if recurs(offer.cycle) else 0
     if off == offer.due and not later:
-        return Chosen(offer, discount, off, None)
+        return Chosen(offer, discount, off, rate, None)
     name = provider_for(wanted.provider, offer, providers)
     least = smallest(name, offer.currency)
     if any(0 < amount < least for amount in (offer.due - off, later)):
         raise amount_too_small(name, least, offer.currency)
-    return Chosen(offer, discount, off, providers[name])
+    return Chosen(offer, discount, off, rate, providers[name])
 
 
 async def discounted(tx: Transaction, coupon: str, offer: Offer) -> Discount:
@@ -191,6 +220,9 @@ def purchase_from(
         price_id=offer.price_id,
         cycle=offer.cycle,
         amount=amount,
+        tax_added=0 if trial_days else chosen.charge.added,
+        tax=chosen.rate.model_dump(mode="json"),
+        buyer=buyer_of(request).model_dump(),
         setup_fee=offer.setup_fee,
         trial_days=trial_days,
         discount=off,

@@ -12,6 +12,7 @@ from billing.coupons import Code, Coupon, unknown_products
 from billing.errors import CatalogError, Fault
 from billing.policy import Policy
 from billing.providers.money import RAZORPAY_MINIMUM, step_of
+from billing.taxes import Country, Seller, TaxRule, unused
 from keyturn import yamlfiles
 from keyturn.yamlfiles import YamlFault
 
@@ -58,6 +59,8 @@ class Catalog(_Model):
     default: Slug
     products: dict[Slug, Product] = Field(min_length=1)
     coupons: dict[Code, Coupon] = {}
+    seller: Seller = Seller()
+    tax: dict[Country, TaxRule] = {}
 
 
 def read_catalog(file: Path, blueprints: Blueprints | None = None) -> Catalog:
@@ -110,6 +113,7 @@ def _contradictions(catalog: Catalog) -> Iterator[tuple[Place, str]]:
     if catalog.default not in catalog.products:
         yield ("default",), f"there is no product {catalog.default!r}"
     yield from unknown_products(catalog.coupons, catalog.products)
+    yield from unused(catalog.tax, catalog.seller)
     plans: set[str] = set()
     keys: set[int] = set()
     for slug, product in catalog.products.items():

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from billing.buying import (
     CheckoutRequest,
+    buyer_of,
     choose,
     contact_of,
     fingerprint,
@@ -19,7 +20,8 @@ from billing.buying import (
 )
 from billing.deps import BillingDeps
 from billing.domain import Bill, Checkout, Purchase
-from billing.errors import provider_refused, provider_unavailable, purchase_id_reused, purchase_unknown
+from billing.errors import provider_refused, provider_unavailable, purchase_id_reused, purchase_unknown, tax_unavailable
+from billing.invoicing import rate_for
 from billing.owing import CLOSE_CHECKOUTS, first_bill, nothing_to_pay, owed, pays, superseded
 from billing.payments import record_payment
 from billing.providers import CheckoutOrder, OpenedCheckout
@@ -35,6 +37,7 @@ from billing.repository.purchases import (
     get_purchase,
     lock_purchase,
 )
+from billing.taxes import Rate, told
 from billing.trials import claim_trial
 from keyturn.database import Transaction
 from keyturn.errors import Failure, GiveUp
@@ -57,8 +60,12 @@ class Opening:
 
 async def open_purchase(deps: BillingDeps, request: CheckoutRequest) -> Opening:
     """The same request again gets the same answer; another one under the same id is refused."""
+    try:
+        rate = await rate_for(deps, buyer_of(request))
+    except Failure as failed:
+        raise tax_unavailable() from failed
     async with deps.database.transaction("open_purchase") as tx:
-        purchase = await get_purchase(tx, request.purchase_id) or await _open(tx, deps, request)
+        purchase = await get_purchase(tx, request.purchase_id) or await _open(tx, deps, request, rate)
         if purchase.request_hash != fingerprint(request):
             raise purchase_id_reused(purchase.id)
         opening = await _opening(tx, purchase)
@@ -83,8 +90,8 @@ async def open_again(deps: BillingDeps, purchase_id: UUID) -> Opening:
     return await _ask_provider(deps, opening)
 
 
-async def _open(tx: Transaction, deps: BillingDeps, request: CheckoutRequest) -> Purchase:
-    chosen = await choose(tx, request, deps.providers)
+async def _open(tx: Transaction, deps: BillingDeps, request: CheckoutRequest, rate: Rate) -> Purchase:
+    chosen = await choose(tx, request, deps.providers, rate)
     contact = contact_of(request)
     customer = await customer_of(tx, one_spelling(contact.email), contact)
     trial = await claim_trial(tx, chosen, customer.id, request.purchase_id)
@@ -172,7 +179,7 @@ def _order(purchase: Purchase, checkout: Checkout, due: Bill, sold: Wares) -> Ch
         currency=purchase.currency,
         title=sold.title,
         note=_note(purchase, due),
-        prepared=None if due.discount else sold.ids.get(checkout.provider),  # which is of the whole amount
+        prepared=sold.ids.get(checkout.provider) if due.is_whole else None,
         cycle=purchase.cycle,
         email=purchase.contact["email"],
         name=purchase.contact["name"],
@@ -184,10 +191,10 @@ def _order(purchase: Purchase, checkout: Checkout, due: Bill, sold: Wares) -> Ch
 
 
 def _note(purchase: Purchase, due: Bill) -> str | None:
-    if not due.discount:
-        return None
     price, off = (written(amount, purchase.currency) for amount in (due.price, due.discount))
-    return f"{price} less {off} with {purchase.coupon_code}"
+    less = f"{price} less {off} with {purchase.coupon_code}" if due.discount else None
+    plus = f"plus {told(Rate.model_validate(purchase.tax))}" if due.tax_added else None
+    return ", ".join(filter(None, (less, plus))) or None
 
 
 def _opened(tx: Transaction, purchase: Purchase) -> PurchaseOpened:

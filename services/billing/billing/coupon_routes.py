@@ -10,8 +10,10 @@ from billing.buying import Choice, Line, choose
 from billing.coupons import Code, Coupon, code_of
 from billing.deps import BillingDeps
 from billing.errors import coupon_unknown, coupon_used_up
+from billing.invoicing import rate_for
 from billing.pages import LONGEST
 from billing.repository.coupons import find_coupon, list_coupons, redemptions_of
+from billing.taxes import Buyer
 from keyturn.http import Named, Words
 from keyturn.internal import Operator, Public, Viewer
 from keyturn.service import get_deps
@@ -44,8 +46,9 @@ class Ending(BaseModel):
 @router.post("/check")
 async def post_check(body: Question, deps: Deps, _: Public) -> JSON:
     """What it would cost. Whether a customer has used it is told at the checkout alone, and to nobody else."""
+    rate = await rate_for(deps, Buyer(email=""))  # of somebody of whom nothing is known
     async with deps.database.transaction("read_coupon") as tx:
-        chosen = await choose(tx, body, deps.providers)
+        chosen = await choose(tx, body, deps.providers, rate)
         code = code_of(body.coupon_code) or ""
         found = await find_coupon(tx, code)
     if found and found.is_used_up:

@@ -75,7 +75,7 @@ class Purchase:
     plan: str
     price_id: UUID
     cycle: str
-    amount: int  # the first payment, set-up fee and all; what a period costs afterwards, its subscription says
+    amount: int  # the first payment, set-up fee, added tax and all; later periods cost what the subscription says
     setup_fee: int = 0  # with the first payment, or after a trial with the first period that is paid
     trial_days: int = 0  # the first period is free, and so long
     currency: str
@@ -93,6 +93,9 @@ class Purchase:
     refunded: int = 0  # of its matched payments, and only what stands
     discount: int = 0  # taken off already: `amount` is what is to be paid
     coupon: dict[str, Any] | None = None  # a `coupons.Discount`
+    tax_added: int = 0  # as much of the amount is tax that the price does not include
+    tax: dict[str, Any] = field(default_factory=dict)  # a `taxes.Rate`: what is charged next is taxed at
+    buyer: dict[str, Any] = field(default_factory=dict)  # a `taxes.Buyer`
 
     def move_to(self, state: PurchaseState, now: datetime) -> bool:
         """The one way to another state. False: a repetition, nothing changed. Raises `ImpossibleTransition`."""
@@ -204,18 +207,24 @@ class Verdict:
 @dataclass(frozen=True)
 class Bill:
     """What a purchase is asked to pay: its first period (or all there is), or a renewal. `discount` is taken off the
-    amount already, `setup_fee` is in it."""
+    amount already, `setup_fee` and `tax_added` are in it."""
 
     period: int
     amount: int
     discount: int = 0
     setup_fee: int = 0
+    tax_added: int = 0
     paid: bool = False
 
     @property
     def price(self) -> int:
-        """Of the period, before any discount."""
-        return self.amount - self.setup_fee + self.discount
+        """Of the period, before any discount and added tax."""
+        return self.amount - self.tax_added - self.setup_fee + self.discount
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the price is paid as it is: a prepared one at the provider is of that."""
+        return not self.discount and not self.tax_added
 
 
 def judge(fact: MoneyFact, purchase: Purchase, bill: Bill, *, named: UUID | None) -> Verdict:

@@ -46,7 +46,7 @@ def catalog_faulty(error: CatalogError) -> Problem:
 
 
 def unknown(what: str, value: str) -> Problem:
-    """`what`: product, plan, cycle, currency or coupon."""
+    """`what`: product, plan, cycle, currency, coupon or country."""
     return Problem(422, f"unknown_{what}", f"There is no {what} {value!r}.")
 
 
@@ -104,6 +104,10 @@ def provider_refused(provider: str, why: str | None = None) -> Problem:
     return Problem(502, "provider_refused", f"{told}; an operator has to look.")
 
 
+def tax_unavailable() -> Problem:
+    return Problem(503, "tax_unavailable", "The tax cannot be worked out at the moment; try again.")
+
+
 def purchase_id_reused(purchase_id: UUID) -> Problem:
     return Problem(409, "purchase_id_reused", f"Purchase {purchase_id} was opened with another request.")
 
@@ -146,6 +150,10 @@ def no_subscription() -> Problem:
 
 def subscription_over() -> Problem:
     return Problem(409, "subscription_over", "This subscription has ended.")
+
+
+def invoice_unknown() -> Problem:
+    return Problem(404, "invoice_unknown", "There is no such invoice.")
 
 
 def invalid_cursor() -> Problem:

@@ -15,13 +15,13 @@ async def owed(tx: Transaction, purchase: Purchase) -> Bill | None:
     if not purchase.is_paid:
         return first_bill(purchase)
     renewal = await open_renewal(tx, purchase.id) if recurs(purchase.cycle) else None
-    return Bill(renewal.number, renewal.amount, renewal.discount, renewal.setup_fee) if renewal else None
+    return renewal.bill if renewal else None
 
 
 def first_bill(purchase: Purchase, *, paid: bool = False) -> Bill:
     """A trial costs nothing: its set-up fee is paid with the period after it."""
     fee = 0 if purchase.trial_days else purchase.setup_fee
-    return Bill(1, purchase.amount, purchase.discount, fee, paid)
+    return Bill(1, purchase.amount, purchase.discount, fee, purchase.tax_added, paid=paid)
 
 
 async def bill_for(tx: Transaction, purchase: Purchase, checkout: Checkout | None) -> Bill:
@@ -46,8 +46,8 @@ def through(checkouts: Iterable[Checkout], fact: MoneyFact) -> Checkout | None:
 
 
 def pays(checkout: Checkout, due: Bill | None) -> bool:
-    """Whether what is due can be paid through it."""
-    return due is not None and due.period == checkout.period
+    """Whether what is due can be paid through it: it may be asked for anew, and be another amount then."""
+    return due is not None and (due.period, due.amount) == (checkout.period, checkout.amount)
 
 
 def superseded(checkouts: Iterable[Checkout], due: Bill | None) -> list[Checkout]:

@@ -18,6 +18,7 @@ from billing.domain import (
 )
 from billing.entitlements import entitle, settle
 from billing.errors import not_in_review, purchase_unknown
+from billing.invoicing import paid_for
 from billing.owing import CLOSE_CHECKOUTS, bill_for, owed, superseded, through
 from billing.periods import begin, open_next, tell_renewed
 from billing.redeeming import redeem_late
@@ -148,6 +149,7 @@ async def _place(
     elif bill:
         payment.period = bill.period
         await _paid_for(tx, purchase, payment, by, new=new)
+        await paid_for(tx, purchase, payment)
     await _close_checkouts(tx, purchase, payment, checkouts)
 
 

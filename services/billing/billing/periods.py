@@ -5,6 +5,7 @@ from typing import Any
 
 from billing.calendar import recurs
 from billing.domain import Payment, Purchase
+from billing.invoicing import issue_next, next_charge, overdue, withdraw_invoice
 from billing.owing import CLOSE_CHECKOUTS
 from billing.policy import Level, Policy
 from billing.repository.payments import matched_payment
@@ -82,33 +83,25 @@ async def ask_for_next(tx: Transaction, purchase: Purchase, subscription: Subscr
     """From now on the next period can be paid. What was taken back is asked for again, and nobody is asked for what
     costs nothing."""
     number = subscription.number + 1
+    off, fee = taken_off(purchase, number, subscription.price), setup_fee_of(purchase, number)
+    charged = await next_charge(tx, purchase, subscription, off, fee)
+    invoice = await issue_next(tx, purchase, subscription, charged)
     renewal = await renewal_of(tx, purchase.id, number)
-    if renewal:
-        renewal.state = "open"
-    else:
-        renewal = _renewal(tx, purchase, subscription.price, number)
+    if renewal is None:
+        renewal = Renewal(purchase_id=purchase.id, number=number, currency=purchase.currency, opened_at=tx.now)
         add(tx, renewal)
-    if renewal.amount:
-        tx.publish(SubscriptionRenewalDue(**standing(tx, purchase, subscription, renewal)))
+    renewal.state, renewal.amount = "open", invoice.due if invoice else 0
+    renewal.discount, renewal.setup_fee, renewal.tax_added = off, fee, charged.added
+    if invoice and renewal.amount:
+        due = standing(tx, purchase, subscription, renewal)
+        tx.publish(SubscriptionRenewalDue(**due, invoice=invoice.number))
     return renewal
-
-
-def _renewal(tx: Transaction, purchase: Purchase, price: int, number: int) -> Renewal:
-    off, fee = taken_off(purchase, number, price), setup_fee_of(purchase, number)
-    return Renewal(
-        purchase_id=purchase.id,
-        number=number,
-        amount=price - off + fee,
-        discount=off,
-        setup_fee=fee,
-        currency=purchase.currency,
-        opened_at=tx.now,
-    )
 
 
 async def fall_behind(tx: Transaction, purchase: Purchase, subscription: Subscription, policy: Policy) -> None:
     subscription.fall("past_due", policy, tx.now)
     tx.publish(SubscriptionPastDue(**standing(tx, purchase, subscription, await open_renewal(tx, purchase.id))))
+    await overdue(tx, purchase.id, subscription.number + 1)
 
 
 async def end(tx: Transaction, purchase: Purchase, subscription: Subscription, because: Because) -> None:
@@ -125,6 +118,7 @@ async def withdraw(tx: Transaction, purchase: Purchase) -> int | None:
     if renewal is None:
         return None
     renewal.state = "void"
+    await withdraw_invoice(tx, purchase.id, renewal.number)
     tx.schedule(CLOSE_CHECKOUTS, str(purchase.id), subject=str(purchase.id))
     return renewal.amount
 

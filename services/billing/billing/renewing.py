@@ -9,6 +9,7 @@ from uuid import UUID
 from billing.deps import BillingDeps
 from billing.domain import Checkout, Purchase
 from billing.entitlements import settle
+from billing.invoicing import rate_for
 from billing.owing import nothing_to_pay, owed
 from billing.payments import record_payment
 from billing.periods import ask_for_next, end, fall_behind, plan, standing
@@ -18,6 +19,7 @@ from billing.repository.offers import terms
 from billing.repository.purchases import checkouts_of, get_purchase, lock_purchase
 from billing.repository.subscriptions import open_renewal, subscription_of, take_steps
 from billing.subscriptions import Act, Subscription
+from billing.taxes import Buyer
 from keyturn.database import Transaction
 from keyturn.events import SubscriptionSuspended, SubscriptionWarned
 from keyturn.work import Work
@@ -38,12 +40,14 @@ async def step(work: Work, deps: BillingDeps) -> None:
     async with work.transaction("read") as tx:
         purchase = await get_purchase(tx, purchase_id)
         unsure = await _may_be_paid(tx, purchase) if purchase else []
+    rate = await rate_for(deps, Buyer.model_validate(purchase.buyer)) if purchase else None
     for checkout in unsure:
         found = await captured(deps, checkout)
         async with work.transaction("record") as tx:
             await record_found(tx, checkout, found, "reconciler")
     async with work.transaction("advance", finish=True) as tx:
-        if purchase := await lock_purchase(tx, purchase_id):
+        if (purchase := await lock_purchase(tx, purchase_id)) and rate:
+            purchase.tax = rate.model_dump(mode="json")
             await advance(tx, purchase)
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from billing import dunning
 from billing.calendar import days_after, end_of
-from billing.domain import moves
+from billing.domain import Bill, moves
 from billing.policy import NONPAYMENT, Level, Policy
 
 SubscriptionState = Literal["trialing", "active", "past_due", "suspended", "ended"]
@@ -126,12 +126,17 @@ class Renewal:
 
     purchase_id: UUID
     number: int
-    amount: int
+    amount: int = 0
     discount: int = 0  # taken off already
     setup_fee: int = 0  # as much of the amount
+    tax_added: int = 0  # as much of the amount
     currency: str
     state: Literal["open", "paid", "void"] = "open"
     opened_at: datetime
+
+    @property
+    def bill(self) -> Bill:
+        return Bill(self.number, self.amount, self.discount, self.setup_fee, self.tax_added)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     ForeignKey,
@@ -19,6 +20,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
 
 from billing import domain, reversals
+from billing import invoices as billed
 from billing import subscriptions as subscribed
 from keyturn.database import new_metadata
 
@@ -150,6 +152,9 @@ purchases = Table(
     _amount("refunded"),
     _amount("discount"),
     Column("coupon", JSONB(none_as_null=True), nullable=True),  # its terms when the purchase was opened
+    _amount("tax_added"),
+    _json("tax"),
+    _json("buyer"),
     Index("purchases_by_time", "opened_at", "id"),
     Index("purchases_by_state", "state", "opened_at", "id"),
     Index("purchases_by_customer", "customer_id", "opened_at", "id"),
@@ -363,10 +368,60 @@ renewals = Table(
     _amount(),
     _amount("discount"),
     _amount("setup_fee"),
+    _amount("tax_added"),
     _text("currency"),
     _text("state"),
     _when("opened_at"),
     Index("one_open_renewal", "purchase_id", unique=True, postgresql_where=text("state = 'open'")),
+)
+
+# Who sells, and at which taxes: as in the catalogue that is sold.
+shop = Table(
+    "shop",
+    metadata,
+    Column("one", Boolean, primary_key=True),
+    _json("seller"),
+    _json("taxes"),
+    CheckConstraint("one", name="only_one"),
+)
+
+# How many numbers each series has given: whoever gives one holds the row, so that none is left out.
+invoice_series = Table(
+    "invoice_series", metadata, Column("series", Text, primary_key=True), Column("last", Integer, nullable=False)
+)
+
+invoices = Table(
+    "invoices",
+    metadata,
+    _id(),
+    _text("kind"),
+    Column("number", Text, nullable=False, unique=True),
+    _of("purchase_id", "purchases.id"),
+    _of("customer_id", "customers.id"),
+    _text("source"),
+    Column("period", Integer, nullable=True),
+    _flag("livemode"),
+    _text("currency"),
+    _amount("net"),
+    _amount("tax"),
+    _amount("total"),
+    _amount("credited"),
+    _text("state"),
+    _when("issued_at"),
+    _when("due_at"),
+    _when("paid_at", null=True),
+    _of("payment_id", "payments.id", null=True),
+    Column("corrects", ForeignKey("invoices.id"), nullable=True, index=True),
+    _json("seller"),
+    _json("buyer"),
+    _json("lines"),
+    # Rule 4: what is billed is billed once, whichever of several facts says so.
+    Index("one_standing_invoice", "purchase_id", "source", unique=True, postgresql_where=text("state <> 'void'")),
+    Index("invoices_by_time", "issued_at", "id"),
+    Index("invoices_by_kind", "kind", "state", "issued_at", "id"),
+    Index("invoices_by_state", "state", "issued_at", "id"),
+    Index("invoices_by_purchase", "purchase_id", "issued_at", "id"),
+    Index("invoices_by_customer", "customer_id", "issued_at", "id"),
 )
 
 # What was told about a purchase and changed nothing: a declined attempt, a warning, a refused transition.
@@ -394,5 +449,6 @@ for _class, _table in (
     (subscribed.Subscription, subscriptions),
     (subscribed.Period, periods),
     (subscribed.Renewal, renewals),
+    (billed.Invoice, invoices),
 ):
     _mapper.map_imperatively(_class, _table)

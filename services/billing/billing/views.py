@@ -9,6 +9,8 @@ from billing.buying import Chosen
 from billing.checkout import Opening
 from billing.coupons import StoredCoupon
 from billing.domain import Checkout, Customer, Entitlement, Payment, Purchase
+from billing.invoices import Invoice, taxes_in
+from billing.invoicing import first_charge
 from billing.owing import first_bill
 from billing.reversals import Dispute, Refund, RefundRequest
 from billing.subscriptions import Period, Renewal, Subscription
@@ -32,6 +34,8 @@ def opening(opened: Opening) -> JSON:
         "status": purchase.state,
         "expires_at": purchase.expires_at,
     }
+    if due.period == 1:
+        answer |= {"tax": first_charge(purchase, "").tax}
     if due.discount:
         answer |= {"discount": due.discount, "coupon_code": purchase.coupon_code}
     if purchase.trial_days:
@@ -54,6 +58,7 @@ def chosen(found: Chosen) -> JSON:
         "price": offer.amount,
         "setup_fee": offer.setup_fee,
         "discount": found.off,
+        "tax": found.charge.tax,
         "amount": found.amount,
         "currency": offer.currency,
         "duration": discount.duration if discount else None,
@@ -112,6 +117,9 @@ def purchase(found: Purchase) -> JSON:
         "currency": found.currency,
         "discount": found.discount,
         "coupon": found.coupon,
+        "tax_added": found.tax_added,
+        "tax": found.tax,
+        "buyer": found.buyer,
         "refunded": found.refunded,
         "provider": found.provider,
         "livemode": found.livemode,
@@ -239,6 +247,34 @@ def period(found: Period) -> JSON:
         "until": found.ends_at,
         "payment_id": str(found.payment_id),
     }
+
+
+def invoice(found: Invoice) -> JSON:
+    return {
+        "number": found.number,
+        "kind": found.kind,
+        "purchase_id": str(found.purchase_id),
+        "customer_id": str(found.customer_id),
+        "email": found.buyer["email"],
+        "period": found.period,
+        "livemode": found.livemode,
+        "net": found.net,
+        "tax": found.tax,
+        "total": found.total,
+        "credited": found.credited,
+        "due": found.due,
+        "currency": found.currency,
+        "status": found.state,
+        "issued_at": found.issued_at,
+        "due_at": found.due_at,
+        "paid_at": found.paid_at,
+        "payment_id": str(found.payment_id) if found.payment_id else None,
+    }
+
+
+def whole_invoice(found: Invoice) -> JSON:
+    taxes = [{"name": name, "tax": tax} for name, tax in taxes_in(found.lines).items()]
+    return {**invoice(found), "seller": found.seller, "buyer": found.buyer, "lines": found.lines, "taxes": taxes}
 
 
 def entitlement(found: Entitlement | None) -> JSON | None:

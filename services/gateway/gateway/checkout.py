@@ -130,7 +130,7 @@ async def _keep_reserved(deps: GatewayDeps, purchase_id: UUID, names: dict[str, 
 def _for_billing(deps: GatewayDeps, order: CheckoutRequest) -> dict[str, Any]:
     for url in filter(None, (order.success_url, order.cancel_url)):
         check_return_url(deps, url)
-    said = {"locale", "timezone", "coupon_code", "parameters"}
+    said = {"locale", "timezone", "coupon_code", "parameters", "company", "country", "tax_id"}
     chosen = order.chosen() | order.model_dump(mode="json", include=said, exclude_none=True)
     bought = {"email": order.email, "name": order.name, "store_name": order.store_name}
     return chosen | {name: value for name, value in (bought | order.names()).items() if value}

@@ -349,6 +349,7 @@ async def test_what_a_coupon_would_do_is_told_and_nothing_is_stored(billing: Wor
         "price": 2900,
         "setup_fee": 0,
         "discount": 290,
+        "tax": 417,
         "amount": 2610,
         "currency": "EUR",
         "duration": 3,

@@ -15,6 +15,7 @@ from billing.catalog import Catalog, Plan, Price, Product, parse_catalog
 from billing.coupons import Coupon
 from billing.errors import CatalogError
 from billing.policy import Policy
+from billing.taxes import Seller, TaxRule
 from gateway import limits
 from gateway.api.shapes import CheckoutAnswer, CheckoutRequest
 from gateway.app import FORGERIES
@@ -39,7 +40,7 @@ def test_the_parsing_example_runs_with_the_event_library_alone() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
 
 
-@pytest.mark.parametrize("model", [Catalog, Product, Plan, Price, Coupon, Policy])
+@pytest.mark.parametrize("model", [Catalog, Product, Plan, Price, Coupon, Policy, Seller, TaxRule])
 def test_the_catalogue_tables_name_every_key_and_no_other(model: type[BaseModel]) -> None:
     real = {field.alias or name for name, field in model.model_fields.items()}
     assert _first_column(f"<!-- keys: {model.__name__} -->") == real

@@ -20,6 +20,7 @@ from keyturn.events.installs import (
     OrphanFound,
     SetupLinkIssued,
 )
+from keyturn.events.invoices import InvoiceIssued, InvoiceOverdue, InvoicePaid
 from keyturn.events.messages import MessageFailed, MessageSent, SetupLinkUnsent
 from keyturn.events.operators import OperatorActed
 from keyturn.events.payments import (
@@ -91,6 +92,9 @@ EVENTS: tuple[type[Event], ...] = (
     SubscriptionCancelled,
     SubscriptionKept,
     SubscriptionEnded,
+    InvoiceIssued,
+    InvoicePaid,
+    InvoiceOverdue,
     InstallRequested,
     InstallStepChanged,
     InstallWaiting,
@@ -141,6 +145,9 @@ __all__ = [
     "InstallStepChanged",
     "InstallSuspended",
     "InstallWaiting",
+    "InvoiceIssued",
+    "InvoiceOverdue",
+    "InvoicePaid",
     "MessageFailed",
     "MessageSent",
     "OperatorActed",

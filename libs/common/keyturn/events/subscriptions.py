@@ -35,7 +35,9 @@ class SubscriptionRenewed(SubscriptionEvent, wire="subscription.renewed.v1", pub
 
 
 class SubscriptionRenewalDue(SubscriptionEvent, wire="subscription.renewal_due.v1", publisher="billing"):
-    """The next period can be paid now."""
+    """The next period can be paid now. `invoice`: the number of its bill."""
+
+    invoice: str | None = None
 
 
 class SubscriptionPastDue(SubscriptionEvent, wire="subscription.past_due.v1", publisher="billing"):

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from billing.catalog import Catalog, Plan, Product
 from billing.policy import Policy
 from billing.repository.coupons import put_coupons
+from billing.repository.invoices import put_shop
 from billing.tables import plans, prices, products
 from keyturn.database import Transaction
 from keyturn.events import uuid7
@@ -67,6 +68,7 @@ async def load_catalog(tx: Transaction, catalog: Catalog) -> None:
     gone = update(prices).where(prices.c.active, prices.c.id.not_in(wanted))
     await tx.session.execute(gone.values(active=False, replaced_at=tx.now))
     await put_coupons(tx, catalog.coupons)
+    await put_shop(tx, catalog)
 
 
 async def _put_product(tx: Transaction, slug: str, product: Product, position: int, *, is_default: bool) -> None:

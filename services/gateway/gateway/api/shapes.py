@@ -27,6 +27,10 @@ Domain = Annotated[
 Url = Annotated[str, StringConstraints(max_length=1500, pattern=r"^https?://[^\s{}]+$")]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{3}$")]
 Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
+Country = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z]{2}$")]
+TaxId = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=40, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ./-]*$")
+]
 Timezone = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_+/-]+$")]
 PlanKey = Annotated[int, Field(ge=0, lt=2**31)] | Line
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -43,6 +47,9 @@ class Buyer(Shape):
     name: Annotated[Line | None, Absent] = None
     first_name: Annotated[Line | None, Absent] = None
     last_name: Annotated[Line | None, Absent] = None
+    company: Annotated[Line | None, Absent] = None
+    country: Annotated[Country | None, Absent] = None
+    tax_id: Annotated[TaxId | None, Absent] = None
 
     @property
     def whole_name(self) -> str | None:
@@ -69,7 +76,8 @@ class CouponRequest(Choice):
 
 
 class CouponAnswer(Shape):
-    """What the first payment would be: price less discount, and the set-up fee. `duration`: `first`, a number of
+    """What the first payment would be: price less discount, the set-up fee, and tax where
+    prices are without it; `tax` is what it holds. `duration`: `first`, a number of
     periods, or `always`."""
 
     coupon_code: str
@@ -79,16 +87,23 @@ class CouponAnswer(Shape):
     price: int
     setup_fee: int
     discount: int
+    tax: int
     amount: int
     currency: str
     duration: Literal["first", "always"] | int | None = None
 
 
+BUYER = frozenset({"email", "name", "company", "country", "tax_id", "taxId"})
+
+
 class CheckoutRequest(Choice):
-    """Who buys stands in `email` and `name`, or in `customer`."""
+    """Who buys stands in `email`, `name`, `company`, `country` and `tax_id`, or in `customer`."""
 
     email: Address
     name: Annotated[Line | None, Absent] = None
+    company: Annotated[Line | None, Absent] = None
+    country: Annotated[Country | None, Absent] = None
+    tax_id: Annotated[TaxId | None, Absent] = None
     locale: Annotated[Locale | None, Absent] = None
     timezone: Annotated[Timezone | None, Absent] = None
     coupon_code: Annotated[Line | None, Absent] = None
@@ -106,7 +121,9 @@ class CheckoutRequest(Choice):
         if not isinstance(given, Mapping) or not isinstance(given.get("customer"), Mapping):
             return given
         buyer = Buyer.model_validate(given["customer"])
-        found = {"email": buyer.email, "name": buyer.whole_name}
+        found = {"email": buyer.email, "name": buyer.whole_name, "company": buyer.company, "country": buyer.country}
+        if not given.get("taxId"):
+            found["tax_id"] = buyer.tax_id
         return {**{field: value for field, value in found.items() if value and not given.get(field)}, **_filled(given)}
 
     def names(self) -> dict[str, str]:
@@ -119,7 +136,7 @@ class CheckoutRequest(Choice):
 
 
 def _filled(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {field: value for field, value in given.items() if field not in {"email", "name"} or value}
+    return {field: value for field, value in given.items() if field not in BUYER or value}
 
 
 class CheckoutAnswer(Shape):
@@ -136,6 +153,7 @@ class CheckoutAnswer(Shape):
     amount: int
     setup_fee: int = 0
     trial_days: int | None = None
+    tax: int | None = None
     currency: str
     discount: int | None = None
     coupon_code: str | None = None

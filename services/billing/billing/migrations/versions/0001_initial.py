@@ -51,6 +51,11 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('consumer', 'event_id', name=op.f('pk_inbox'))
     )
     op.create_index(op.f('ix_inbox_received'), 'inbox', ['received'], unique=False)
+    op.create_table('invoice_series',
+    sa.Column('series', sa.Text(), nullable=False),
+    sa.Column('last', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('series', name=op.f('pk_invoice_series'))
+    )
     op.create_table('key_checks',
     sa.Column('ring', sa.Text(), nullable=False),
     sa.Column('key_id', sa.Text(), nullable=False),
@@ -91,6 +96,13 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('slug', name=op.f('pk_products'))
     )
     op.create_index('one_default_product', 'products', ['is_default'], unique=True, postgresql_where=sa.text('is_default'))
+    op.create_table('shop',
+    sa.Column('one', sa.Boolean(), nullable=False),
+    sa.Column('seller', postgresql.JSONB(), nullable=False),
+    sa.Column('taxes', postgresql.JSONB(), nullable=False),
+    sa.CheckConstraint('one', name=op.f('ck_shop_only_one')),
+    sa.PrimaryKeyConstraint('one', name=op.f('pk_shop'))
+    )
     op.create_table('sweeps',
     sa.Column('provider', sa.Text(), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
@@ -189,6 +201,9 @@ def upgrade() -> None:
     sa.Column('refunded', sa.BigInteger(), nullable=False),
     sa.Column('discount', sa.BigInteger(), nullable=False),
     sa.Column('coupon', postgresql.JSONB(), nullable=True),
+    sa.Column('tax_added', sa.BigInteger(), nullable=False),
+    sa.Column('tax', postgresql.JSONB(), nullable=False),
+    sa.Column('buyer', postgresql.JSONB(), nullable=False),
     sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_purchases_customer_id_customers')),
     sa.ForeignKeyConstraint(['plan'], ['plans.slug'], name=op.f('fk_purchases_plan_plans')),
     sa.ForeignKeyConstraint(['price_id'], ['prices.id'], name=op.f('fk_purchases_price_id_prices')),
@@ -325,6 +340,43 @@ def upgrade() -> None:
     )
     op.create_index('disputes_to_look_at', 'disputes', ['next_look_at'], unique=False, postgresql_where=sa.text('next_look_at IS NOT NULL'))
     op.create_index(op.f('ix_disputes_payment_id'), 'disputes', ['payment_id'], unique=False)
+    op.create_table('invoices',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('number', sa.Text(), nullable=False),
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('customer_id', sa.Uuid(), nullable=False),
+    sa.Column('source', sa.Text(), nullable=False),
+    sa.Column('period', sa.Integer(), nullable=True),
+    sa.Column('livemode', sa.Boolean(), nullable=False),
+    sa.Column('currency', sa.Text(), nullable=False),
+    sa.Column('net', sa.BigInteger(), nullable=False),
+    sa.Column('tax', sa.BigInteger(), nullable=False),
+    sa.Column('total', sa.BigInteger(), nullable=False),
+    sa.Column('credited', sa.BigInteger(), nullable=False),
+    sa.Column('state', sa.Text(), nullable=False),
+    sa.Column('issued_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('due_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('paid_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('payment_id', sa.Uuid(), nullable=True),
+    sa.Column('corrects', sa.Uuid(), nullable=True),
+    sa.Column('seller', postgresql.JSONB(), nullable=False),
+    sa.Column('buyer', postgresql.JSONB(), nullable=False),
+    sa.Column('lines', postgresql.JSONB(), nullable=False),
+    sa.ForeignKeyConstraint(['corrects'], ['invoices.id'], name=op.f('fk_invoices_corrects_invoices')),
+    sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_invoices_customer_id_customers')),
+    sa.ForeignKeyConstraint(['payment_id'], ['payments.id'], name=op.f('fk_invoices_payment_id_payments')),
+    sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_invoices_purchase_id_purchases')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_invoices')),
+    sa.UniqueConstraint('number', name=op.f('uq_invoices_number'))
+    )
+    op.create_index('invoices_by_customer', 'invoices', ['customer_id', 'issued_at', 'id'], unique=False)
+    op.create_index('invoices_by_kind', 'invoices', ['kind', 'state', 'issued_at', 'id'], unique=False)
+    op.create_index('invoices_by_purchase', 'invoices', ['purchase_id', 'issued_at', 'id'], unique=False)
+    op.create_index('invoices_by_state', 'invoices', ['state', 'issued_at', 'id'], unique=False)
+    op.create_index('invoices_by_time', 'invoices', ['issued_at', 'id'], unique=False)
+    op.create_index(op.f('ix_invoices_corrects'), 'invoices', ['corrects'], unique=False)
+    op.create_index('one_standing_invoice', 'invoices', ['purchase_id', 'source'], unique=True, postgresql_where=sa.text("state <> 'void'"))
     op.create_table('payment_refs',
     sa.Column('provider', sa.Text(), nullable=False),
     sa.Column('value', sa.Text(), nullable=False),
@@ -381,6 +433,7 @@ def upgrade() -> None:
     sa.Column('amount', sa.BigInteger(), nullable=False),
     sa.Column('discount', sa.BigInteger(), nullable=False),
     sa.Column('setup_fee', sa.BigInteger(), nullable=False),
+    sa.Column('tax_added', sa.BigInteger(), nullable=False),
     sa.Column('currency', sa.Text(), nullable=False),
     sa.Column('state', sa.Text(), nullable=False),
     sa.Column('opened_at', sa.DateTime(timezone=True), nullable=False),

@@ -1,0 +1,35 @@
+"""The bills of a purchase. `subject` is the purchase id."""
+
+from pydantic import AwareDatetime
+
+from keyturn.events.envelope import Event
+
+
+class InvoiceEvent(Event):
+    """The fields of each. `total` holds the `tax`; `due` is what the customer's credit leaves of it, in minor units of
+    `currency`."""
+
+    number: str
+    period: int | None = None
+    tax: int
+    total: int
+    due: int
+    currency: str
+
+
+class InvoiceIssued(InvoiceEvent, wire="invoice.issued.v1", publisher="billing"):
+    """It has a number, and stays as it is. One of a renewal can be paid until `due_at`; another is paid at once."""
+
+    due_at: AwareDatetime
+
+
+class InvoicePaid(InvoiceEvent, wire="invoice.paid.v1", publisher="billing"):
+    """Paid, by a payment or by credit."""
+
+    payment_id: str
+
+
+class InvoiceOverdue(InvoiceEvent, wire="invoice.overdue.v1", publisher="billing"):
+    """Nobody has paid it by `due_at`."""
+
+    due_at: AwareDatetime
