@@ -6,7 +6,16 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from billing import cancelling, catalog_routes, coupon_routes, customer_routes, invoice_routes, operating, views
+from billing import (
+    cancelling,
+    catalog_routes,
+    coupon_routes,
+    customer_routes,
+    invoice_routes,
+    operating,
+    pausing,
+    views,
+)
 from billing.buying import CheckoutRequest, Line, one_spelling
 from billing.checkout import open_again, open_purchase
 from billing.deps import BillingDeps
@@ -68,6 +77,8 @@ class Cancellation(_Body):
 
 
 class Keeping(_Body):
+    """As above."""
+
     reason: Words | None = None
 
 
@@ -146,6 +157,16 @@ async def post_cancellation(purchase_id: UUID, body: Cancellation, deps: Deps, c
 @router.post("/subscriptions/{purchase_id}/keep")
 async def post_keeping(purchase_id: UUID, body: Keeping, deps: Deps, caller: Customer) -> JSON:
     return views.subscription(await cancelling.keep(deps, caller, purchase_id, body.reason))
+
+
+@router.post("/subscriptions/{purchase_id}/pause")
+async def post_pause(purchase_id: UUID, body: Keeping, deps: Deps, caller: Customer) -> JSON:
+    return views.subscription(await pausing.pause(deps, caller, purchase_id, body.reason))
+
+
+@router.post("/subscriptions/{purchase_id}/resume")
+async def post_resumption(purchase_id: UUID, body: Keeping, deps: Deps, caller: Customer) -> JSON:
+    return views.subscription(await pausing.resume(deps, caller, purchase_id, body.reason))
 
 
 @router.get("/payments")

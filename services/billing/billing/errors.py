@@ -156,5 +156,9 @@ def invoice_unknown() -> Problem:
     return Problem(404, "invoice_unknown", "There is no such invoice.")
 
 
+def cannot_pause(why: str) -> Problem:
+    return Problem(409, "cannot_pause", why)
+
+
 def invalid_cursor() -> Problem:
     return Problem(422, "invalid_cursor", "The cursor is not one that an earlier page gave.")

@@ -107,7 +107,7 @@ async def fall_behind(tx: Transaction, purchase: Purchase, subscription: Subscri
 async def end(tx: Transaction, purchase: Purchase, subscription: Subscription, because: Because) -> None:
     withdrawn = await withdraw(tx, purchase)
     subscription.move_to("ended", tx.now)
-    subscription.ended_because = because
+    subscription.ended_because, subscription.resumes_at = because, None
     now = standing(tx, purchase, subscription)
     tx.publish(SubscriptionEnded(**now, because=because, withdrawn=withdrawn))
 
@@ -165,6 +165,7 @@ def standing(
         "period_until": subscription.ends_at,
         "renews_at": subscription.renews_at,
         "cancel_at_period_end": subscription.cancel_at_period_end,
+        "resumes_at": subscription.resumes_at,
         "due": renewal.amount if renewal and renewal.state == "open" else None,
         "currency": purchase.currency,
         "suspends_at": subscription.consequence_at if subscription.state == "past_due" else None,

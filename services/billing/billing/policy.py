@@ -16,12 +16,14 @@ from keyturn.events import Wanted
 Effect = Literal["keep", "suspend", "end"]
 DISPUTE = "dispute"  # the reasons that billing gives for a suspension are a closed set
 NONPAYMENT = "nonpayment"
+PAUSED = "paused"
 
 
 class Policy(BaseModel):
     """The effect of each event on the entitlement, and how long the data outlives its end. How many days before a
     period's end the next one can be paid; for how many it is waited for before the suspension, and after that before
-    the end; and how many days ahead of each that is told at the latest."""
+    the end; and how many days ahead of each that is told at the latest. How many days a pause lasts at most: with
+    none there is no pause."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,6 +39,7 @@ class Policy(BaseModel):
     suspension_warning_days: int = Field(default=1, ge=0, le=365)
     delete_after_nonpayment_days: int = Field(default=30, ge=1, le=3650)
     deletion_warning_days: int = Field(default=7, ge=1, le=365)
+    pause_days: int = Field(default=90, ge=0, le=365)
 
     def of_dispute(self, state: DisputeState) -> Effect:
         effects: dict[DisputeState, Effect] = {

@@ -21,7 +21,12 @@ from billing.repository.subscriptions import open_renewal, subscription_of, take
 from billing.subscriptions import Act, Subscription
 from billing.taxes import Buyer
 from keyturn.database import Transaction
-from keyturn.events import SubscriptionSuspended, SubscriptionWarned
+from keyturn.events import (
+    SubscriptionResumed,
+    SubscriptionResumesSoon,
+    SubscriptionSuspended,
+    SubscriptionWarned,
+)
 from keyturn.work import Work
 
 STEP = "subscription"
@@ -76,6 +81,8 @@ async def _take(tx: Transaction, purchase: Purchase, subscription: Subscription,
             await _warn(tx, purchase, subscription, policy)
         case "suspend":
             await _suspend(tx, purchase, subscription, policy)
+        case "wake":
+            await _wake(tx, purchase, subscription)
         case "end" | "give_up":
             await end(tx, purchase, subscription, "cancelled" if act == "end" else "nonpayment")
             await settle(tx, purchase)
@@ -86,6 +93,22 @@ async def _warn(tx: Transaction, purchase: Purchase, subscription: Subscription,
     now = standing(tx, purchase, subscription, await open_renewal(tx, purchase.id))
     consequence = "suspension" if subscription.state == "past_due" else "deletion"
     tx.publish(SubscriptionWarned(**now, consequence=consequence))
+
+
+async def take_up(tx: Transaction, purchase: Purchase, subscription: Subscription) -> None:
+    """After a pause."""
+    subscription.resumes_at = None
+    await settle(tx, purchase)
+    tx.publish(SubscriptionResumed(**standing(tx, purchase, subscription)))
+
+
+async def _wake(tx: Transaction, purchase: Purchase, subscription: Subscription) -> None:
+    """A pause is over by itself, and that is said before."""
+    if subscription.resume_told:
+        await take_up(tx, purchase, subscription)
+    else:
+        subscription.resume_told = True
+        tx.publish(SubscriptionResumesSoon(**standing(tx, purchase, subscription)))
 
 
 async def _suspend(tx: Transaction, purchase: Purchase, subscription: Subscription, policy: Policy) -> None:

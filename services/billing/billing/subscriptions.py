@@ -9,11 +9,11 @@ from uuid import UUID
 from billing import dunning
 from billing.calendar import days_after, end_of
 from billing.domain import Bill, moves
-from billing.policy import NONPAYMENT, Level, Policy
+from billing.policy import NONPAYMENT, PAUSED, Level, Policy
 
 SubscriptionState = Literal["trialing", "active", "past_due", "suspended", "ended"]
 Because = Literal["cancelled", "nonpayment", "reversed"]  # reversed: its money went back
-Act = Literal["end", "ask", "fall_behind", "warn", "suspend", "give_up"]
+Act = Literal["end", "ask", "fall_behind", "warn", "suspend", "give_up", "wake"]
 
 NEXT: Mapping[str, frozenset[str]] = {
     "trialing": frozenset({"active", "past_due", "ended"}),
@@ -41,6 +41,8 @@ class Subscription:
     ends_at: datetime | None = None
     held_since: datetime | None = None  # its clock stands still: who is suspended is not charged for the time
     cancel_at_period_end: bool = False
+    resumes_at: datetime | None = None  # it is paused, until then at most
+    resume_told: bool = False  # that it resumes soon
     ended_because: Because | None = None
     consequence_at: datetime | None = None  # of not being paid: past due, it is suspended; suspended, it ends
     warned: bool = False  # of that, for the last time
@@ -80,10 +82,15 @@ class Subscription:
     def hold(self, now: datetime) -> None:
         self.held_since = self.held_since or now
 
+    def pause(self, now: datetime, days: int) -> None:
+        self.resumes_at, self.resume_told = now + timedelta(days=days), False
+
     def release(self, now: datetime) -> None:
-        """What is paid lasts longer by the time for which it could not be used."""
+        """What is paid lasts longer by the time for which it could not be used. Nothing was paid for the time before
+        the first period; one that was paid early may begin later than now."""
         if self.held_since and self.starts_at and self.ends_at:
-            self.anchor = self.ends_at = self.ends_at + (now - max(self.held_since, self.starts_at))
+            since = max(self.held_since, self.starts_at) if self.number == 1 else self.held_since
+            self.anchor = self.ends_at = self.ends_at + (now - since)
             if self.state == "past_due" and self.ends_at > now:
                 self.move_to("active", now)
             elif self.consequence_at:
@@ -100,19 +107,22 @@ class Subscription:
 
     def next_step(self, policy: Policy, *, asked: bool) -> datetime | None:
         """When something is to happen by itself. `asked`: the next period can be paid."""
-        if self.ends_at is None or self.is_over or (self.held_since and self.state != "suspended"):
+        if self.ends_at is None or self.is_over:
+            return None
+        if self.resumes_at:
+            return self.resumes_at - timedelta(days=0 if self.resume_told else policy.renewal_days)
+        if self.held_since and self.state != "suspended":
             return None
         if self.consequence_at:
             early = timedelta() if self.warned else dunning.ahead(policy, self.state) + dunning.EARLY
             return self.consequence_at - early
-        if self.cancel_at_period_end:
-            return self.ends_at
-        if not asked:
-            return self.ends_at - timedelta(days=policy.renewal_days)
-        return self.ends_at
+        ahead = 0 if asked or self.cancel_at_period_end else policy.renewal_days
+        return self.ends_at - timedelta(days=ahead)
 
     def next_act(self, *, asked: bool) -> Act:
         """What is to happen then."""
+        if self.resumes_at:
+            return "wake"
         if self.consequence_at:
             return "warn" if not self.warned else "suspend" if self.state == "past_due" else "give_up"
         if self.cancel_at_period_end:
@@ -157,6 +167,5 @@ def with_subscription(of_money: Level, subscription: Subscription | None) -> Lev
         return of_money
     if subscription.ended_because in {"cancelled", NONPAYMENT}:
         return Level("ended", (str(subscription.ended_because),))
-    if subscription.state == "suspended":
-        return Level("suspended", tuple(sorted({*of_money.reasons, NONPAYMENT})))
-    return of_money
+    own = {NONPAYMENT} if subscription.state == "suspended" else {PAUSED} if subscription.resumes_at else set()
+    return Level("suspended", tuple(sorted({*of_money.reasons, *own}))) if own else of_money

@@ -339,6 +339,8 @@ subscriptions = Table(
     _when("ends_at", null=True),
     _when("held_since", null=True),
     _flag("cancel_at_period_end"),
+    _when("resumes_at", null=True),
+    _flag("resume_told"),
     _text("ended_because", null=True),
     _when("consequence_at", null=True),
     _flag("warned"),

@@ -231,6 +231,7 @@ def subscription(found: Subscription, renewal: Renewal | None = None) -> JSON:
         "period_until": found.ends_at,
         "renews_at": found.renews_at,
         "cancel_at_period_end": found.cancel_at_period_end,
+        "resumes_at": found.resumes_at,
         "held_since": found.held_since,
         "ended_because": found.ended_because,
         "next_step_at": found.next_step_at,

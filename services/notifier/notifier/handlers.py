@@ -19,6 +19,7 @@ from keyturn.events import (
     SubscriptionEnded,
     SubscriptionPastDue,
     SubscriptionRenewalDue,
+    SubscriptionResumesSoon,
     SubscriptionSuspended,
     SubscriptionWarned,
     WebhookUnreadable,
@@ -89,6 +90,11 @@ async def on_subscription_ended(event: SubscriptionEnded, tx: Transaction) -> No
     if event.withdrawn and event.because != "reversed":
         details = _facts(event, "withdrawn", "currency", "period_until")
         await _tell(event, tx, template, f"{event.subject}/{event.period + 1}", details=details)
+
+
+async def on_resumes_soon(event: SubscriptionResumesSoon, tx: Transaction) -> None:
+    fact = f"{event.subject}/{event.resumes_at}"
+    await _tell(event, tx, "resumes_soon", fact, details=_facts(event, "resumes_at"))
 
 
 async def on_install_suspended(event: InstallSuspended, tx: Transaction) -> None:
@@ -164,6 +170,7 @@ HANDLERS: Handlers = {
     SubscriptionWarned: on_warned,
     SubscriptionSuspended: on_subscription_suspended,
     SubscriptionEnded: on_subscription_ended,
+    SubscriptionResumesSoon: on_resumes_soon,
     InstallSuspended: on_install_suspended,
     InstallResumed: on_install_resumed,
     InstallFailed: on_install_failed,

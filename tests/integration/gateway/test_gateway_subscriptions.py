@@ -21,6 +21,7 @@ STANDS: dict[str, Any] = {
     "period_until": UNTIL.isoformat(),
     "renews_at": None,
     "cancel_at_period_end": True,
+    "resumes_at": None,
     "held_since": None,
 }
 SEEN = {
@@ -29,6 +30,7 @@ SEEN = {
     "periodUntil": UNTIL.isoformat(),
     "renewsAt": None,
     "cancelAtPeriodEnd": True,
+    "resumesAt": None,
 }
 
 
@@ -73,8 +75,8 @@ async def test_what_is_due_is_paid_at_a_checkout_of_its_own(gateway: Gateway, st
     assert page.headers["refresh"] == "1; url=https://checkout.example/2"
 
 
-async def test_a_customer_cancels_and_takes_it_back(gateway: Gateway, story: Story) -> None:
-    for act, sent in (("cancel", {"when": "period_end"}), ("keep", {})):
+async def test_a_customer_cancels_and_takes_it_back_pauses_and_resumes(gateway: Gateway, story: Story) -> None:
+    for act, sent in (("cancel", {"when": "period_end"}), ("keep", {}), ("pause", {}), ("resume", {})):
         gateway.services.answers[f"/internal/subscriptions/{story.id}/{act}"] = answering(STANDS)
         answer = await gateway.client.post(f"/api/install/{story.id}/{act}", json=sent)
         assert answer.json() == SEEN
@@ -85,10 +87,10 @@ async def test_a_customer_cancels_and_takes_it_back(gateway: Gateway, story: Sto
 
 async def test_without_proof_nothing_is_asked(gateway: Gateway, story: Story) -> None:
     gateway.client.cookies.clear()
-    for act in ("checkout", "cancel", "keep"):
+    for act in ("checkout", "cancel", "keep", "pause", "resume"):
         answer = await gateway.client.post(f"/api/install/{story.id}/{act}", json={})
         assert (answer.status_code, answer.json()["code"]) == (404, "install_not_found")
-    for act in ("pay", "cancel", "keep"):
+    for act in ("pay", "cancel", "keep", "pause", "resume"):
         assert (await gateway.client.post(f"/purchases/{story.id}/{act}")).status_code == 404
     assert gateway.services.asked == []
 
@@ -99,7 +101,7 @@ async def test_operators_see_and_cancel_them_and_say_why(gateway: Gateway, story
     listed = (await gateway.client.get("/api/subscriptions?status=active", headers=headers)).json()
     assert (listed["items"][0]["periodUntil"], listed["nextCursor"]) == (UNTIL.isoformat(), "c")
     assert gateway.services.asked[-1].url.query == b"status=active&limit=50"
-    for act in ("cancel", "keep"):
+    for act in ("cancel", "keep", "pause", "resume"):
         path = f"/api/subscriptions/{story.id}/{act}"
         gateway.services.answers[f"/internal/subscriptions/{story.id}/{act}"] = answering(STANDS)
         assert (await gateway.client.post(path, json={}, headers=headers)).status_code == 422

@@ -16,6 +16,8 @@ OPEN = {
     "POST /api/install/{install_id}/checkout",
     "POST /api/install/{install_id}/cancel",
     "POST /api/install/{install_id}/keep",
+    "POST /api/install/{install_id}/pause",
+    "POST /api/install/{install_id}/resume",
     "GET /api/journeys/{purchase_id}/events",
     "POST /api/journeys/{purchase_id}/ticket",
     "GET /api/setup/{token}",

@@ -26,7 +26,7 @@ FACTS: dict[str, Any] = {
     "payment_id": "p1", "provider": "stripe", "payment_key": "in_1", "reason": "amount", "amount": 100, "currency": "EUR",
     "expected_amount": None, "expected_currency": None, "webhook_id": "w1", "provider_type": None,
     "state": "active", "due": 90000, "period_until": "2026-12-20T12:00:00+00:00", "suspends_at": "2026-12-23T12:00:00+00:00",
-    "deletes_at": "2027-01-22T12:00:00+00:00", "withdrawn": 90000,
+    "deletes_at": "2027-01-22T12:00:00+00:00", "withdrawn": 90000, "resumes_at": "2026-12-24T12:00:00+00:00",
     "message_id": "m1", "template": "setup", "code": "550 5.1.1",
     "resource": "container", "kind": "docker.container", "target": "docker",
 }  # fmt: skip

@@ -7,7 +7,7 @@ import typer
 from keyturn_cli.session import Cursor, Limit, Reason, Yes, act, confirm, session
 
 app = typer.Typer(no_args_is_help=True, help="What customers bought and what renews.")
-COLUMNS = ("purchaseId", "status", "cycle", "periodUntil", "renewsAt", "cancelAtPeriodEnd", "endedBecause")
+COLUMNS = ("purchaseId", "status", "cycle", "periodUntil", "renewsAt", "cancelAtPeriodEnd", "resumesAt", "endedBecause")
 Status = Annotated[str | None, typer.Option(help="Only these: trialing, active, past_due, suspended, ended.")]
 Id = Annotated[str, typer.Argument(metavar="PURCHASE_ID")]
 Now = Annotated[bool, typer.Option("--now", help="At once, not with what is paid.")]
@@ -33,3 +33,15 @@ def cancel(ctx: typer.Context, *, purchase_id: Id, reason: Reason, now: Now = Fa
 def keep(ctx: typer.Context, *, purchase_id: Id, reason: Reason) -> None:
     """Take back a cancellation whose end has not come."""
     act(ctx, f"/api/subscriptions/{purchase_id}/keep", f"{purchase_id}: goes on", {"reason": reason})
+
+
+@app.command()
+def pause(ctx: typer.Context, *, purchase_id: Id, reason: Reason) -> None:
+    """Suspend the install and keep what is paid for later."""
+    act(ctx, f"/api/subscriptions/{purchase_id}/pause", f"{purchase_id}: is paused", {"reason": reason})
+
+
+@app.command()
+def resume(ctx: typer.Context, *, purchase_id: Id, reason: Reason) -> None:
+    """End a pause."""
+    act(ctx, f"/api/subscriptions/{purchase_id}/resume", f"{purchase_id}: goes on", {"reason": reason})

@@ -11,7 +11,7 @@ from keyturn.events.purchases import FoundBy
 class SubscriptionEvent(Event):
     """The fields of each. `period`, `period_from`, `period_until`: the last one that is paid. `due`: what can be paid
     now, for the next one, in minor units of `currency`. `suspends_at`, `deletes_at`: what comes next where it is not
-    paid."""
+    paid. `resumes_at`: it is paused, until then at most."""
 
     state: Literal["trialing", "active", "past_due", "suspended", "ended"]
     period: int
@@ -19,6 +19,7 @@ class SubscriptionEvent(Event):
     period_until: AwareDatetime | None = None
     renews_at: AwareDatetime | None = None
     cancel_at_period_end: bool = False
+    resumes_at: AwareDatetime | None = None
     due: int | None = None
     currency: str
     suspends_at: AwareDatetime | None = None
@@ -62,6 +63,18 @@ class SubscriptionCancelled(SubscriptionEvent, wire="subscription.cancelled.v1",
 
 class SubscriptionKept(SubscriptionEvent, wire="subscription.kept.v1", publisher="billing"):
     """It goes on after all: a cancellation was taken back, or the refund that had ended it failed."""
+
+
+class SubscriptionPaused(SubscriptionEvent, wire="subscription.paused.v1", publisher="billing"):
+    """Its customer, or an operator, wants it to rest. What is paid is kept for later."""
+
+
+class SubscriptionResumesSoon(SubscriptionEvent, wire="subscription.resumes_soon.v1", publisher="billing"):
+    """The longest time of a pause is nearly over."""
+
+
+class SubscriptionResumed(SubscriptionEvent, wire="subscription.resumed.v1", publisher="billing"):
+    """The pause is over. `period_until` is later by its time."""
 
 
 class SubscriptionEnded(SubscriptionEvent, wire="subscription.ended.v1", publisher="billing"):

@@ -58,6 +58,19 @@ async def post_keeping(install_id: str, request: Request, deps: Deps) -> Any:
     return _mine(await deps.billing.request("POST", f"/internal/subscriptions/{known}/keep", CUSTOMER, json={}))
 
 
+@router.post("/api/install/{install_id}/pause", dependencies=[limits.CHECKOUT, Private])
+async def post_pause(install_id: str, request: Request, deps: Deps) -> Any:
+    """The install rests, and what is paid is kept for later, at most until `resumesAt`."""
+    known = await proofs.must_own(request, deps, install_id)
+    return _mine(await deps.billing.request("POST", f"/internal/subscriptions/{known}/pause", CUSTOMER, json={}))
+
+
+@router.post("/api/install/{install_id}/resume", dependencies=[limits.CHECKOUT, Private])
+async def post_resumption(install_id: str, request: Request, deps: Deps) -> Any:
+    known = await proofs.must_own(request, deps, install_id)
+    return _mine(await deps.billing.request("POST", f"/internal/subscriptions/{known}/resume", CUSTOMER, json={}))
+
+
 @router.get("/api/subscriptions", tags=["operators"])
 async def subscriptions(
     caller: Viewer, deps: Deps, status: str | None = None, cursor: Cursor = None, limit: Limit = 50
@@ -77,7 +90,19 @@ async def keep(purchase_id: UUID, why: Reason, caller: Operator, deps: Deps) -> 
     return await tell(deps.billing, path, because(caller, why.reason), why.model_dump())
 
 
-SEEN = ("status", "period_from", "period_until", "renews_at", "cancel_at_period_end")
+@router.post("/api/subscriptions/{purchase_id}/pause", tags=["operators"])
+async def pause(purchase_id: UUID, why: Reason, caller: Operator, deps: Deps) -> Any:
+    path = f"/internal/subscriptions/{purchase_id}/pause"
+    return await tell(deps.billing, path, because(caller, why.reason), why.model_dump())
+
+
+@router.post("/api/subscriptions/{purchase_id}/resume", tags=["operators"])
+async def resume(purchase_id: UUID, why: Reason, caller: Operator, deps: Deps) -> Any:
+    path = f"/internal/subscriptions/{purchase_id}/resume"
+    return await tell(deps.billing, path, because(caller, why.reason), why.model_dump())
+
+
+SEEN = ("status", "period_from", "period_until", "renews_at", "cancel_at_period_end", "resumes_at")
 
 
 def _mine(answer: dict[str, Any]) -> Any:

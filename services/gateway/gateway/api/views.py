@@ -78,6 +78,7 @@ def _subscription(found: Subscription) -> JSON:
         "periodUntil": _iso(found.period_until),
         "renewsAt": _iso(found.renews_at),
         "cancelAtPeriodEnd": found.cancel_at_period_end,
+        "resumesAt": _iso(found.resumes_at),
         "due": found.due,
         "suspendsAt": _iso(found.suspends_at),
         "deletesAt": _iso(found.deletes_at),

@@ -50,6 +50,9 @@ class Progress:
     renews_at: datetime | None = None
     suspends_at: datetime | None = None
     deletes_at: datetime | None = None
+    resumes_at: datetime | None = None
+    may_pause: bool = False
+    may_resume: bool = False
     may_cancel: bool = False
     may_keep: bool = False
     plan: str | None = None
@@ -92,6 +95,9 @@ def progress_of(journey: Journey) -> Progress:
         renews_at=subscription.renews_at,
         suspends_at=subscription.suspends_at,
         deletes_at=subscription.deletes_at,
+        resumes_at=subscription.resumes_at,
+        may_pause=running and subscription.state == "active" and not subscription.cancel_at_period_end,
+        may_resume=running_on and subscription.resumes_at is not None,
         may_cancel=running_on and not subscription.cancel_at_period_end,
         may_keep=running_on and subscription.cancel_at_period_end,
         plan=journey.plan,

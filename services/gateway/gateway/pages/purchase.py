@@ -84,6 +84,20 @@ async def keep(number: str, request: Request, deps: Deps) -> Response:
     return page("purchase.html", **await _shown(deps, number), notice="It goes on.")
 
 
+@router.post("/purchases/{number}/pause", dependencies=[limits.CHECKOUT])
+async def pause(number: str, request: Request, deps: Deps) -> Response:
+    known = await proofs.must_own(request, deps, number)
+    await deps.billing.request("POST", f"/internal/subscriptions/{known}/pause", CUSTOMER, json={})
+    return page("purchase.html", **await _shown(deps, number), notice="It is paused.")
+
+
+@router.post("/purchases/{number}/resume", dependencies=[limits.CHECKOUT])
+async def resume(number: str, request: Request, deps: Deps) -> Response:
+    known = await proofs.must_own(request, deps, number)
+    await deps.billing.request("POST", f"/internal/subscriptions/{known}/resume", CUSTOMER, json={})
+    return page("purchase.html", **await _shown(deps, number), notice="It goes on.")
+
+
 async def _shown(deps: GatewayDeps, number: str) -> dict[str, Any]:
     known = uuid(number)
     journey = (await installs.read(deps, known) if known else None) or Journey(number)

@@ -48,6 +48,7 @@ WAITS = {
 }
 PAUSED = {
     "nonpayment": "A payment is missing. It goes on as soon as that has arrived.",
+    "paused": "You have paused it. It goes on when you want.",
     "dispute": "The payment is disputed at your bank. It goes on when that is settled.",
     "abuse": "Our team has stopped it. Please answer the mail that we sent you.",
     "operator": "Our team has stopped it for now. Please write to us if you do not know why.",

@@ -311,6 +311,8 @@ def upgrade() -> None:
     sa.Column('ends_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('held_since', sa.DateTime(timezone=True), nullable=True),
     sa.Column('cancel_at_period_end', sa.Boolean(), nullable=False),
+    sa.Column('resumes_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('resume_told', sa.Boolean(), nullable=False),
     sa.Column('ended_because', sa.Text(), nullable=True),
     sa.Column('consequence_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('warned', sa.Boolean(), nullable=False),
