@@ -92,6 +92,9 @@ async def _reading(billing: World) -> None:
     page = (await billing.ask("GET", "/internal/subscriptions", "viewer")).json()
     for asked in ({"cursor": page["cursor"]}, {"status": "past_due"}):
         await billing.ask("GET", "/internal/subscriptions", "viewer", params=asked)
+    await billing.ask("GET", "/internal/credits", "viewer", params={"email": "jane77@example.com"})
+    gift = {"email": "jane77@example.com", "currency": "EUR", "amount": 500, "reason": "history"}
+    await billing.ask("POST", "/internal/credits", "admin", json=gift)
     page = (await billing.ask("GET", "/internal/invoices", "viewer")).json()
     for asked in (
         {"cursor": page["cursor"]},

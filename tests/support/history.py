@@ -118,6 +118,8 @@ OWN: dict[str, dict[str, Columns]] = {
         "periods": {},
         "trials": {"customer_id": TYPES["uuid"]},
         "renewals": {"state": "CASE WHEN i % 10 = 1 THEN 'open' ELSE 'paid' END"},
+        "credit_balances": {"customer_id": TYPES["uuid"], "currency": "'EUR'"},
+        "credits": {"customer_id": TYPES["uuid"], "currency": "'EUR'"},
         "invoice_series": {"last": "1"},
         "invoices": {
             "kind": "CASE WHEN i % 10 = 0 THEN 'credit_note' ELSE 'invoice' END",

@@ -10,6 +10,7 @@ from billing import (
     cancelling,
     catalog_routes,
     coupon_routes,
+    credit_routes,
     customer_routes,
     invoice_routes,
     operating,
@@ -23,6 +24,7 @@ from billing.domain import PaymentState, PurchaseState
 from billing.errors import purchase_unknown
 from billing.pages import LONGEST, cursor_of, place_of
 from billing.providers import ReturnProof
+from billing.repository.invoices import list_invoices
 from billing.repository.offers import all_offers
 from billing.repository.payments import disputes_of, list_payments, payments_of, refunds_of, requests_of
 from billing.repository.purchases import checkouts_of, entitlement_of, get_purchase, list_purchases, notices_of
@@ -39,6 +41,7 @@ router.include_router(catalog_routes.router)
 router.include_router(coupon_routes.router)
 router.include_router(customer_routes.router)
 router.include_router(invoice_routes.router)
+router.include_router(credit_routes.router)
 Deps = Annotated[BillingDeps, Depends(get_deps)]
 Limit = Annotated[int, Query(ge=1, le=LONGEST)]
 JSON = dict[str, Any]
@@ -211,6 +214,7 @@ async def _whole(tx: Transaction, purchase_id: UUID) -> JSON:
         "disputes": [views.dispute(one) for one in await disputes_of(tx, ids)],
         "subscription": views.subscription(subscription, await open_renewal(tx, purchase_id)) if subscription else None,
         "periods": [views.period(one) for one in await periods_of(tx, purchase_id)],
+        "invoices": [views.invoice(one) for one in await list_invoices(tx, purchase_id=purchase_id, limit=100)],
         "entitlement": views.entitlement(await entitlement_of(tx, purchase_id)),
         "notices": await notices_of(tx, purchase_id),
     }

@@ -193,8 +193,9 @@ def _order(purchase: Purchase, checkout: Checkout, due: Bill, sold: Wares) -> Ch
 def _note(purchase: Purchase, due: Bill) -> str | None:
     price, off = (written(amount, purchase.currency) for amount in (due.price, due.discount))
     less = f"{price} less {off} with {purchase.coupon_code}" if due.discount else None
+    by_credit = f"less {written(due.credited, purchase.currency)} of your credit" if due.credited else None
     plus = f"plus {told(Rate.model_validate(purchase.tax))}" if due.tax_added else None
-    return ", ".join(filter(None, (less, plus))) or None
+    return ", ".join(filter(None, (less, plus, by_credit))) or None
 
 
 def _opened(tx: Transaction, purchase: Purchase) -> PurchaseOpened:

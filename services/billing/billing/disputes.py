@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from billing.crediting import credit_dispute
 from billing.domain import Payment, Purchase
 from billing.entitlements import settle
 from billing.repository.payments import add, dispute_by_id
@@ -40,6 +41,7 @@ async def book_dispute(tx: Transaction, payment: Payment, fact: DisputeFact, fou
     dispute.plan_look(tx.now)
     if purchase and payment.state == "matched":
         await settle(tx, purchase)
+        await credit_dispute(tx, purchase, payment, dispute)
         tx.publish(_disputed(tx, purchase, dispute, found_by))
 
 

@@ -206,25 +206,26 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Bill:
-    """What a purchase is asked to pay: its first period (or all there is), or a renewal. `discount` is taken off the
-    amount already, `setup_fee` and `tax_added` are in it."""
+    """What a purchase is asked to pay: its first period (or all there is), or a renewal. `discount` and `credited` are
+    taken off the amount already, `setup_fee` and `tax_added` are in it."""
 
     period: int
     amount: int
     discount: int = 0
     setup_fee: int = 0
     tax_added: int = 0
+    credited: int = 0
     paid: bool = False
 
     @property
     def price(self) -> int:
         """Of the period, before any discount and added tax."""
-        return self.amount - self.tax_added - self.setup_fee + self.discount
+        return self.amount + self.credited - self.tax_added - self.setup_fee + self.discount
 
     @property
     def is_whole(self) -> bool:
         """Whether the price is paid as it is: a prepared one at the provider is of that."""
-        return not self.discount and not self.tax_added
+        return not (self.discount or self.tax_added or self.credited)
 
 
 def judge(fact: MoneyFact, purchase: Purchase, bill: Bill, *, named: UUID | None) -> Verdict:

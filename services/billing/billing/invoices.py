@@ -45,7 +45,7 @@ class Invoice:
     due_at: datetime
     paid_at: datetime | None = None
     payment_id: UUID | None = None
-    corrects: UUID | None = None
+    corrects: str | None = None
     seller: dict[str, Any]
     buyer: dict[str, Any]
     lines: list[dict[str, Any]]

@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from billing.calendar import end_of
+from billing.credits import give_credit, usable, use_credit
 from billing.deps import BillingDeps
 from billing.domain import Payment, Purchase
 from billing.invoices import Invoice, lines_of, period_source, series_of
@@ -43,11 +44,15 @@ async def next_charge(tx: Transaction, purchase: Purchase, subscription: Subscri
 async def issue_next(
     tx: Transaction, purchase: Purchase, subscription: Subscription, charged: Charge
 ) -> Invoice | None:
-    """The invoice of the next period is due when the last one ends."""
-    number = subscription.number + 1
-    assert subscription.ends_at
+    """The invoice of the next period is due when the last one ends. The customer's credit is used for it."""
+    number, due_at = subscription.number + 1, subscription.ends_at
+    assert due_at
+    credited = await usable(tx, purchase, charged.total) if charged.total else 0
     source = period_source(number)
-    return await issue(tx, purchase, charged, source=source, due_at=subscription.ends_at, period=number)
+    invoice = await issue(tx, purchase, charged, source=source, due_at=due_at, period=number, credited=credited)
+    if invoice and invoice.credited:
+        await use_credit(tx, purchase, invoice.credited, source=f"used for {invoice.number}")
+    return invoice
 
 
 async def issue(
@@ -108,11 +113,13 @@ async def pay(tx: Transaction, purchase_id: UUID, source: str, payment_id: UUID)
         tx.publish(InvoicePaid(**_said(tx, invoice), payment_id=str(payment_id)))
 
 
-async def withdraw_invoice(tx: Transaction, purchase_id: UUID, number: int) -> None:
-    """Its period is no longer asked for."""
-    invoice = await invoice_for(tx, purchase_id, period_source(number))
+async def withdraw_invoice(tx: Transaction, purchase: Purchase, number: int) -> None:
+    """Its period is no longer asked for; what was used of the customer's credit is theirs again."""
+    invoice = await invoice_for(tx, purchase.id, period_source(number))
     if invoice and invoice.state == "open":
         invoice.move_to("void")
+        if invoice.credited:
+            await give_credit(tx, purchase, invoice.credited, source=f"void {invoice.number}")
 
 
 async def overdue(tx: Transaction, purchase_id: UUID, number: int) -> None:

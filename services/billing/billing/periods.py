@@ -92,6 +92,7 @@ async def ask_for_next(tx: Transaction, purchase: Purchase, subscription: Subscr
         add(tx, renewal)
     renewal.state, renewal.amount = "open", invoice.due if invoice else 0
     renewal.discount, renewal.setup_fee, renewal.tax_added = off, fee, charged.added
+    renewal.credited = invoice.credited if invoice else 0
     if invoice and renewal.amount:
         due = standing(tx, purchase, subscription, renewal)
         tx.publish(SubscriptionRenewalDue(**due, invoice=invoice.number))
@@ -118,7 +119,7 @@ async def withdraw(tx: Transaction, purchase: Purchase) -> int | None:
     if renewal is None:
         return None
     renewal.state = "void"
-    await withdraw_invoice(tx, purchase.id, renewal.number)
+    await withdraw_invoice(tx, purchase, renewal.number)
     tx.schedule(CLOSE_CHECKOUTS, str(purchase.id), subject=str(purchase.id))
     return renewal.amount
 

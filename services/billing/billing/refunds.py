@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from billing.crediting import credit_refund
 from billing.deps import BillingDeps
 from billing.domain import Payment, Purchase
 from billing.entitlements import settle
@@ -54,6 +55,7 @@ async def book_refund(tx: Transaction, payment: Payment, fact: RefundFact, found
     refund.plan_look(tx.now)
     if purchase and payment.state == "matched":
         await settle(tx, purchase)
+        await credit_refund(tx, purchase, payment, refund)
         back = standing(await refunds_of(tx, [payment.id]))
         full = back >= payment.amount and purchase.state == "refunded"  # and not one for a period that is over
         tx.publish(_refunded(tx, purchase, refund, found_by, full=full))

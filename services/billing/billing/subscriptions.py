@@ -140,13 +140,14 @@ class Renewal:
     discount: int = 0  # taken off already
     setup_fee: int = 0  # as much of the amount
     tax_added: int = 0  # as much of the amount
+    credited: int = 0  # paid by the customer's credit already
     currency: str
     state: Literal["open", "paid", "void"] = "open"
     opened_at: datetime
 
     @property
     def bill(self) -> Bill:
-        return Bill(self.number, self.amount, self.discount, self.setup_fee, self.tax_added)
+        return Bill(self.number, self.amount, self.discount, self.setup_fee, self.tax_added, self.credited)
 
 
 @dataclass(kw_only=True, eq=False)

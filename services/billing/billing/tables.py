@@ -371,6 +371,7 @@ renewals = Table(
     _amount("discount"),
     _amount("setup_fee"),
     _amount("tax_added"),
+    _amount("credited"),
     _text("currency"),
     _text("state"),
     _when("opened_at"),
@@ -390,6 +391,30 @@ shop = Table(
 # How many numbers each series has given: whoever gives one holds the row, so that none is left out.
 invoice_series = Table(
     "invoice_series", metadata, Column("series", Text, primary_key=True), Column("last", Integer, nullable=False)
+)
+
+# What a customer has with us in a currency: the sum of their credits, kept by whoever adds one.
+credit_balances = Table(
+    "credit_balances",
+    metadata,
+    Column("customer_id", ForeignKey("customers.id"), primary_key=True),
+    Column("currency", Text, primary_key=True),
+    _amount("balance"),
+    CheckConstraint("balance >= 0", name="not_negative"),
+)
+
+credit_entries = Table(
+    "credits",
+    metadata,
+    _id(),
+    _of("customer_id", "customers.id"),
+    _text("currency"),
+    _amount(),  # less than nothing: used
+    Column("source", Text, nullable=False, unique=True),
+    _text("reason", null=True),
+    _of("purchase_id", "purchases.id", null=True),
+    _when("at"),
+    Index("credits_by_customer", "customer_id", "at", "id"),
 )
 
 invoices = Table(
@@ -413,7 +438,7 @@ invoices = Table(
     _when("due_at"),
     _when("paid_at", null=True),
     _of("payment_id", "payments.id", null=True),
-    Column("corrects", ForeignKey("invoices.id"), nullable=True, index=True),
+    Column("corrects", ForeignKey("invoices.number"), nullable=True, index=True),
     _json("seller"),
     _json("buyer"),
     _json("lines"),

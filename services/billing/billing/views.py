@@ -1,6 +1,6 @@
 """How purchases, payments and prices look in answers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -258,6 +258,7 @@ def invoice(found: Invoice) -> JSON:
         "customer_id": str(found.customer_id),
         "email": found.buyer["email"],
         "period": found.period,
+        "corrects": found.corrects,
         "livemode": found.livemode,
         "net": found.net,
         "tax": found.tax,
@@ -270,6 +271,21 @@ def invoice(found: Invoice) -> JSON:
         "due_at": found.due_at,
         "paid_at": found.paid_at,
         "payment_id": str(found.payment_id) if found.payment_id else None,
+    }
+
+
+def balances(found: Mapping[str, int]) -> list[JSON]:
+    return [{"currency": currency, "balance": balance} for currency, balance in found.items()]
+
+
+def credit(row: Any) -> JSON:
+    return {
+        "amount": row.amount,
+        "currency": row.currency,
+        "source": row.source,
+        "reason": row.reason,
+        "purchase_id": str(row.purchase_id) if row.purchase_id else None,
+        "at": row.at,
     }
 
 

@@ -35,6 +35,7 @@ OPEN = {
 }
 CUSTOMER = {"GET /api/account"}
 ADMIN = {
+    "POST /api/credits",
     "POST /api/purchases/{purchase_id}/refund",
     "POST /api/payments/{payment_id}/refund",
     "POST /api/installs/{install_id}/delete",

@@ -20,7 +20,7 @@ from keyturn.events.installs import (
     OrphanFound,
     SetupLinkIssued,
 )
-from keyturn.events.invoices import InvoiceIssued, InvoiceOverdue, InvoicePaid
+from keyturn.events.invoices import CreditNoteIssued, InvoiceIssued, InvoiceOverdue, InvoicePaid
 from keyturn.events.messages import MessageFailed, MessageSent, SetupLinkUnsent
 from keyturn.events.operators import OperatorActed
 from keyturn.events.payments import (
@@ -101,6 +101,7 @@ EVENTS: tuple[type[Event], ...] = (
     InvoiceIssued,
     InvoicePaid,
     InvoiceOverdue,
+    CreditNoteIssued,
     InstallRequested,
     InstallStepChanged,
     InstallWaiting,
@@ -134,6 +135,7 @@ __all__ = [
     "EVENTS",
     "CheckoutExpired",
     "Contact",
+    "CreditNoteIssued",
     "DisputeClosed",
     "EntitlementChanged",
     "Envelope",

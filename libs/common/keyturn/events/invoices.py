@@ -29,6 +29,17 @@ class InvoicePaid(InvoiceEvent, wire="invoice.paid.v1", publisher="billing"):
     payment_id: str
 
 
+class CreditNoteIssued(Event, wire="credit_note.issued.v1", publisher="billing"):
+    """So much of an `invoice` went back, by a refund or a lost dispute; `number` is the note's own. `total` holds the
+    `tax`."""
+
+    number: str
+    invoice: str
+    tax: int
+    total: int
+    currency: str
+
+
 class InvoiceOverdue(InvoiceEvent, wire="invoice.overdue.v1", publisher="billing"):
     """Nobody has paid it by `due_at`."""
 

@@ -54,6 +54,17 @@ async def invoice_for(tx: Transaction, purchase_id: UUID, source: str) -> Invoic
     return (await tx.session.scalars(statement)).one_or_none()
 
 
+async def invoice_paid_by(tx: Transaction, purchase_id: UUID, payment_id: UUID) -> Invoice | None:
+    of = invoices.c.purchase_id == purchase_id, invoices.c.payment_id == payment_id, invoices.c.kind == "invoice"
+    return (await tx.session.scalars(select(Invoice).where(*of))).one_or_none()
+
+
+async def notes_to(tx: Transaction, number: str) -> list[Invoice]:
+    """The credit notes that stand."""
+    statement = select(Invoice).where(invoices.c.corrects == number, invoices.c.state != "void")
+    return list(await tx.session.scalars(statement))
+
+
 async def invoice_by_number(tx: Transaction, number: str) -> Invoice | None:
     return (await tx.session.scalars(select(Invoice).where(invoices.c.number == number))).one_or_none()
 

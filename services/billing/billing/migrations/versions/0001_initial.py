@@ -140,6 +140,14 @@ def upgrade() -> None:
     op.create_index('ix_work_finished', 'work', ['finished'], unique=False, postgresql_where=sa.text("state NOT IN ('open', 'dead')"))
     op.create_index('ix_work_listed', 'work', ['state', 'kind', 'created', 'id'], unique=False)
     op.create_index('ix_work_open', 'work', ['kind', 'key'], unique=True, postgresql_where=sa.text("state = 'open'"))
+    op.create_table('credit_balances',
+    sa.Column('customer_id', sa.Uuid(), nullable=False),
+    sa.Column('currency', sa.Text(), nullable=False),
+    sa.Column('balance', sa.BigInteger(), nullable=False),
+    sa.CheckConstraint('balance >= 0', name=op.f('ck_credit_balances_not_negative')),
+    sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_credit_balances_customer_id_customers')),
+    sa.PrimaryKeyConstraint('customer_id', 'currency', name=op.f('pk_credit_balances'))
+    )
     op.create_table('plans',
     sa.Column('slug', sa.Text(), nullable=False),
     sa.Column('product', sa.Text(), nullable=False),
@@ -235,6 +243,21 @@ def upgrade() -> None:
     sa.UniqueConstraint('purchase_id', 'attempt', name=op.f('uq_checkouts_purchase_id_attempt'))
     )
     op.create_index('checkouts_to_look_at', 'checkouts', ['next_look_at'], unique=False, postgresql_where=sa.text('next_look_at IS NOT NULL'))
+    op.create_table('credits',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('customer_id', sa.Uuid(), nullable=False),
+    sa.Column('currency', sa.Text(), nullable=False),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.Column('source', sa.Text(), nullable=False),
+    sa.Column('reason', sa.Text(), nullable=True),
+    sa.Column('purchase_id', sa.Uuid(), nullable=True),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_credits_customer_id_customers')),
+    sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_credits_purchase_id_purchases')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_credits')),
+    sa.UniqueConstraint('source', name=op.f('uq_credits_source'))
+    )
+    op.create_index('credits_by_customer', 'credits', ['customer_id', 'at', 'id'], unique=False)
     op.create_table('entitlements',
     sa.Column('purchase_id', sa.Uuid(), nullable=False),
     sa.Column('version', sa.Integer(), nullable=False),
@@ -361,11 +384,11 @@ def upgrade() -> None:
     sa.Column('due_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('paid_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('payment_id', sa.Uuid(), nullable=True),
-    sa.Column('corrects', sa.Uuid(), nullable=True),
+    sa.Column('corrects', sa.Text(), nullable=True),
     sa.Column('seller', postgresql.JSONB(), nullable=False),
     sa.Column('buyer', postgresql.JSONB(), nullable=False),
     sa.Column('lines', postgresql.JSONB(), nullable=False),
-    sa.ForeignKeyConstraint(['corrects'], ['invoices.id'], name=op.f('fk_invoices_corrects_invoices')),
+    sa.ForeignKeyConstraint(['corrects'], ['invoices.number'], name=op.f('fk_invoices_corrects_invoices')),
     sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_invoices_customer_id_customers')),
     sa.ForeignKeyConstraint(['payment_id'], ['payments.id'], name=op.f('fk_invoices_payment_id_payments')),
     sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_invoices_purchase_id_purchases')),
@@ -436,6 +459,7 @@ def upgrade() -> None:
     sa.Column('discount', sa.BigInteger(), nullable=False),
     sa.Column('setup_fee', sa.BigInteger(), nullable=False),
     sa.Column('tax_added', sa.BigInteger(), nullable=False),
+    sa.Column('credited', sa.BigInteger(), nullable=False),
     sa.Column('currency', sa.Text(), nullable=False),
     sa.Column('state', sa.Text(), nullable=False),
     sa.Column('opened_at', sa.DateTime(timezone=True), nullable=False),

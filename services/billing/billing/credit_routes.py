@@ -1,0 +1,58 @@
+"""Customers' credit over HTTP: what they have, and an operator's gift."""
+
+from typing import Annotated, Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from billing import views
+from billing.buying import Line, one_spelling
+from billing.coupons import Currency
+from billing.credits import give_by_hand
+from billing.deps import BillingDeps
+from billing.errors import customer_unknown
+from billing.pages import LONGEST, cursor_of, place_of
+from billing.repository.credits import balances_of, list_credits
+from billing.repository.customers import find_customer
+from keyturn.http import Named, Words
+from keyturn.internal import Admin, Viewer
+from keyturn.service import get_deps
+
+router = APIRouter(prefix="/credits")
+Deps = Annotated[BillingDeps, Depends(get_deps)]
+Limit = Annotated[int, Query(ge=1, le=LONGEST)]
+JSON = dict[str, Any]
+
+
+class Gift(BaseModel):
+    """`key`: repeated with the same one it is given once."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    email: Line
+    currency: Currency
+    amount: int = Field(ge=1, le=10**12, strict=True)
+    key: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    reason: Words
+
+
+@router.get("")
+async def get_credits(deps: Deps, _: Viewer, email: Line, cursor: Named = None, limit: Limit = 50) -> JSON:
+    after = place_of(cursor)
+    async with deps.database.transaction("read_credits") as tx:
+        customer = await find_customer(tx, one_spelling(email))
+        if customer is None:
+            raise customer_unknown()
+        balances = await balances_of(tx, customer.id)
+        found = await list_credits(tx, customer.id, after=after, limit=limit)
+    following = cursor_of(found[-1].at, found[-1].id) if len(found) == limit else None
+    return {"balances": views.balances(balances), **views.page([views.credit(row) for row in found], following)}
+
+
+@router.post("", status_code=201)
+async def post_credit(body: Gift, deps: Deps, caller: Admin) -> JSON:
+    key = body.key or str(uuid4())
+    email = one_spelling(body.email)
+    balances = await give_by_hand(deps, caller, email, body.currency, body.amount, key=key, reason=body.reason)
+    return {"balances": views.balances(balances)}

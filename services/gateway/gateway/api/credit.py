@@ -1,0 +1,32 @@
+"""Operators: what customers have with us, and what is given to them. Billing answers."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from gateway.api.asking import Cursor, Deps, Limit, Reason, ask, tell
+from gateway.operators import Admin, Viewer, because
+
+router = APIRouter(prefix="/api/credits", tags=["operators"])
+
+
+class Gift(Reason):
+    """`amount` in minor units. Repeated with the same `key` it is given once."""
+
+    email: str
+    currency: str
+    amount: int = Field(gt=0)
+    key: str | None = None
+
+
+@router.get("")
+async def show(caller: Viewer, deps: Deps, email: str, cursor: Cursor = None, limit: Limit = 50) -> Any:
+    """What a customer has, and every amount that was given or used."""
+    return await ask(deps.billing, "/internal/credits", caller, email=email, cursor=cursor, limit=limit)
+
+
+@router.post("", status_code=201)
+async def give(wanted: Gift, caller: Admin, deps: Deps) -> Any:
+    body = wanted.model_dump(exclude_none=True)
+    return await tell(deps.billing, "/internal/credits", because(caller, wanted.reason), body)
