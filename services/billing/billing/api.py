@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from billing import (
     cancelling,
@@ -45,6 +45,9 @@ router.include_router(credit_routes.router)
 Deps = Annotated[BillingDeps, Depends(get_deps)]
 Limit = Annotated[int, Query(ge=1, le=LONGEST)]
 JSON = dict[str, Any]
+Reference = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00]+$")
+]
 
 
 class _Body(BaseModel):
@@ -65,6 +68,11 @@ class Reason(_Body):
 
 class RefundOrder(Reason):
     amount: int | None = Field(default=None, ge=1)
+
+
+class MarkedPaid(Reason):
+    amount: int | None = Field(default=None, ge=0)
+    reference: Reference | None = None
 
 
 class Decision(Reason):
@@ -131,8 +139,9 @@ async def get_one_purchase(purchase_id: UUID, deps: Deps, _: Viewer) -> JSON:
 
 
 @router.post("/purchases/{purchase_id}/mark-paid")
-async def post_mark_paid(purchase_id: UUID, body: Reason, deps: Deps, caller: Operator) -> JSON:
-    return {"status": (await operating.mark_paid(deps, caller, purchase_id, body.reason)).state}
+async def post_mark_paid(purchase_id: UUID, body: MarkedPaid, deps: Deps, caller: Operator) -> JSON:
+    receipt = operating.Receipt(body.reason, body.amount, body.reference)
+    return {"status": (await operating.mark_paid(deps, caller, purchase_id, receipt)).state}
 
 
 @router.post("/purchases/{purchase_id}/refund", status_code=202)

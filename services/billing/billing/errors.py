@@ -132,6 +132,18 @@ def already_paid(purchase_id: UUID) -> Problem:
     return Problem(409, "already_paid", f"Purchase {purchase_id} is paid already.")
 
 
+def amount_differs(due: int, currency: str) -> Problem:
+    return Problem(
+        422, "amount_differs", f"What is owed is {due} {currency} (minor units).", due=due, currency=currency
+    )
+
+
+def reference_used(reference: str) -> Problem:
+    return Problem(
+        409, "reference_used", f"The payment {reference!r} is booked already, for another purchase or amount."
+    )
+
+
 def not_in_review() -> Problem:
     return Problem(409, "not_in_review", "This payment is not waiting for a decision.")
 

@@ -1,5 +1,6 @@
 """What operators do to money. Each act and the event that tells of it commit together."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from billing.coupons import Coupon, StoredCoupon
@@ -7,11 +8,13 @@ from billing.deps import BillingDeps
 from billing.domain import MoneyFact, Payment, Purchase
 from billing.errors import (
     already_paid,
+    amount_differs,
     coupon_exists,
     coupon_unknown,
     not_refundable,
     payment_unknown,
     purchase_unknown,
+    reference_used,
     unknown,
 )
 from billing.owing import owed
@@ -19,39 +22,53 @@ from billing.payments import decide, record_payment
 from billing.refunds import ask_for_refund
 from billing.repository.coupons import add_coupon, end_coupon, find_coupon, lock_coupon
 from billing.repository.offers import product_exists
-from billing.repository.payments import get_payment, matched_payment
+from billing.repository.payments import get_payment, matched_payment, payment_by_key
 from billing.repository.purchases import lock_purchase, lock_purchase_of
 from keyturn.acting import acted
 from keyturn.database import Transaction
 from keyturn.internal import Caller
 
 
-async def mark_paid(deps: BillingDeps, caller: Caller, purchase_id: UUID, reason: str) -> Purchase:
+@dataclass(frozen=True)
+class Receipt:
+    """What an operator says arrived: all that is owed, as far as no amount is named. One `reference`, of a transfer
+    say, is one payment."""
+
+    reason: str
+    amount: int | None = None
+    reference: str | None = None
+
+
+async def mark_paid(deps: BillingDeps, caller: Caller, purchase_id: UUID, receipt: Receipt) -> Purchase:
     """Money that reached us in another way, for what is owed. Takes the same path as a webhook; a repetition changes
     nothing."""
     async with deps.database.transaction("mark_paid") as tx:
         purchase = await _locked(tx, purchase_id)
         due = await owed(tx, purchase)
+        if receipt.reference and (known := await payment_by_key(tx, "operator", receipt.reference)):
+            _same(known, purchase, receipt)
+            return purchase
         if due is None:
             last = await matched_payment(tx, purchase.id)
-            if last and last.provider == "operator":
+            if last and last.provider == "operator" and not receipt.reference:
                 return purchase
             raise already_paid(purchase.id)
-        before = {"status": purchase.state}
-        reference = str(purchase.id)
-        key = reference if due.period == 1 else f"{reference}-{due.period}"
+        if receipt.amount not in {None, due.amount}:
+            raise amount_differs(due.amount, purchase.currency)
+        before, reference = {"status": purchase.state}, str(purchase.id)
+        key = receipt.reference or (reference if due.period == 1 else f"{reference}-{due.period}")
         fact = MoneyFact("operator", key, due.amount, purchase.currency, purchase.livemode, reference)
-        await record_payment(tx, fact, "operator")
-        acted(
-            tx,
-            caller,
-            "purchase.mark_paid",
-            str(purchase.id),
-            reason=reason,
-            before=before,
-            after={"status": purchase.state, "period": due.period},
-        )
+        if recorded := await record_payment(tx, fact, "operator"):
+            _same(recorded, purchase, receipt)
+        after = {"status": purchase.state, "period": due.period, "amount": due.amount, "reference": receipt.reference}
+        acted(tx, caller, "purchase.mark_paid", str(purchase.id), reason=receipt.reason, before=before, after=after)
         return purchase
+
+
+def _same(known: Payment, purchase: Purchase, receipt: Receipt) -> None:
+    """One transfer pays one purchase, also where two operators name it at once."""
+    if known.purchase_id != purchase.id or receipt.amount not in {None, known.amount}:
+        raise reference_used(known.payment_key)
 
 
 async def refund(deps: BillingDeps, caller: Caller, purchase_id: UUID, amount: int | None, reason: str) -> UUID:

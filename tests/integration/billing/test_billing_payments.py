@@ -282,6 +282,36 @@ async def test_mark_paid_takes_the_same_path_and_is_repeatable(billing: World) -
     assert billing.stripe.closed == {bought["session_id"]}
 
 
+async def test_a_transfer_pays_one_purchase_however_often_and_by_whomever_it_is_named(billing: World) -> None:
+    one, other = await billing.buy(), await billing.buy(email="bob@example.com")
+
+    async def says(bought: dict[str, Any], **said: object) -> tuple[int, str]:
+        path = f"/internal/purchases/{bought['purchase_id']}/mark-paid"
+        answer = await billing.ask("POST", path, "operator", json={"reason": "bank statement", **said})
+        return answer.status_code, answer.json().get("code") or answer.json()["status"]
+
+    assert await says(one, amount=one["amount"] - 1, reference="SEPA 1") == (422, "amount_differs")
+    assert await billing.state_of(one["purchase_id"]) == "pending"
+    for _ in range(2):
+        assert await says(one, amount=one["amount"], reference=" SEPA 1 ") == (200, "paid")
+    paid = await assert_paid_once(billing, one["purchase_id"])
+    assert (paid.payment_key, paid.found_by) == ("SEPA 1", "operator")
+    assert await says(one, amount=1, reference="SEPA 1") == (409, "reference_used")
+    assert await says(one, reference="SEPA 2") == (409, "already_paid")
+    assert await says(other, reference="SEPA 1") == (409, "reference_used")
+    assert await billing.state_of(other["purchase_id"]) == "pending"
+    assert len(await billing.rows("SELECT 1 FROM outbox WHERE wire = 'operator.acted.v1'")) == 1
+
+
+async def test_a_transfer_named_for_two_purchases_at_once_pays_one(billing: World) -> None:
+    bought = [(await billing.buy(email=f"{who}@example.com"))["purchase_id"] for who in ("ada", "bob", "cy")]
+    paths = [f"/internal/purchases/{purchase}/mark-paid" for purchase in bought]
+    said = {"reason": "bank statement", "reference": "SEPA 1"}
+    answers = await asyncio.gather(*(billing.ask("POST", path, "operator", json=said) for path in paths))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
+    assert sorted([await billing.state_of(purchase) for purchase in bought]) == ["paid", "pending", "pending"]
+
+
 async def test_a_free_plan_is_paid_once_without_a_provider(billing: World) -> None:
     wanted = order(product="sample-free")
     bought = await billing.buy(**wanted)

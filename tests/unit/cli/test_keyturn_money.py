@@ -37,6 +37,11 @@ def test_payments_in_review_are_listed_and_surplus_ones_on_demand(server: Server
         (["subscriptions", "cancel", PURCHASE], f"subscriptions/{PURCHASE}/cancel", {"when": "period_end"}),
         (["subscriptions", "cancel", PURCHASE, "--now"], f"subscriptions/{PURCHASE}/cancel", {"when": "now"}),
         (["purchases", "mark-paid", PURCHASE], f"purchases/{PURCHASE}/mark-paid", {}),
+        (
+            ["purchases", "mark-paid", PURCHASE, "--amount", "0", "--reference", "SEPA 12"],
+            f"purchases/{PURCHASE}/mark-paid",
+            {"amount": 0, "reference": "SEPA 12"},
+        ),
         (["purchases", "refund", PURCHASE], f"purchases/{PURCHASE}/refund", {}),
         (["purchases", "refund", PURCHASE, "--amount", "1000"], f"purchases/{PURCHASE}/refund", {"amount": 1000}),
     ],

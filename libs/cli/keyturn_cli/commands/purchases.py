@@ -10,6 +10,11 @@ app = typer.Typer(no_args_is_help=True, help="What customers bought.")
 COLUMNS = ("id", "status", "product", "plan", "amount", "currency", "email", "createdAt")
 Status = Annotated[str | None, typer.Option(help="Only these: pending, paid, failed, expired, disputed, refunded.")]
 Id = Annotated[str, typer.Argument(metavar="PURCHASE_ID")]
+Received = Annotated[
+    int | None,
+    typer.Option("--amount", min=0, help="In the minor unit (1000 is 10.00): refused unless it is what is owed."),
+]
+Reference = Annotated[str | None, typer.Option(help="Of the transfer, say: named again, it is the same payment.")]
 Email = Annotated[str | None, typer.Option(help="Only this customer's.")]
 
 
@@ -31,10 +36,20 @@ def show(ctx: typer.Context, *, purchase_id: Id) -> None:
 
 
 @app.command()
-def mark_paid(ctx: typer.Context, *, purchase_id: Id, reason: Reason, yes: Yes = False) -> None:
+def mark_paid(
+    ctx: typer.Context,
+    *,
+    purchase_id: Id,
+    reason: Reason,
+    amount: Received = None,
+    reference: Reference = None,
+    yes: Yes = False,
+) -> None:
     """Say that the money came another way. What was bought is then delivered."""
     confirm(f"Mark {purchase_id} as paid? What was bought is then delivered.", yes=yes)
-    act(ctx, f"/api/purchases/{purchase_id}/mark-paid", f"{purchase_id}: paid", {"reason": reason})
+    body: dict[str, Any] = {"reason": reason} | ({} if amount is None else {"amount": amount})
+    body |= {"reference": reference} if reference else {}
+    act(ctx, f"/api/purchases/{purchase_id}/mark-paid", f"{purchase_id}: paid", body)
 
 
 @app.command()

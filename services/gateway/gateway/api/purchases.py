@@ -18,6 +18,13 @@ class Refund(Reason):
     amount: int | None = Field(default=None, gt=0)
 
 
+class MarkedPaid(Reason):
+    """Without an amount: what is owed. A reference, of a transfer say, is one payment however often it is sent."""
+
+    amount: int | None = Field(default=None, ge=0)
+    reference: str | None = Field(default=None, min_length=1, max_length=100)
+
+
 class Decision(Reason):
     """A payment in review belongs to a purchase, or is none of ours."""
 
@@ -46,10 +53,11 @@ async def purchase(purchase_id: UUID, caller: Viewer, deps: Deps) -> Any:
 
 
 @router.post("/api/purchases/{purchase_id}/mark-paid")
-async def mark_paid(purchase_id: UUID, why: Reason, caller: Operator, deps: Deps) -> Any:
+async def mark_paid(purchase_id: UUID, receipt: MarkedPaid, caller: Operator, deps: Deps) -> Any:
     """The money came another way; an operator answers for it."""
     path = f"/internal/purchases/{purchase_id}/mark-paid"
-    return await tell(deps.billing, path, because(caller, why.reason), {"reason": why.reason})
+    body = receipt.model_dump(exclude_none=True)
+    return await tell(deps.billing, path, because(caller, receipt.reason), body)
 
 
 @router.post("/api/purchases/{purchase_id}/refund")
