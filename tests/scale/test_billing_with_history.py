@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from billing.handlers import HANDLERS, WORK
+from billing.repository.reconciling import SOURCES
 from keyturn.clock import MovableClock
 from support.billing import World, world
 from support.billing_facts import Facts, declined, expired
@@ -28,6 +29,7 @@ async def test_billing_reads_no_more_with_a_long_history(database_url: DatabaseU
                 await _a_purchase(billing, history)
             await _reading(billing)
             await _reconciling(billing, history)
+            await _runs(billing, history)
             await history.skeleton()
 
 
@@ -71,6 +73,27 @@ async def _a_subscription(billing: World, history: Old) -> None:
         await billing.ask("POST", f"/internal/subscriptions/{subscriber.id}/{act}", "admin", json={"reason": "history"})
     await history.works()
     billing.clock.move(-timedelta(days=67))
+
+
+async def _runs(billing: World, history: Old) -> None:
+    """Each in which nobody, or somebody, has something to be done."""
+    unpaid = await billing.buy()
+    reason = {"reason": "history"}
+    async with billing.database.transaction("test") as tx:
+        tx.schedule("scheduled_runs", "every", due=tx.now)
+    await history.works()
+    for name in ("billing", "suspension", "expiry"):
+        begun = (await billing.ask("POST", "/internal/runs", "operator", json={"name": name} | reason)).json()
+        await history.works()
+        await billing.ask("GET", f"/internal/runs/{begun['id']}", "viewer", params={"cursor": "0", "limit": 5})
+    page = (await billing.ask("GET", "/internal/runs", "viewer")).json()
+    for asked in ({"cursor": page["cursor"]}, {"name": "billing"}):
+        await billing.ask("GET", "/internal/runs", "viewer", params=asked)
+    async with billing.database.transaction("compared") as tx:
+        for source in SOURCES:
+            found = await source(tx, tx.now - timedelta(days=3), None, 5)
+            await source(tx, tx.now - timedelta(days=3), found[-1].place if found else None, 5)
+    assert unpaid
 
 
 async def _operator(billing: World, paid: str, unpaid: str) -> None:

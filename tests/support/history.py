@@ -117,6 +117,8 @@ OWN: dict[str, dict[str, Columns]] = {
         },
         "periods": {},
         "trials": {"customer_id": TYPES["uuid"]},
+        "runs": {"finished_at": "{time}"},
+        "run_parts": {"state": "'done'", "did": """'["subscription.renewal_due.v1"]'"""},
         "renewals": {"state": "CASE WHEN i % 10 = 1 THEN 'open' ELSE 'paid' END"},
         "credit_balances": {"customer_id": TYPES["uuid"], "currency": "'EUR'"},
         "credits": {"customer_id": TYPES["uuid"], "currency": "'EUR'"},

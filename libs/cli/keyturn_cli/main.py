@@ -19,6 +19,7 @@ from keyturn_cli.commands import (
     messages,
     payments,
     purchases,
+    runs,
     stats,
     subscriptions,
     tokens,
@@ -63,6 +64,7 @@ app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(payments.app, name="payments")
 app.add_typer(coupons.app, name="coupons")
 app.add_typer(customers.app, name="customers")
+app.add_typer(runs.app, name="runs")
 app.add_typer(installs.app, name="installs")
 app.add_typer(work.app, name="work")
 app.add_typer(webhooks.app, name="webhooks")

@@ -112,6 +112,11 @@ class Transaction:
         """Once committed, wake whoever waits for what falls due then."""
         self._wakes[name] = min(due, self._wakes.get(name, due))
 
+    @property
+    def effects(self) -> list[str]:
+        """What it tells and asks for so far: wire names of events, kinds of work."""
+        return [row.wire for row in self._outgoing] + [f"work {kind}" for kind, _ in self._plan.requests]
+
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call this once the commit has succeeded."""
         self._callbacks.append(callback)

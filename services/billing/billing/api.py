@@ -15,6 +15,7 @@ from billing import (
     invoice_routes,
     operating,
     pausing,
+    run_routes,
     views,
 )
 from billing.buying import CheckoutRequest, Line, one_spelling
@@ -42,6 +43,7 @@ router.include_router(coupon_routes.router)
 router.include_router(customer_routes.router)
 router.include_router(invoice_routes.router)
 router.include_router(credit_routes.router)
+router.include_router(run_routes.router)
 Deps = Annotated[BillingDeps, Depends(get_deps)]
 Limit = Annotated[int, Query(ge=1, le=LONGEST)]
 JSON = dict[str, Any]

@@ -1,6 +1,7 @@
 """From money to what the customer is entitled to."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from billing.domain import Entitlement, Payment, Purchase
 from billing.periods import follow, keep_time
@@ -33,6 +34,14 @@ async def settle(tx: Transaction, purchase: Purchase) -> None:
     if subscription:
         await keep_time(tx, subscription, given.policy, served=now_wanted.wanted == "on")
     _publish(tx, purchase, given, now_wanted, await entitlement_of(tx, purchase.id))
+
+
+async def say_again(tx: Transaction, purchase_id: UUID) -> bool:
+    """The level as it is, for whoever missed it: to anybody else it is nothing new."""
+    entitlement = await entitlement_of(tx, purchase_id)
+    if entitlement:
+        tx.publish(_event(tx, entitlement))
+    return entitlement is not None
 
 
 async def entitle(tx: Transaction, purchase: Purchase, payment: Payment) -> None:

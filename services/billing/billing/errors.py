@@ -46,7 +46,7 @@ def catalog_faulty(error: CatalogError) -> Problem:
 
 
 def unknown(what: str, value: str) -> Problem:
-    """`what`: product, plan, cycle, currency, coupon or country."""
+    """`what`: product, plan, cycle, currency, coupon, country or run."""
     return Problem(422, f"unknown_{what}", f"There is no {what} {value!r}.")
 
 
@@ -142,6 +142,14 @@ def reference_used(reference: str) -> Problem:
     return Problem(
         409, "reference_used", f"The payment {reference!r} is booked already, for another purchase or amount."
     )
+
+
+def run_unknown() -> Problem:
+    return Problem(404, "run_unknown", "There is no such run.")
+
+
+def run_under_way(name: str) -> Problem:
+    return Problem(409, "run_under_way", f"A run {name!r} is under way; wait for its end.")
 
 
 def not_in_review() -> Problem:

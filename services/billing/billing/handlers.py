@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, cast
 
+from billing.auditing import on_installs_compared
 from billing.checkout_ends import end_checkout
 from billing.deps import BillingDeps
 from billing.disputes import DisputeFact, book_dispute
@@ -26,8 +27,11 @@ from billing.refunds import SEND_REFUND, RefundFact, book_refund, refund_died, s
 from billing.renewing import STEP, billing_run, step
 from billing.repository.offers import terms
 from billing.repository.purchases import checkout_by_refs, lock_purchase, notice
+from billing.repository.runs import PART, RUN
 from billing.repository.subscriptions import subscription_of
 from billing.reversals import DisputeState
+from billing.runs import conduct, conduct_died, do_part, part_died
+from billing.scheduling import tick
 from billing.sweeping import LOOK_AT, look_at_dispute, look_at_refund, sweep
 from keyturn.database import Transaction
 from keyturn.events import (
@@ -37,6 +41,7 @@ from keyturn.events import (
     Event,
     FraudWarned,
     InstallReady,
+    InstallsCompared,
     PaymentActionRequired,
     PaymentCaptured,
     PaymentDisputed,
@@ -150,6 +155,7 @@ HANDLERS: Handlers = {
     PaymentActionRequired: on_payment_action_required,
     CheckoutExpired: on_checkout_expired,
     InstallReady: on_install_ready,
+    InstallsCompared: on_installs_compared,
 }
 
 # A provider may be away for hours: work that asks it goes on for about a day before an operator has to act.
@@ -164,6 +170,10 @@ WORK: Mapping[str, WorkKind[BillingDeps]] = {
     LOOK_AT["dispute"]: WorkKind(look_at_dispute, retry=_PATIENT, slots=2),
     "billing_run": WorkKind(billing_run, every=timedelta(minutes=1)),  # which subscriptions are to take a step
     STEP: WorkKind(step, retry=_PATIENT),  # asks for the next period, falls behind, is suspended, ends
+    "scheduled_runs": WorkKind(tick, every=timedelta(minutes=1)),  # which of them is to begin, which is done?
+    RUN: WorkKind(conduct, died=conduct_died),  # whose turn is it in this run?
+    # One customer's part of a run. Tried for about a quarter of an hour: the next run finds them again.
+    PART: WorkKind(do_part, retry=RetryPolicy(attempts=8, cap=timedelta(minutes=5)), slots=4, died=part_died),
     PLACE_FACT: WorkKind(place_fact, retry=_PATIENT),  # to which purchase does a fact belong?
     CLOSE_CHECKOUTS: WorkKind(close_checkouts, retry=_PATIENT),  # so that nobody pays twice
     SEND_REFUND: WorkKind(send_refund, retry=_PATIENT, died=refund_died),

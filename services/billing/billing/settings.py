@@ -1,10 +1,12 @@
 """The settings of billing. It alone holds the payment providers' keys."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from billing.schedules import Schedules
 from keyturn.settings import ServiceSettings
 
 
@@ -44,9 +46,27 @@ class BillingSettings(ServiceSettings):
     catalog: Path = Field(
         default=Path("catalog.yaml"), validation_alias="CATALOG", description="The file that says what is sold"
     )
+    schedules: dict[str, str] = Field(
+        default={},
+        validation_alias="SCHEDULES",
+        examples=['{"billing": "30 1 * * *", "reconciliation": "off"}'],
+        description="When scheduled runs begin, unless as docs/operators.md says: cron expressions, or off",
+    )
+    schedule_timezone: str = Field(
+        default="UTC", validation_alias="SCHEDULE_TIMEZONE", description="The time zone of these times"
+    )
 
     @model_validator(mode="after")
     def _razorpay_whole(self) -> Self:
         if bool(self.razorpay_key_id) != bool(self.razorpay_key_secret.get_secret_value()):
             raise ValueError("RAZORPAY_KEY_ID and RAZORPAY_KEY_SECRET belong together")
         return self
+
+    @model_validator(mode="after")
+    def _runs_known(self) -> Self:
+        assert self.runs
+        return self
+
+    @cached_property
+    def runs(self) -> Schedules:
+        return Schedules.of(self.schedules, self.schedule_timezone)

@@ -451,6 +451,44 @@ invoices = Table(
     Index("invoices_by_customer", "customer_id", "issued_at", "id"),
 )
 
+# When a scheduled run is due next, and by what that was worked out.
+schedules = Table(
+    "schedules", metadata, Column("name", Text, primary_key=True), _text("cron"), _text("zone"), _when("next_at")
+)
+
+# Once for each time it is due, over all replicas; and one of a kind at a time.
+runs = Table(
+    "runs",
+    metadata,
+    _id(),
+    _text("name"),
+    _when("scheduled_for", null=True),
+    _text("started_by"),
+    _text("reason", null=True),
+    _flag("dry_run"),
+    _when("started_at"),
+    _when("planned_at", null=True),
+    _when("finished_at", null=True),
+    _text("error", null=True),
+    _json("counts"),
+    UniqueConstraint("name", "scheduled_for"),
+    Index("one_run_under_way", "name", "dry_run", unique=True, postgresql_where=text("finished_at IS NULL")),
+    Index("runs_by_time", "started_at", "id"),
+    Index("runs_by_name", "name", "started_at", "id"),
+)
+
+# Its report, a customer each.
+run_parts = Table(
+    "run_parts",
+    metadata,
+    Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("customer", Text, primary_key=True),
+    _text("state"),
+    _json("did"),
+    _text("error", null=True),
+    Index("run_parts_due", "run_id", "customer", postgresql_where=text("state = 'due'")),
+)
+
 # What was told about a purchase and changed nothing: a declined attempt, a warning, a refused transition.
 notices = Table(
     "notices",

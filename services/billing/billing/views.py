@@ -12,6 +12,7 @@ from billing.domain import Checkout, Customer, Entitlement, Payment, Purchase
 from billing.invoices import Invoice, taxes_in
 from billing.invoicing import first_charge
 from billing.owing import first_bill
+from billing.repository.runs import Done, Run
 from billing.reversals import Dispute, Refund, RefundRequest
 from billing.subscriptions import Period, Renewal, Subscription
 
@@ -338,6 +339,27 @@ def difference(found: Difference) -> JSON:
     sold = {"digest": found.sold.digest, "at": found.sold.at, "by": found.sold.by} if found.sold else None
     changes = [asdict(change) for change in found.comparison.changes]
     return {"sold": sold, "digest": found.digest, "changes": changes, "unchanged": found.comparison.unchanged}
+
+
+def run(found: Run) -> JSON:
+    ended = "failed" if found.error else "done"
+    return {
+        "id": str(found.id),
+        "name": found.name,
+        "status": ended if found.finished_at else "processing",
+        "scheduled_for": found.scheduled_for,
+        "started_by": found.started_by,
+        "reason": found.reason,
+        "dry_run": found.dry_run,
+        "started_at": found.started_at,
+        "finished_at": found.finished_at,
+        "error": found.error,
+        **found.counts,
+    }
+
+
+def part(found: Done) -> JSON:
+    return {"customer": found.customer, "status": found.state, "did": found.did, "error": found.error}
 
 
 def page(items: Sequence[JSON], cursor: str | None) -> JSON:

@@ -25,6 +25,7 @@ Template = Literal[
     "payment_review",
     "webhook_unreadable",
     "orphan_found",
+    "audit_found",
     "message_failed",
 ]
 
@@ -45,6 +46,7 @@ AUDIENCE: dict[Template, Audience] = {
     "payment_review": "operator",
     "webhook_unreadable": "operator",
     "orphan_found": "operator",
+    "audit_found": "operator",
     "message_failed": "operator",
 }
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from keyturn.database import Transaction
 from keyturn.events import (
+    AuditFound,
     EntitlementChanged,
     Event,
     InstallFailed,
@@ -132,6 +133,10 @@ async def on_orphan_found(event: OrphanFound, tx: Transaction) -> None:
     await _tell(event, tx, "orphan_found", f"{event.subject}/{event.resource}", details=details)
 
 
+async def on_audit_found(event: AuditFound, tx: Transaction) -> None:
+    await _tell(event, tx, "audit_found", event.run_id, details=_facts(event, "run_id", "counts", "mended", "examples"))
+
+
 async def _tell(
     event: Event, tx: Transaction, template: Template, fact: str, *, details: Mapping[str, Any], **link: Any
 ) -> None:
@@ -177,6 +182,7 @@ HANDLERS: Handlers = {
     PaymentNeedsReview: on_payment_needs_review,
     WebhookUnreadable: on_webhook_unreadable,
     OrphanFound: on_orphan_found,
+    AuditFound: on_audit_found,
 }
 
 WORK: Mapping[str, WorkKind[NotifierDeps]] = {

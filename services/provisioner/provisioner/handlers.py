@@ -5,9 +5,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from keyturn.database import Transaction
-from keyturn.events import EntitlementChanged, SetupLinkUnsent
+from keyturn.events import EntitlementChanged, EntitlementsListed, SetupLinkUnsent
 from keyturn.handling import Handlers
 from keyturn.work import RetryPolicy, WorkKind
+from provisioner.auditing import on_entitlements_listed
 from provisioner.care import REISSUE, applying_died, reissue_unsent, setup_applying, tidy, watch
 from provisioner.deps import ProvisionerDeps
 from provisioner.domain import Install
@@ -78,6 +79,7 @@ async def on_setup_link_unsent(event: SetupLinkUnsent, tx: Transaction) -> None:
 HANDLERS: Handlers = {
     EntitlementChanged: on_entitlement_changed,
     SetupLinkUnsent: on_setup_link_unsent,
+    EntitlementsListed: on_entitlements_listed,
 }
 
 # A job counts its attempts by step and says itself when it gives up; what fails here is a bug or an outage of ours.

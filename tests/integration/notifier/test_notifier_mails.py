@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 
 from keyturn.errors import Problem
 from keyturn.events import (
+    AuditFound,
     InstallResumed,
     MessageFailed,
     MessageSent,
@@ -66,6 +67,10 @@ async def test_every_fact_has_its_mail(world: World) -> None:
         subject=purchase, time=now, resource="container", kind="docker.container", target="docker", cause="Permanent",
         message="in use",
     )  # fmt: skip
+    run = "018f0000-0000-7000-8000-000000000007"
+    audit = AuditFound(
+        subject=f"audit:{run}", time=now, run_id=run, counts={"install_missing": 2}, mended=2, examples=[purchase]
+    )
     await world.hear(
         world.opened(),
         PurchaseFailed(subject=purchase, time=now, code="expired"),
@@ -75,15 +80,17 @@ async def test_every_fact_has_its_mail(world: World) -> None:
         review,
         unreadable,
         orphan,
+        audit,
     )
     customer = await world.mailbox.wait_for(ADA, count=3)
-    operator = await world.mailbox.wait_for(OPERATOR, count=4)
+    operator = await world.mailbox.wait_for(OPERATOR, count=5)
     assert {mail.subject for mail in customer} == {
         "Your payment for eBuilder did not go through",
         "Ada's shop is suspended",
         "Ada's shop is back",
     }
     assert {mail.subject for mail in operator} == {
+        "Audit: money and machines do not fit",
         "Install failed: eBuilder",
         "Payment to review: ¥900",
         "Unreadable webhook from stripe",

@@ -29,6 +29,7 @@ FACTS: dict[str, Any] = {
     "deletes_at": "2027-01-22T12:00:00+00:00", "withdrawn": 90000, "resumes_at": "2026-12-24T12:00:00+00:00",
     "message_id": "m1", "template": "setup", "code": "550 5.1.1",
     "resource": "container", "kind": "docker.container", "target": "docker",
+    "run_id": "r1", "counts": {"install_missing": 2}, "mended": 2, "examples": ["p1"],
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 Read one with `read(body)`: it gives the typed event, or an `Envelope` where the type is newer than this library.
 """
 
+from keyturn.events.audits import AuditFound, Compared, EntitlementsListed, InstallsCompared, Listed, Mismatch
 from keyturn.events.entitlements import EntitlementChanged, Wanted
 from keyturn.events.envelope import CONTENT_TYPE, Envelope, Event, Unreadable, derived_id, uuid7
 from keyturn.events.installs import (
@@ -114,6 +115,9 @@ EVENTS: tuple[type[Event], ...] = (
     InstallDeleted,
     SetupLinkIssued,
     OrphanFound,
+    EntitlementsListed,
+    InstallsCompared,
+    AuditFound,
     MessageSent,
     MessageFailed,
     SetupLinkUnsent,
@@ -133,11 +137,14 @@ __all__ = [
     "BY_WIRE",
     "CONTENT_TYPE",
     "EVENTS",
+    "AuditFound",
     "CheckoutExpired",
+    "Compared",
     "Contact",
     "CreditNoteIssued",
     "DisputeClosed",
     "EntitlementChanged",
+    "EntitlementsListed",
     "Envelope",
     "Event",
     "FoundBy",
@@ -153,11 +160,14 @@ __all__ = [
     "InstallStepChanged",
     "InstallSuspended",
     "InstallWaiting",
+    "InstallsCompared",
     "InvoiceIssued",
     "InvoiceOverdue",
     "InvoicePaid",
+    "Listed",
     "MessageFailed",
     "MessageSent",
+    "Mismatch",
     "OperatorActed",
     "OrphanFound",
     "PaymentActionRequired",

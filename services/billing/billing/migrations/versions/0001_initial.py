@@ -96,6 +96,31 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('slug', name=op.f('pk_products'))
     )
     op.create_index('one_default_product', 'products', ['is_default'], unique=True, postgresql_where=sa.text('is_default'))
+    op.create_table('runs',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('scheduled_for', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('started_by', sa.Text(), nullable=False),
+    sa.Column('reason', sa.Text(), nullable=True),
+    sa.Column('dry_run', sa.Boolean(), nullable=False),
+    sa.Column('started_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('planned_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('error', sa.Text(), nullable=True),
+    sa.Column('counts', postgresql.JSONB(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_runs')),
+    sa.UniqueConstraint('name', 'scheduled_for', name=op.f('uq_runs_name_scheduled_for'))
+    )
+    op.create_index('one_run_under_way', 'runs', ['name', 'dry_run'], unique=True, postgresql_where=sa.text('finished_at IS NULL'))
+    op.create_index('runs_by_name', 'runs', ['name', 'started_at', 'id'], unique=False)
+    op.create_index('runs_by_time', 'runs', ['started_at', 'id'], unique=False)
+    op.create_table('schedules',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('cron', sa.Text(), nullable=False),
+    sa.Column('zone', sa.Text(), nullable=False),
+    sa.Column('next_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_schedules'))
+    )
     op.create_table('shop',
     sa.Column('one', sa.Boolean(), nullable=False),
     sa.Column('seller', postgresql.JSONB(), nullable=False),
@@ -160,6 +185,16 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('slug', name=op.f('pk_plans')),
     sa.UniqueConstraint('key', name=op.f('uq_plans_key'))
     )
+    op.create_table('run_parts',
+    sa.Column('run_id', sa.Uuid(), nullable=False),
+    sa.Column('customer', sa.Text(), nullable=False),
+    sa.Column('state', sa.Text(), nullable=False),
+    sa.Column('did', postgresql.JSONB(), nullable=False),
+    sa.Column('error', sa.Text(), nullable=True),
+    sa.ForeignKeyConstraint(['run_id'], ['runs.id'], name=op.f('fk_run_parts_run_id_runs'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('run_id', 'customer', name=op.f('pk_run_parts'))
+    )
+    op.create_index('run_parts_due', 'run_parts', ['run_id', 'customer'], unique=False, postgresql_where=sa.text("state = 'due'"))
     op.create_table('trials',
     sa.Column('customer_id', sa.Uuid(), nullable=False),
     sa.Column('purchase_id', sa.Uuid(), nullable=False),
