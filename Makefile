@@ -9,7 +9,7 @@ CODE := libs services tests benchmarks
 T ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-fast models chaos kills check abuse scale bench format docs lock service-locks clean
+.PHONY: help demo run test test-fast models chaos year kills check abuse scale bench format docs lock service-locks clean
 
 ##@ See it
 demo: $(READY) ## two customers buy, get their instances, set passwords; prints the journeys and ends (KEEP=1: stays up)
@@ -30,6 +30,9 @@ models: $(READY) ## the model-based tests with many new runs (EXAMPLES=500)
 
 chaos: $(READY) ## customers buy while everything is killed, stopped and cut off; counts what came of it (JOURNEYS=n FAULTS=n SEED=n)
 	PYTHONPATH=tests $(BIN)/python -m chaos --journeys $(or $(JOURNEYS),20) --faults $(or $(FAULTS),12) $(if $(SEED),--seed $(SEED))
+
+year: $(READY) ## a year of customers' lives in billing, day by day, with the provider in memory; prints the ledger (CUSTOMERS=1000)
+	PYTHONPATH=tests $(BIN)/python -m year --customers $(or $(CUSTOMERS),1000)
 
 kills: $(READY) ## every commit point of every flow, killed at; writes docs/commit-points.md (FLOW=name for one of them)
 	KILLS=all $(BIN)/pytest -n 0 tests/e2e/test_kills.py $(if $(FLOW),-k "[$(FLOW)]")

@@ -1,0 +1,71 @@
+"""What a customer of the year does: whole days, so that a life is told from its number alone."""
+
+from dataclasses import dataclass
+from typing import Any
+
+ZONES = (
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "Asia/Kolkata",
+    "Pacific/Auckland",
+    "America/Sao_Paulo",
+    "Africa/Cairo",
+    "Asia/Tokyo",
+)
+OFFERS: tuple[dict[str, str], ...] = (
+    {"plan_id": "wordpress-blog", "currency": "EUR"},  # with a trial
+    {"plan_id": "wordpress-blog", "currency": "JPY"},
+    {"plan_id": "wordpress-blog", "currency": "INR"},
+    {"plan_id": "web-small", "currency": "EUR"},  # with a set-up fee
+    {"plan_id": "sample-starter", "currency": "USD"},
+)
+ASKED_AHEAD, GRACE = 7, 3  # days, of the default policy
+
+
+@dataclass(frozen=True)
+class Life:
+    """`late`, `suspended`: the number of the period that is paid only once its time has come, or once the install is
+    suspended for it. `stops`: the first that is never paid. `leaves`: the last one."""
+
+    number: int
+    begins: int  # on which day
+    zone: str
+    offer: dict[str, str]
+    late: int
+    suspended: int
+    stops: int
+    leaves: int
+    refunded: bool  # the first payment of all goes back when the year is over
+
+    @property
+    def order(self) -> dict[str, Any]:
+        coupon = {"coupon_code": "WELCOME10"} if self.number % 4 == 0 else {}
+        email = f"customer{self.number}@year.example"
+        return {"cycle": "monthly", "timezone": self.zone, "email": email, **self.offer, **coupon}
+
+    def patience(self, period: int) -> int | None:
+        """How many days after they are asked for a period they pay for it. None: never."""
+        if period >= self.stops:
+            return None
+        if period == self.suspended:
+            return ASKED_AHEAD + GRACE + 2 + self.number % 4
+        return ASKED_AHEAD + 1 if period == self.late else self.number % 5
+
+
+def lives(count: int) -> list[Life]:
+    return [_life(number) for number in range(count)]
+
+
+def _life(number: int) -> Life:
+    return Life(
+        number=number,
+        begins=number % 31,  # some on the 29th, 30th and 31st
+        zone=ZONES[number % len(ZONES)],
+        offer=OFFERS[number % len(OFFERS)],
+        late=3 + number % 3,
+        suspended=6 + number % 2,
+        stops=8 if number % 11 == 7 else 99,
+        leaves=10 + number % 2,
+        refunded=number % 50 == 11,
+    )

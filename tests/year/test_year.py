@@ -1,0 +1,23 @@
+"""What `make year` does, with a few customers."""
+
+import pytest
+
+from support.databases import DatabaseUrl
+from year.lives import lives
+from year.run import live
+
+CUSTOMERS = 12
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(240)
+async def test_the_books_of_a_year_balance(database_url: DatabaseUrl) -> None:
+    ledger = await live(await database_url("billing"), CUSTOMERS, print)
+    assert not ledger.wrong, ledger
+    assert set(ledger.ends) == {"cancelled", "nonpayment"}
+    assert sum(ledger.taken.values()) > 0
+
+
+def test_lives_are_told_by_their_number() -> None:
+    assert lives(40) == lives(40)
+    assert {life.zone for life in lives(40)} != {"UTC"}
