@@ -2,11 +2,15 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from billing.auditing import to_audit
 from billing.handlers import HANDLERS, WORK
+from billing.repository.auditing import entitled_between, not_as_paid
 from billing.repository.reconciling import SOURCES
+from billing.repository.runs import findings
 from keyturn.clock import MovableClock
 from support.billing import World, world
 from support.billing_facts import Facts, declined, expired
@@ -93,6 +97,11 @@ async def _runs(billing: World, history: Old) -> None:
         for source in SOURCES:
             found = await source(tx, tx.now - timedelta(days=3), None, 5)
             await source(tx, tx.now - timedelta(days=3), found[-1].place if found else None, 5)
+        (page,) = await to_audit(tx, None, 200)
+        first, last = UUID(int=0), page.place[0]
+        await entitled_between(tx, first, last, 500)
+        await not_as_paid(tx, first, last, 200)
+        await findings(tx, UUID(int=7), 20)
     assert unpaid
 
 

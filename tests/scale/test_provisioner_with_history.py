@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from keyturn.clock import MovableClock
-from keyturn.events import SetupLinkIssued, SetupLinkUnsent, read
+from keyturn.events import EntitlementsListed, Listed, SetupLinkIssued, SetupLinkUnsent, read
 from keyturn.sealing import KeyRing
 from support.databases import DatabaseUrl
 from support.explaining import ROWS
@@ -45,11 +45,20 @@ async def test_the_provisioner_reads_no_more_with_a_long_history(
         for _ in range(2):
             await _an_install(rig, history)
         await _reading(rig)
+        await history.hears(_listed(rig))
         await _looking_after(rig, history)
         await history.skeleton()
     for step in service.closing:
         await step()
     await service.database.close()
+
+
+def _listed(rig: Rig) -> EntitlementsListed:
+    """A page of the audit, with an install that is not there."""
+    now = rig.clock.now()
+    item = Listed(purchase_id=str(uuid4()), version=1, wanted="on", since=now - timedelta(hours=1))
+    page = {"run_id": "1", "page": "page 1", "after": str(UUID(int=0)), "upto": str(UUID(int=200)), "items": [item]}
+    return EntitlementsListed(subject="audit:1", time=now, **page)
 
 
 async def _an_install(rig: Rig, history: Old) -> None:
