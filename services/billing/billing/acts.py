@@ -24,12 +24,27 @@ async def locked(tx: Transaction, purchase_id: UUID) -> tuple[Purchase, Subscrip
 
 
 def audit(
-    tx: Transaction, caller: Caller, act: str, subscription: Subscription, *, reason: str | None, before: Level
+    tx: Transaction,
+    caller: Caller,
+    act: str,
+    subscription: Subscription,
+    *,
+    reason: str | None,
+    before: Level,
+    **after: object,
 ) -> None:
-    """What a customer does to their own is told by the event alone."""
+    """What a customer does to their own is told by the event alone. `after`: beside the level."""
     if caller.may("operator"):
         number = str(subscription.purchase_id)
-        acted(tx, caller, f"subscription.{act}", number, reason=reason, before=before, after=level_of(subscription))
+        acted(
+            tx,
+            caller,
+            f"subscription.{act}",
+            number,
+            reason=reason,
+            before=before,
+            after=level_of(subscription) | after,
+        )
 
 
 def level_of(subscription: Subscription) -> Level:

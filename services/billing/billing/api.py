@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from billing import (
     cancelling,
     catalog_routes,
+    changing,
     coupon_routes,
     credit_routes,
     customer_routes,
@@ -18,7 +19,7 @@ from billing import (
     run_routes,
     views,
 )
-from billing.buying import CheckoutRequest, Line, one_spelling
+from billing.buying import CheckoutRequest, Key, Line, one_spelling
 from billing.checkout import open_again, open_purchase
 from billing.deps import BillingDeps
 from billing.domain import PaymentState, PurchaseState
@@ -28,6 +29,7 @@ from billing.providers import ReturnProof
 from billing.repository.invoices import list_invoices
 from billing.repository.offers import all_offers
 from billing.repository.payments import disputes_of, list_payments, payments_of, refunds_of, requests_of
+from billing.repository.plan_changes import changes_of
 from billing.repository.purchases import checkouts_of, entitlement_of, get_purchase, list_purchases, notices_of
 from billing.repository.subscriptions import list_subscriptions, open_renewal, periods_of, subscription_of
 from billing.returning import take_return
@@ -93,6 +95,14 @@ class Keeping(_Body):
     """As above."""
 
     reason: Words | None = None
+
+
+class WantedPlan(_Body):
+    plan_id: Key = Field(min_length=1, max_length=63)
+
+
+class AcceptedQuote(Keeping):
+    quote_id: UUID
 
 
 @router.post("/checkouts")
@@ -183,6 +193,17 @@ async def post_resumption(purchase_id: UUID, body: Keeping, deps: Deps, caller: 
     return views.subscription(await pausing.resume(deps, caller, purchase_id, body.reason))
 
 
+@router.post("/subscriptions/{purchase_id}/plan/quote")
+async def post_quote(purchase_id: UUID, body: WantedPlan, deps: Deps, _: Customer) -> JSON:
+    return views.plan_change(await changing.quote(deps, purchase_id, body.plan_id))
+
+
+@router.post("/subscriptions/{purchase_id}/plan")
+async def post_plan(purchase_id: UUID, body: AcceptedQuote, deps: Deps, caller: Customer) -> JSON:
+    change, opened = await changing.accept(deps, caller, purchase_id, body.quote_id, body.reason)
+    return views.plan_change(change) | ({"checkout": views.opening(opened)} if opened else {})
+
+
 @router.get("/payments")
 async def get_payments(
     deps: Deps, _: Viewer, state: PaymentState | None = None, cursor: Named = None, limit: Limit = 50
@@ -224,6 +245,7 @@ async def _whole(tx: Transaction, purchase_id: UUID) -> JSON:
         "refund_requests": [views.refund_request(one) for one in await requests_of(tx, ids)],
         "disputes": [views.dispute(one) for one in await disputes_of(tx, ids)],
         "subscription": views.subscription(subscription, await open_renewal(tx, purchase_id)) if subscription else None,
+        "plan_changes": [views.plan_change(one) for one in await changes_of(tx, purchase_id)],
         "periods": [views.period(one) for one in await periods_of(tx, purchase_id)],
         "invoices": [views.invoice(one) for one in await list_invoices(tx, purchase_id=purchase_id, limit=100)],
         "entitlement": views.entitlement(await entitlement_of(tx, purchase_id)),

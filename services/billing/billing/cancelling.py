@@ -7,6 +7,7 @@ from billing.acts import audit, level_of, locked
 from billing.deps import BillingDeps
 from billing.entitlements import settle
 from billing.errors import subscription_over
+from billing.following import lapse, refused
 from billing.periods import end, standing, withdraw
 from billing.renewing import advance
 from billing.subscriptions import Subscription
@@ -25,7 +26,9 @@ async def cancel(
         if subscription.is_over or (when == "period_end" and subscription.cancel_at_period_end):
             return subscription
         before = level_of(subscription)
+        await lapse(tx, purchase)
         if when == "now" or subscription.state in {"past_due", "suspended"}:  # what was paid is over
+            await refused(tx, purchase, "cancelled")  # a change that the install has not followed yet
             await end(tx, purchase, subscription, "cancelled")
             await settle(tx, purchase)
         else:

@@ -24,6 +24,7 @@ from billing.errors import provider_refused, provider_unavailable, purchase_id_r
 from billing.invoicing import rate_for
 from billing.owing import CLOSE_CHECKOUTS, first_bill, nothing_to_pay, owed, pays, superseded
 from billing.payments import record_payment
+from billing.plan_changes import PAYABLE_FOR
 from billing.providers import CheckoutOrder, OpenedCheckout
 from billing.providers.failures import PriceRefused
 from billing.providers.money import written
@@ -153,7 +154,7 @@ async def _opening(tx: Transaction, purchase: Purchase) -> Opening:
         for checkout in await checkouts_of(tx, purchase.id)
         if checkout.state in {"opening", "open"} and checkout.expires_at > tx.now and pays(checkout, due)
     ]
-    sold = await wares(tx, purchase.price_id)
+    sold = await wares(tx, (due and due.price_id) or purchase.price_id)
     return Opening(purchase, due, payable[-1] if payable else None, sold)
 
 
@@ -163,10 +164,11 @@ def _checkout(tx: Transaction, purchase: Purchase, due: Bill, attempt: int) -> C
         purchase_id=purchase.id,
         attempt=attempt,
         period=due.period,
+        change_id=due.change,
         amount=due.amount,
         provider=str(purchase.provider),
         opened_at=tx.now,
-        expires_at=tx.now + LIFE,
+        expires_at=tx.now + (PAYABLE_FOR if due.change else LIFE),
     )
 
 
@@ -192,10 +194,11 @@ def _order(purchase: Purchase, checkout: Checkout, due: Bill, sold: Wares) -> Ch
 
 def _note(purchase: Purchase, due: Bill) -> str | None:
     price, off = (written(amount, purchase.currency) for amount in (due.price, due.discount))
+    rest = "the difference for the time that is paid" if due.change else None
     less = f"{price} less {off} with {purchase.coupon_code}" if due.discount else None
     by_credit = f"less {written(due.credited, purchase.currency)} of your credit" if due.credited else None
     plus = f"plus {told(Rate.model_validate(purchase.tax))}" if due.tax_added else None
-    return ", ".join(filter(None, (less, plus, by_credit))) or None
+    return ", ".join(filter(None, (rest, less, plus, by_credit))) or None
 
 
 def _opened(tx: Transaction, purchase: Purchase) -> PurchaseOpened:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from billing.domain import Checkout, Purchase
 from billing.errors import ImpossibleTransition
+from billing.following import lapse
 from billing.redeeming import give_back
 from billing.repository.purchases import checkouts_of, notice
 from keyturn.database import Transaction
@@ -24,7 +25,9 @@ async def end_checkout(
             await _refuse(tx, purchase, refused)
             return
         checkout.next_look_at = None
-        if checkout.period > 1:
+        if checkout.change_id:
+            await lapse(tx, purchase, checkout.change_id)
+        if checkout.change_id or checkout.period > 1:
             return
     if not any(other.state in {"opening", "open"} for other in await checkouts_of(tx, purchase.id)):
         await end_purchase(tx, purchase, ending, reason)

@@ -119,6 +119,7 @@ class Checkout:
     purchase_id: UUID
     attempt: int
     period: int  # which one it pays
+    change_id: UUID | None = None  # or which change of plan, within that period
     amount: int
     provider: str
     state: CheckoutState = "opening"
@@ -151,6 +152,7 @@ class Payment:
     reference: str | None = None
     purchase_id: UUID | None = None
     period: int | None = None  # which one it paid
+    change_id: UUID | None = None  # or which change of plan
     review_reason: ReviewReason | None = None
     recorded_at: datetime
 
@@ -206,8 +208,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Bill:
-    """What a purchase is asked to pay: its first period (or all there is), or a renewal. `discount` and `credited` are
-    taken off the amount already, `setup_fee` and `tax_added` are in it."""
+    """What a purchase is asked to pay: its first period (or all there is), a renewal, or (`change`) a change of plan.
+    `discount` and `credited` are taken off the amount already, `setup_fee` and `tax_added` are in it."""
 
     period: int
     amount: int
@@ -216,6 +218,8 @@ class Bill:
     tax_added: int = 0
     credited: int = 0
     paid: bool = False
+    change: UUID | None = None
+    price_id: UUID | None = None  # None: that of the purchase
 
     @property
     def price(self) -> int:
@@ -225,7 +229,7 @@ class Bill:
     @property
     def is_whole(self) -> bool:
         """Whether the price is paid as it is: a prepared one at the provider is of that."""
-        return not (self.discount or self.tax_added or self.credited)
+        return not (self.discount or self.tax_added or self.credited or self.change)
 
 
 def judge(fact: MoneyFact, purchase: Purchase, bill: Bill, *, named: UUID | None) -> Verdict:

@@ -1,6 +1,7 @@
 """From money to what the customer is entitled to."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from billing.domain import Entitlement, Payment, Purchase
@@ -17,12 +18,12 @@ from keyturn.events import Contact, EntitlementChanged
 
 async def settle(tx: Transaction, purchase: Purchase) -> None:
     """Brings a paid purchase and its entitlement to what its payments, refunds, disputes and subscription now amount
-    to: a dispute about any of its payments counts, a refund of the last one.
+    to: a dispute about any of its payments counts, a refund of the last one for a period.
 
     Called with the purchase locked, after each of them changed; a call that finds nothing new changes nothing.
     """
     payments = await matched_payments(tx, purchase.id)
-    ids, last = [payment.id for payment in payments], payments[-1]
+    ids, last = [payment.id for payment in payments], [payment for payment in payments if payment.period][-1]
     disputes, refunds = await disputes_of(tx, ids), await refunds_of(tx, ids)
     purchase.refunded = standing(refunds)
     refunded = standing(refund for refund in refunds if refund.payment_id == last.id)
@@ -49,6 +50,13 @@ async def entitle(tx: Transaction, purchase: Purchase, payment: Payment) -> None
     before."""
     given = await terms(tx, purchase.plan)
     _publish(tx, purchase, given, level(given.policy, paid=payment.amount, refunded=0, disputes=[]), None)
+
+
+def give_plan(tx: Transaction, entitlement: Entitlement, plan: str, limits: dict[str, Any]) -> None:
+    """Of the same product: the blueprint stays, also where the product has another one by now."""
+    entitlement.version += 1
+    entitlement.plan, entitlement.limits, entitlement.changed_at = plan, limits, tx.now
+    tx.publish(_event(tx, entitlement))
 
 
 def _move(tx: Transaction, purchase: Purchase, last: Payment, refunded: int, disputes: list[Dispute]) -> None:

@@ -176,6 +176,22 @@ def invoice_unknown() -> Problem:
     return Problem(404, "invoice_unknown", "There is no such invoice.")
 
 
+def cannot_change_plan(why: str) -> Problem:
+    return Problem(409, "cannot_change_plan", why)
+
+
+def quote_unknown() -> Problem:
+    return Problem(404, "quote_unknown", "There is no such quote.")
+
+
+def quote_expired() -> Problem:
+    return Problem(409, "quote_expired", "This quote has run out: ask for another one.")
+
+
+def quote_outdated() -> Problem:
+    return Problem(409, "quote_outdated", "What it was quoted for has changed: ask for another one.")
+
+
 def cannot_pause(why: str) -> Problem:
     return Problem(409, "cannot_pause", why)
 

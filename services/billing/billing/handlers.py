@@ -8,7 +8,8 @@ from billing.auditing import on_installs_compared
 from billing.checkout_ends import end_checkout
 from billing.deps import BillingDeps
 from billing.disputes import DisputeFact, book_dispute
-from billing.domain import MoneyFact, purchase_id_in
+from billing.domain import MoneyFact, Purchase, purchase_id_in
+from billing.following import followed, refused
 from billing.owing import CLOSE_CHECKOUTS
 from billing.payments import record_payment, record_unplaced
 from billing.periods import open_first
@@ -40,6 +41,8 @@ from keyturn.events import (
     Envelope,
     Event,
     FraudWarned,
+    InstallFailed,
+    InstallPlanChanged,
     InstallReady,
     InstallsCompared,
     PaymentActionRequired,
@@ -126,9 +129,25 @@ async def on_checkout_expired(event: CheckoutExpired, tx: Transaction) -> None:
 
 async def on_install_ready(event: InstallReady, tx: Transaction) -> None:
     """Nobody pays for time before: the first period begins now."""
-    known = purchase_id_in(event.subject)
-    if known and await subscription_of(tx, known) and (purchase := await lock_purchase(tx, known)):
+    if purchase := await _with_subscription(event, tx):
         await open_first(tx, purchase, (await terms(tx, purchase.plan)).policy, event.time)
+        await followed(tx, purchase, event.plan or "")
+
+
+async def on_install_plan_changed(event: InstallPlanChanged, tx: Transaction) -> None:
+    if purchase := await _with_subscription(event, tx):
+        await followed(tx, purchase, event.plan)
+
+
+async def on_install_failed(event: InstallFailed, tx: Transaction) -> None:
+    """Of a first install an operator decides; one that has not followed a change of plan goes back to the old one."""
+    if event.action in {"change_plan", "provision"} and (purchase := await _with_subscription(event, tx)):
+        await refused(tx, purchase, event.cause)
+
+
+async def _with_subscription(event: Event, tx: Transaction) -> Purchase | None:
+    known = purchase_id_in(event.subject)
+    return await lock_purchase(tx, known) if known and await subscription_of(tx, known) else None
 
 
 async def place_fact(work: Work, deps: BillingDeps) -> None:
@@ -155,6 +174,8 @@ HANDLERS: Handlers = {
     PaymentActionRequired: on_payment_action_required,
     CheckoutExpired: on_checkout_expired,
     InstallReady: on_install_ready,
+    InstallPlanChanged: on_install_plan_changed,
+    InstallFailed: on_install_failed,
     InstallsCompared: on_installs_compared,
 }
 

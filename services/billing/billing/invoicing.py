@@ -10,6 +10,7 @@ from billing.deps import BillingDeps
 from billing.domain import Payment, Purchase
 from billing.invoices import Invoice, lines_of, period_source, series_of
 from billing.owing import first_bill
+from billing.plan_changes import PlanChange
 from billing.repository.invoices import SHOP, add_invoice, invoice_for, next_number, seller, shop_in
 from billing.repository.offers import wares
 from billing.subscriptions import Subscription
@@ -36,7 +37,7 @@ async def next_charge(tx: Transaction, purchase: Purchase, subscription: Subscri
     start = subscription.ends_at
     assert start
     until = end_of(start, subscription.cycle, subscription.anchor or start, subscription.zone)
-    title = (await wares(tx, purchase.price_id)).title
+    title = (await wares(tx, subscription.price_id)).title
     items = _items(title, purchase, subscription.price, off=off, fee=fee, since=start, until=until)
     return charge(items, Rate.model_validate(purchase.tax), purchase.currency)
 
@@ -104,6 +105,16 @@ async def paid_for(tx: Transaction, purchase: Purchase, payment: Payment) -> Non
         await issue(tx, purchase, first_charge(purchase, title), source=period_source(1), due_at=tx.now, period=1)
     if payment.period:
         await pay(tx, purchase.id, period_source(payment.period), payment.id)
+
+
+async def issue_change(tx: Transaction, purchase: Purchase, change: PlanChange, payment: Payment) -> None:
+    """A change of plan was paid: the difference, as it was quoted."""
+    title = (await wares(tx, change.price_id)).title
+    rest = Item(f"{title}: difference", change.cost - change.unused, since=change.quoted_at, until=change.until)
+    charged = charge([rest], Rate.model_validate(change.tax), change.currency)
+    source = f"plan-{change.id}"
+    await issue(tx, purchase, charged, source=source, due_at=tx.now)
+    await pay(tx, purchase.id, source, payment.id)
 
 
 async def pay(tx: Transaction, purchase_id: UUID, source: str, payment_id: UUID) -> None:

@@ -56,7 +56,8 @@ async def mark_paid(deps: BillingDeps, caller: Caller, purchase_id: UUID, receip
         if receipt.amount not in {None, due.amount}:
             raise amount_differs(due.amount, purchase.currency)
         before, reference = {"status": purchase.state}, str(purchase.id)
-        key = receipt.reference or (reference if due.period == 1 else f"{reference}-{due.period}")
+        own = f"{reference}-{due.change or due.period}" if due.change or due.period > 1 else reference
+        key = receipt.reference or own
         fact = MoneyFact("operator", key, due.amount, purchase.currency, purchase.livemode, reference)
         if recorded := await record_payment(tx, fact, "operator"):
             _same(recorded, purchase, receipt)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from billing.calendar import recurs
 from billing.domain import Bill, Checkout, MoneyFact, Purchase
+from billing.repository.plan_changes import change_under_way
 from billing.repository.subscriptions import open_renewal
 from keyturn.database import Transaction
 
@@ -14,7 +15,11 @@ async def owed(tx: Transaction, purchase: Purchase) -> Bill | None:
     """None: nothing."""
     if not purchase.is_paid:
         return first_bill(purchase)
-    renewal = await open_renewal(tx, purchase.id) if recurs(purchase.cycle) else None
+    if not recurs(purchase.cycle):
+        return None
+    if (change := await change_under_way(tx, purchase.id)) and change.state == "open":
+        return change.bill
+    renewal = await open_renewal(tx, purchase.id)
     return renewal.bill if renewal else None
 
 
@@ -30,7 +35,7 @@ async def bill_for(tx: Transaction, purchase: Purchase, checkout: Checkout | Non
     due = await owed(tx, purchase)
     if checkout is None:
         return due or first_bill(purchase, paid=True)
-    return Bill(checkout.period, checkout.amount, paid=not pays(checkout, due))
+    return Bill(checkout.period, checkout.amount, paid=not pays(checkout, due), change=checkout.change_id)
 
 
 def nothing_to_pay(purchase: Purchase, period: int) -> MoneyFact:
@@ -47,7 +52,8 @@ def through(checkouts: Iterable[Checkout], fact: MoneyFact) -> Checkout | None:
 
 def pays(checkout: Checkout, due: Bill | None) -> bool:
     """Whether what is due can be paid through it: it may be asked for anew, and be another amount then."""
-    return due is not None and (due.period, due.amount) == (checkout.period, checkout.amount)
+    asked = checkout.period, checkout.amount, checkout.change_id
+    return due is not None and (due.period, due.amount, due.change) == asked
 
 
 def superseded(checkouts: Iterable[Checkout], due: Bill | None) -> list[Checkout]:

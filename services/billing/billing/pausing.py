@@ -9,6 +9,7 @@ from billing.errors import cannot_pause, subscription_over
 from billing.periods import standing, withdraw
 from billing.renewing import advance, take_up
 from billing.repository.offers import terms
+from billing.repository.plan_changes import change_under_way
 from billing.subscriptions import Subscription
 from keyturn.events import SubscriptionPaused
 from keyturn.internal import Caller
@@ -23,6 +24,8 @@ async def pause(deps: BillingDeps, caller: Caller, purchase_id: UUID, reason: st
         policy = (await terms(tx, purchase.plan)).policy
         if why := why_not(subscription, policy.pause_days):
             raise cannot_pause(why)
+        if await change_under_way(tx, purchase_id):
+            raise cannot_pause("A change of plan is under way.")
         before = level_of(subscription)
         subscription.pause(tx.now, policy.pause_days)
         await withdraw(tx, purchase)

@@ -1,9 +1,10 @@
 """The one place where a payment is recorded, whoever found it: webhook, return page, reconciler or operator."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
+from billing import following
 from billing.domain import (
     Bill,
     Checkout,
@@ -121,10 +122,14 @@ async def _new(
         refs=dict(fact.refs),
         reference=fact.reference,
         purchase_id=purchase_id,
-        period=bill.period if bill and verdict.state == "matched" else None,
+        **(_what_for(bill) if bill and verdict.state == "matched" else {}),
         recorded_at=tx.now,
     )
     return await add_payment(tx, payment)
+
+
+def _what_for(bill: Bill) -> dict[str, Any]:
+    return {"period": None if bill.change else bill.period, "change_id": bill.change}
 
 
 async def _place(
@@ -147,14 +152,17 @@ async def _place(
     if verdict.state == "surplus":  # a state that is never left: told once
         tx.publish(_needs_review(tx, payment, "surplus", purchase, expected))
     elif bill:
-        payment.period = bill.period
+        payment.period, payment.change_id = _what_for(bill).values()
         await _paid_for(tx, purchase, payment, by, new=new)
         await paid_for(tx, purchase, payment)
     await _close_checkouts(tx, purchase, payment, checkouts)
 
 
 async def _paid_for(tx: Transaction, purchase: Purchase, payment: Payment, by: FoundBy, *, new: bool) -> None:
-    """The first period, or a renewal."""
+    """The first period, a renewal, or a change of plan."""
+    if payment.change_id:
+        await following.paid(tx, purchase, payment)
+        return
     if payment.period == 1:
         if purchase.state != "pending":
             await redeem_late(tx, purchase)

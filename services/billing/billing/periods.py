@@ -9,6 +9,7 @@ from billing.invoicing import issue_next, next_charge, overdue, withdraw_invoice
 from billing.owing import CLOSE_CHECKOUTS
 from billing.policy import Level, Policy
 from billing.repository.payments import matched_payment
+from billing.repository.plan_changes import change_under_way
 from billing.repository.subscriptions import (
     add,
     amount_of,
@@ -18,7 +19,7 @@ from billing.repository.subscriptions import (
     subscription_of,
 )
 from billing.subscriptions import Because, Period, Renewal, Subscription
-from billing.trials import setup_fee_of, taken_off
+from billing.trials import net_of, setup_fee_of, taken_off
 from keyturn.database import Transaction
 from keyturn.events import (
     FoundBy,
@@ -40,6 +41,8 @@ async def begin(tx: Transaction, purchase: Purchase) -> None:
             began_at=tx.now,
             state_since=tx.now,
             cycle=purchase.cycle,
+            plan=purchase.plan,
+            price_id=purchase.price_id,
             price=price,
             zone=purchase.contact.get("timezone"),
         )
@@ -56,7 +59,7 @@ async def open_first(tx: Transaction, purchase: Purchase, policy: Policy, at: da
         subscription.open_trial(at, purchase.trial_days)
     else:
         subscription.open_period(at)
-    _opened(tx, subscription, payment)
+    _opened(tx, purchase, subscription, payment)
     await plan(tx, subscription, policy)
     tx.publish(_renewed(tx, purchase, subscription, payment, None))
 
@@ -71,7 +74,7 @@ async def open_next(tx: Transaction, purchase: Purchase, payment: Payment) -> No
     renewal.state = "paid"
     subscription.move_to("active", tx.now)
     subscription.open_period(subscription.ends_at)
-    _opened(tx, subscription, payment)
+    _opened(tx, purchase, subscription, payment)
 
 
 async def tell_renewed(tx: Transaction, purchase: Purchase, payment: Payment, found_by: FoundBy) -> None:
@@ -88,8 +91,15 @@ async def ask_for_next(tx: Transaction, purchase: Purchase, subscription: Subscr
     invoice = await issue_next(tx, purchase, subscription, charged)
     renewal = await renewal_of(tx, purchase.id, number)
     if renewal is None:
-        renewal = Renewal(purchase_id=purchase.id, number=number, currency=purchase.currency, opened_at=tx.now)
+        renewal = Renewal(
+            purchase_id=purchase.id,
+            number=number,
+            price_id=subscription.price_id,
+            currency=purchase.currency,
+            opened_at=tx.now,
+        )
         add(tx, renewal)
+    renewal.price_id = subscription.price_id
     renewal.state, renewal.amount = "open", invoice.due if invoice else 0
     renewal.discount, renewal.setup_fee, renewal.tax_added = off, fee, charged.added
     renewal.credited = invoice.credited if invoice else 0
@@ -149,6 +159,10 @@ async def keep_time(tx: Transaction, subscription: Subscription, policy: Policy,
 
 
 async def plan(tx: Transaction, subscription: Subscription, policy: Policy) -> None:
+    """While a change of plan is under way nothing happens by itself: what is to be asked next depends on it."""
+    if not subscription.is_over and (change := await change_under_way(tx, subscription.purchase_id)):
+        subscription.next_step_at = change.next_step(tx.now)
+        return
     asked = await open_renewal(tx, subscription.purchase_id) is not None
     subscription.next_step_at = subscription.next_step(policy, asked=asked)
 
@@ -174,7 +188,7 @@ def standing(
     }
 
 
-def _opened(tx: Transaction, subscription: Subscription, payment: Payment) -> None:
+def _opened(tx: Transaction, purchase: Purchase, subscription: Subscription, payment: Payment) -> None:
     assert subscription.starts_at
     assert subscription.ends_at
     opened = Period(
@@ -182,6 +196,8 @@ def _opened(tx: Transaction, subscription: Subscription, payment: Payment) -> No
         number=subscription.number,
         starts_at=subscription.starts_at,
         ends_at=subscription.ends_at,
+        lasts=subscription.ends_at - subscription.starts_at,
+        price=net_of(purchase, subscription.number, subscription.price),
         payment_id=payment.id,
         opened_at=tx.now,
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 from billing.deps import BillingDeps
 from billing.domain import Checkout, Purchase
 from billing.entitlements import settle
+from billing.following import end_unopened
 from billing.invoicing import rate_for
 from billing.owing import nothing_to_pay, owed
 from billing.payments import record_payment
@@ -62,6 +63,7 @@ async def advance(tx: Transaction, purchase: Purchase) -> None:
     if subscription is None:
         return
     policy = (await terms(tx, purchase.plan)).policy
+    await end_unopened(tx, purchase)
     await plan(tx, subscription, policy)
     while subscription.next_step_at and subscription.next_step_at <= tx.now:
         asked = await open_renewal(tx, purchase.id) is not None

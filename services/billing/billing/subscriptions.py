@@ -1,7 +1,7 @@
 """A recurring purchase: its states, its clock, and what that makes of an entitlement. No framework and no database."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -33,6 +33,8 @@ class Subscription:
     state_since: datetime
     began_at: datetime
     cycle: str
+    plan: str
+    price_id: UUID
     price: int  # of a period, before any discount
     zone: str | None
     anchor: datetime | None = None  # whose day and time of day all ends have
@@ -136,6 +138,7 @@ class Renewal:
 
     purchase_id: UUID
     number: int
+    price_id: UUID
     amount: int = 0
     discount: int = 0  # taken off already
     setup_fee: int = 0  # as much of the amount
@@ -147,17 +150,21 @@ class Renewal:
 
     @property
     def bill(self) -> Bill:
-        return Bill(self.number, self.amount, self.discount, self.setup_fee, self.tax_added, self.credited)
+        bill = Bill(self.number, self.amount, self.discount, self.setup_fee, self.tax_added, self.credited)
+        return replace(bill, price_id=self.price_id)
 
 
 @dataclass(kw_only=True, eq=False)
 class Period:
-    """One paid span."""
+    """One paid span. `price`: what its plan of now costs, less any discount, without tax and set-up fee. It may end
+    later than it `lasts`, where the clock stood still."""
 
     purchase_id: UUID
     number: int
     starts_at: datetime
     ends_at: datetime
+    lasts: timedelta
+    price: int
     payment_id: UUID
     opened_at: datetime
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Interval,
     Table,
     Text,
     UniqueConstraint,
@@ -22,6 +23,7 @@ from sqlalchemy.orm import registry
 from billing import domain, reversals
 from billing import invoices as billed
 from billing import subscriptions as subscribed
+from billing.plan_changes import PlanChange
 from keyturn.database import new_metadata
 
 metadata = new_metadata()
@@ -170,6 +172,32 @@ trials = Table(
     _when("claimed_at"),
 )
 
+plan_changes = Table(
+    "plan_changes",
+    metadata,
+    _id(),
+    _of("purchase_id", "purchases.id"),
+    _text("state"),
+    _when("state_since"),
+    _text("from_plan"),
+    _text("to_plan"),
+    _of("price_id", "prices.id"),
+    _amount("price"),
+    _amount("unused"),
+    _amount("cost"),
+    _json("tax"),
+    _amount("tax_added"),
+    _text("currency"),
+    Column("period", Integer, nullable=False),
+    _when("until"),
+    _when("quoted_at"),
+    _when("expires_at"),
+    _json("limits_before"),
+    Index("plan_changes_by_purchase", "purchase_id", "quoted_at"),
+    # One at a time.
+    Index("one_plan_change", "purchase_id", unique=True, postgresql_where=text("state IN ('open', 'applying')")),
+)
+
 checkouts = Table(
     "checkouts",
     metadata,
@@ -177,6 +205,7 @@ checkouts = Table(
     _of("purchase_id", "purchases.id"),
     Column("attempt", Integer, nullable=False),
     Column("period", Integer, nullable=False),  # which period it pays: 1 is the first, or the only one
+    _of("change_id", "plan_changes.id", null=True),
     _amount(),
     _text("provider"),
     _text("state"),
@@ -207,11 +236,18 @@ payments = Table(
     _text("reference", null=True),
     _of("purchase_id", "purchases.id", null=True),
     Column("period", Integer, nullable=True),  # which one it paid
+    _of("change_id", "plan_changes.id", null=True),
     _text("review_reason", null=True),
     _when("recorded_at"),
     UniqueConstraint("provider", "payment_key"),  # rule 5: one record, whoever finds the payment
     # Rule 4: a purchase is activated once, and a period paid once, whatever arrives.
     Index("one_matched_payment", "purchase_id", "period", unique=True, postgresql_where=text("state = 'matched'")),
+    Index(
+        "one_payment_of_change",
+        "change_id",
+        unique=True,
+        postgresql_where=text("state = 'matched' AND change_id IS NOT NULL"),
+    ),
     Index("payments_by_purchase", "purchase_id"),
     Index("payments_by_time", "recorded_at", "id"),
     Index("payments_by_state", "state", "recorded_at", "id"),
@@ -331,6 +367,8 @@ subscriptions = Table(
     _when("state_since"),
     _when("began_at"),
     _text("cycle"),
+    _of("plan", "plans.slug"),
+    _of("price_id", "prices.id"),
     _amount("price"),
     _text("zone", null=True),
     _when("anchor", null=True),
@@ -358,6 +396,8 @@ periods = Table(
     Column("number", Integer, primary_key=True),
     _when("starts_at"),
     _when("ends_at"),
+    Column("lasts", Interval, nullable=False),
+    _amount("price"),
     Column("payment_id", ForeignKey("payments.id"), nullable=False, unique=True),
     _when("opened_at"),
 )
@@ -367,6 +407,7 @@ renewals = Table(
     metadata,
     Column("purchase_id", ForeignKey("subscriptions.purchase_id"), primary_key=True),
     Column("number", Integer, primary_key=True),
+    _of("price_id", "prices.id"),
     _amount(),
     _amount("discount"),
     _amount("setup_fee"),
@@ -514,6 +555,7 @@ for _class, _table in (
     (subscribed.Subscription, subscriptions),
     (subscribed.Period, periods),
     (subscribed.Renewal, renewals),
+    (PlanChange, plan_changes),
     (billed.Invoice, invoices),
 ):
     _mapper.map_imperatively(_class, _table)

@@ -22,6 +22,11 @@ def taken_off(purchase: Purchase, number: int, price: int) -> int:
     return discount_for(discount, _paid_number(purchase, number), price, purchase.currency)
 
 
+def net_of(purchase: Purchase, number: int, price: int) -> int:
+    """What the period of this number costs at this price."""
+    return price - taken_off(purchase, number, price) if _paid_number(purchase, number) else 0
+
+
 def setup_fee_of(purchase: Purchase, number: int) -> int:
     """What is paid with the period of this number beside its price."""
     return purchase.setup_fee if _paid_number(purchase, number) == 1 else 0

@@ -12,6 +12,7 @@ from billing.domain import Checkout, Customer, Entitlement, Payment, Purchase
 from billing.invoices import Invoice, taxes_in
 from billing.invoicing import first_charge
 from billing.owing import first_bill
+from billing.plan_changes import PlanChange
 from billing.repository.runs import Done, Run
 from billing.reversals import Dispute, Refund, RefundRequest
 from billing.subscriptions import Period, Renewal, Subscription
@@ -35,7 +36,7 @@ def opening(opened: Opening) -> JSON:
         "status": purchase.state,
         "expires_at": purchase.expires_at,
     }
-    if due.period == 1:
+    if due.period == 1 and not due.change:
         answer |= {"tax": first_charge(purchase, "").tax}
     if due.discount:
         answer |= {"discount": due.discount, "coupon_code": purchase.coupon_code}
@@ -224,6 +225,7 @@ def subscription(found: Subscription, renewal: Renewal | None = None) -> JSON:
         "status": found.state,
         "status_since": found.state_since,
         "cycle": found.cycle,
+        "plan": found.plan,
         "price": found.price,
         "timezone": found.zone,
         "began_at": found.began_at,
@@ -239,6 +241,25 @@ def subscription(found: Subscription, renewal: Renewal | None = None) -> JSON:
         "suspends_at": found.consequence_at if found.state == "past_due" else None,
         "deletes_at": found.consequence_at if found.state == "suspended" else None,
         "due": renewal.amount if renewal else None,
+    }
+
+
+def plan_change(found: PlanChange) -> JSON:
+    return {
+        "quote_id": str(found.id),
+        "status": found.state,
+        "status_since": found.state_since,
+        "from_plan": found.from_plan,
+        "plan": found.to_plan,
+        "price": found.price,
+        "unused": found.unused,
+        "cost": found.cost,
+        "tax_added": found.tax_added,
+        "charge": found.charge,
+        "credit": found.credit,
+        "currency": found.currency,
+        "quoted_at": found.quoted_at,
+        "expires_at": found.expires_at,
     }
 
 

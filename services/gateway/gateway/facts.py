@@ -36,6 +36,8 @@ _RANK = {
             "subscription.paused.v1",
             "subscription.resumes_soon.v1",
             "subscription.resumed.v1",
+            "subscription.plan_changed.v1",
+            "subscription.plan_refused.v1",
             "subscription.ended.v1",
             "entitlement.changed.v1",
             "install.requested.v1",

@@ -59,7 +59,8 @@ async def story(gateway: Gateway) -> Story:
 
 async def test_status_and_page_say_until_when_it_is_paid_and_what_is_due(gateway: Gateway, story: Story) -> None:
     seen = (await gateway.client.get(f"/api/install/{story.id}")).json()["subscription"]
-    assert seen == SEEN | {"renewsAt": UNTIL.isoformat(), "cancelAtPeriodEnd": False, "due": 4900}
+    nothing = {"suspendsAt": None, "deletesAt": None}
+    assert seen == SEEN | nothing | {"renewsAt": UNTIL.isoformat(), "cancelAtPeriodEnd": False, "due": 4900}
     page = (await gateway.client.get(f"/purchases/{story.id}")).text
     assert "$49.00 can be paid now" in page
     assert "Go to the payment page" in page
@@ -108,3 +109,40 @@ async def test_operators_see_and_cancel_them_and_say_why(gateway: Gateway, story
         answer = await gateway.client.post(path, json={"reason": "by phone", "when": "now"}, headers=headers)
         assert answer.json()["cancelAtPeriodEnd"] is True
         assert json.loads(gateway.services.asked[-1].content)["reason"] == "by phone"
+
+
+QUOTE: dict[str, Any] = {"quote_id": "01a1fd9d-98b0-713d-9d46-377219884bb3", "status": "open", "charge": 900}
+
+
+async def test_another_plan_is_quoted_and_accepted_with_a_checkout_where_something_is_to_be_paid(
+    gateway: Gateway, story: Story
+) -> None:
+    path = f"/internal/subscriptions/{story.id}/plan"
+    gateway.services.answers[f"{path}/quote"] = answering(QUOTE)
+    quoted = (await gateway.client.post(f"/api/install/{story.id}/plan/quote", json={"planId": 2})).json()
+    assert (quoted["quoteId"], quoted["charge"]) == (QUOTE["quote_id"], 900)
+    assert json.loads(gateway.services.asked[-1].content) == {"plan_id": 2}
+    opened = {"purchase_id": str(story.id), "amount": 900, "currency": "USD", "session_id": "cs_3"}
+    gateway.services.answers[path] = answering(QUOTE | {"checkout": opened | {"url": "https://checkout.example/3"}})
+    accepted = (await gateway.client.post(f"/api/install/{story.id}/plan", json={"quoteId": quoted["quoteId"]})).json()
+    assert (accepted["status"], accepted["checkout"]["url"]) == ("open", "https://checkout.example/3")
+    gateway.services.answers[path] = answering(QUOTE | {"status": "applying"})
+    accepted = (await gateway.client.post(f"/api/install/{story.id}/plan", json={"quoteId": quoted["quoteId"]})).json()
+    assert "checkout" not in accepted
+    wrong = await gateway.client.post(f"/api/install/{story.id}/plan", json={"quoteId": "x"})
+    assert wrong.status_code == 422
+    gateway.client.cookies.clear()
+    for act in ("plan", "plan/quote"):
+        nobody = await gateway.client.post(f"/api/install/{story.id}/{act}", json=QUOTE | {"planId": 2})
+        assert nobody.status_code in {404, 422}
+
+
+async def test_an_operator_changes_a_plan_and_says_why(gateway: Gateway, story: Story, admin: str) -> None:
+    headers, path = {"authorization": f"Bearer {admin}"}, f"/internal/subscriptions/{story.id}/plan"
+    gateway.services.answers |= {path: answering(QUOTE), f"{path}/quote": answering(QUOTE)}
+    mine = f"/api/subscriptions/{story.id}/plan"
+    assert (await gateway.client.post(f"{mine}/quote", json={"planId": "pro"}, headers=headers)).json()["charge"] == 900
+    asked = {"quoteId": QUOTE["quote_id"], "reason": "by phone"}
+    assert (await gateway.client.post(mine, json=asked, headers=headers)).json()["status"] == "open"
+    assert json.loads(gateway.services.asked[-1].content) == {"quote_id": QUOTE["quote_id"], "reason": "by phone"}
+    assert (await gateway.client.post(mine, json={"quoteId": QUOTE["quote_id"]}, headers=headers)).status_code == 422

@@ -16,7 +16,14 @@ TOLD: dict[str, tuple[str, str]] = {"suspend": ("fall_behind", "past_due"), "giv
 
 def begun(policy: Policy) -> Subscription:
     subscription = Subscription(
-        purchase_id=UUID(int=1), state_since=BEGIN, began_at=BEGIN, cycle="monthly", price=900, zone=None
+        purchase_id=UUID(int=1),
+        state_since=BEGIN,
+        began_at=BEGIN,
+        cycle="monthly",
+        plan="small",
+        price_id=UUID(int=2),
+        price=900,
+        zone=None,
     )
     subscription.open_period(BEGIN)
     subscription.next_step_at = subscription.next_step(policy, asked=False)

@@ -15,7 +15,8 @@ DAY = timedelta(days=1)
 
 
 def subscription(**changes: Any) -> Subscription:
-    known: dict[str, Any] = {"purchase_id": uuid4(), "state_since": NOW, "began_at": NOW, "price": 900}
+    known: dict[str, Any] = {"purchase_id": uuid4(), "state_since": NOW, "began_at": NOW}
+    known |= {"plan": "small", "price_id": uuid4(), "price": 900}
     new = Subscription(**known | {"cycle": "monthly", "zone": None} | changes)
     new.open_period(NOW)
     return new

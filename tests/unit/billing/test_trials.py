@@ -39,7 +39,15 @@ def purchase(**changes: Any) -> Purchase:
 
 def subscription(zone: str | None) -> Subscription:
     return Subscription(
-        purchase_id=uuid4(), state_since=NOW, began_at=NOW, cycle="monthly", price=1000, zone=zone, state="trialing"
+        purchase_id=uuid4(),
+        state="trialing",
+        state_since=NOW,
+        began_at=NOW,
+        cycle="monthly",
+        plan="small",
+        price_id=uuid4(),
+        price=1000,
+        zone=zone,
     )
 
 

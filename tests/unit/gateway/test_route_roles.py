@@ -17,6 +17,8 @@ OPEN = {
     "POST /api/install/{install_id}/cancel",
     "POST /api/install/{install_id}/keep",
     "POST /api/install/{install_id}/pause",
+    "POST /api/install/{install_id}/plan",
+    "POST /api/install/{install_id}/plan/quote",
     "POST /api/install/{install_id}/resume",
     "GET /api/journeys/{purchase_id}/events",
     "POST /api/journeys/{purchase_id}/ticket",

@@ -10,6 +10,7 @@ app = typer.Typer(no_args_is_help=True, help="What customers bought and what ren
 COLUMNS = ("purchaseId", "status", "cycle", "periodUntil", "renewsAt", "cancelAtPeriodEnd", "resumesAt", "endedBecause")
 Status = Annotated[str | None, typer.Option(help="Only these: trialing, active, past_due, suspended, ended.")]
 Id = Annotated[str, typer.Argument(metavar="PURCHASE_ID")]
+Plan = Annotated[str, typer.Argument(metavar="PLAN")]
 Now = Annotated[bool, typer.Option("--now", help="At once, not with what is paid.")]
 
 
@@ -45,3 +46,14 @@ def pause(ctx: typer.Context, *, purchase_id: Id, reason: Reason) -> None:
 def resume(ctx: typer.Context, *, purchase_id: Id, reason: Reason) -> None:
     """End a pause."""
     act(ctx, f"/api/subscriptions/{purchase_id}/resume", f"{purchase_id}: goes on", {"reason": reason})
+
+
+@app.command()
+def change_plan(ctx: typer.Context, *, purchase_id: Id, plan: Plan, reason: Reason, yes: Yes = False) -> None:
+    """Give it another plan of its product. What that costs the customer pays first; what it saves is their credit."""
+    here = session(ctx)
+    quote = here.client.post(f"/api/subscriptions/{purchase_id}/plan/quote", {"planId": plan})
+    money = f"charge {quote['charge']}, credit {quote['credit']} {quote['currency']} (minor units)"
+    confirm(f"{purchase_id} from {quote['fromPlan']} to {quote['plan']}: {money}?", yes=yes)
+    body = {"quoteId": quote["quoteId"], "reason": reason}
+    act(ctx, f"/api/subscriptions/{purchase_id}/plan", f"{purchase_id}: {money}", body)

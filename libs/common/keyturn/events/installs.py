@@ -54,6 +54,7 @@ class InstallReady(JobEvent, wire="install.ready.v1", publisher="provisioner"):
     admin_url: str | None = None
     hostname: str | None = None
     setup: bool
+    plan: str | None = None
 
 
 class InstallFailed(JobEvent, wire="install.failed.v1", publisher="provisioner"):

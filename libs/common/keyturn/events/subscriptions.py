@@ -77,6 +77,26 @@ class SubscriptionResumed(SubscriptionEvent, wire="subscription.resumed.v1", pub
     """The pause is over. `period_until` is later by its time."""
 
 
+class SubscriptionPlanChanged(SubscriptionEvent, wire="subscription.plan_changed.v1", publisher="billing"):
+    """The install has followed. `price` is that of a period from now on; `charged` or `credited`: the difference, for
+    the time that is paid."""
+
+    plan: str
+    previous_plan: str
+    price: int
+    charged: int = 0
+    credited: int = 0
+
+
+class SubscriptionPlanRefused(SubscriptionEvent, wire="subscription.plan_refused.v1", publisher="billing"):
+    """The install has not followed: it keeps its `plan`, and what was paid for the other one goes back."""
+
+    plan: str
+    refused_plan: str
+    cause: str
+    refund: int = 0
+
+
 class SubscriptionEnded(SubscriptionEvent, wire="subscription.ended.v1", publisher="billing"):
     """Nothing of it is charged any more. `reversed`: its money went back. `withdrawn`: what was asked for the next
     period, and is not any more."""

@@ -70,14 +70,14 @@ async def payment_by_refs(tx: Transaction, provider: str, refs: Mapping[str, str
 
 
 async def matched_payments(tx: Transaction, purchase_id: UUID) -> list[Payment]:
-    """One for each period, in order."""
+    """One for each period, in order; then those of changes of plan."""
     statement = select(Payment).where(payments.c.purchase_id == purchase_id, payments.c.state == "matched")
     return list(await tx.session.scalars(statement.order_by(payments.c.period)))
 
 
 async def matched_payment(tx: Transaction, purchase_id: UUID) -> Payment | None:
-    """The last one."""
-    found = await matched_payments(tx, purchase_id)
+    """The last one of a period."""
+    found = [payment for payment in await matched_payments(tx, purchase_id) if payment.period]
     return found[-1] if found else None
 
 

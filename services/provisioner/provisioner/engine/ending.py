@@ -75,6 +75,7 @@ def _provisioned(deps: ProvisionerDeps, begun: Begun) -> None:
             admin_url=install.admin_url,
             hostname=values.hostname(install, deps.settings.base_domain),
             setup=waits,
+            plan=install.plan,
         )
     )
     password = _first_password(deps, begun) if first and blueprint.credentials else None

@@ -257,27 +257,6 @@ def upgrade() -> None:
     op.create_index('purchases_by_state', 'purchases', ['state', 'opened_at', 'id'], unique=False)
     op.create_index('purchases_by_time', 'purchases', ['opened_at', 'id'], unique=False)
     op.create_index('purchases_to_expire', 'purchases', ['expires_at'], unique=False, postgresql_where=sa.text("state = 'pending'"))
-    op.create_table('checkouts',
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('purchase_id', sa.Uuid(), nullable=False),
-    sa.Column('attempt', sa.Integer(), nullable=False),
-    sa.Column('period', sa.Integer(), nullable=False),
-    sa.Column('amount', sa.BigInteger(), nullable=False),
-    sa.Column('provider', sa.Text(), nullable=False),
-    sa.Column('state', sa.Text(), nullable=False),
-    sa.Column('provider_id', sa.Text(), nullable=True),
-    sa.Column('url', sa.Text(), nullable=True),
-    sa.Column('client', postgresql.JSONB(), nullable=False),
-    sa.Column('opened_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('looks', sa.Integer(), nullable=False),
-    sa.Column('next_look_at', sa.DateTime(timezone=True), nullable=True),
-    sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_checkouts_purchase_id_purchases')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_checkouts')),
-    sa.UniqueConstraint('provider', 'provider_id', name=op.f('uq_checkouts_provider_provider_id')),
-    sa.UniqueConstraint('purchase_id', 'attempt', name=op.f('uq_checkouts_purchase_id_attempt'))
-    )
-    op.create_index('checkouts_to_look_at', 'checkouts', ['next_look_at'], unique=False, postgresql_where=sa.text('next_look_at IS NOT NULL'))
     op.create_table('credits',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('customer_id', sa.Uuid(), nullable=False),
@@ -319,29 +298,31 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_notices'))
     )
     op.create_index('notices_by_purchase', 'notices', ['purchase_id', 'recorded_at'], unique=False)
-    op.create_table('payments',
+    op.create_table('plan_changes',
     sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('provider', sa.Text(), nullable=False),
-    sa.Column('payment_key', sa.Text(), nullable=False),
-    sa.Column('amount', sa.BigInteger(), nullable=False),
-    sa.Column('currency', sa.Text(), nullable=False),
-    sa.Column('livemode', sa.Boolean(), nullable=True),
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
     sa.Column('state', sa.Text(), nullable=False),
-    sa.Column('found_by', sa.Text(), nullable=False),
-    sa.Column('refs', postgresql.JSONB(), nullable=False),
-    sa.Column('reference', sa.Text(), nullable=True),
-    sa.Column('purchase_id', sa.Uuid(), nullable=True),
-    sa.Column('period', sa.Integer(), nullable=True),
-    sa.Column('review_reason', sa.Text(), nullable=True),
-    sa.Column('recorded_at', sa.DateTime(timezone=True), nullable=False),
-    sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_payments_purchase_id_purchases')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_payments')),
-    sa.UniqueConstraint('provider', 'payment_key', name=op.f('uq_payments_provider_payment_key'))
+    sa.Column('state_since', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('from_plan', sa.Text(), nullable=False),
+    sa.Column('to_plan', sa.Text(), nullable=False),
+    sa.Column('price_id', sa.Uuid(), nullable=False),
+    sa.Column('price', sa.BigInteger(), nullable=False),
+    sa.Column('unused', sa.BigInteger(), nullable=False),
+    sa.Column('cost', sa.BigInteger(), nullable=False),
+    sa.Column('tax', postgresql.JSONB(), nullable=False),
+    sa.Column('tax_added', sa.BigInteger(), nullable=False),
+    sa.Column('currency', sa.Text(), nullable=False),
+    sa.Column('period', sa.Integer(), nullable=False),
+    sa.Column('until', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('quoted_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('limits_before', postgresql.JSONB(), nullable=False),
+    sa.ForeignKeyConstraint(['price_id'], ['prices.id'], name=op.f('fk_plan_changes_price_id_prices')),
+    sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_plan_changes_purchase_id_purchases')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_plan_changes'))
     )
-    op.create_index('one_matched_payment', 'payments', ['purchase_id', 'period'], unique=True, postgresql_where=sa.text("state = 'matched'"))
-    op.create_index('payments_by_purchase', 'payments', ['purchase_id'], unique=False)
-    op.create_index('payments_by_state', 'payments', ['state', 'recorded_at', 'id'], unique=False)
-    op.create_index('payments_by_time', 'payments', ['recorded_at', 'id'], unique=False)
+    op.create_index('one_plan_change', 'plan_changes', ['purchase_id'], unique=True, postgresql_where=sa.text("state IN ('open', 'applying')"))
+    op.create_index('plan_changes_by_purchase', 'plan_changes', ['purchase_id', 'quoted_at'], unique=False)
     op.create_table('redemptions',
     sa.Column('purchase_id', sa.Uuid(), nullable=False),
     sa.Column('coupon', sa.Text(), nullable=False),
@@ -361,6 +342,8 @@ def upgrade() -> None:
     sa.Column('state_since', sa.DateTime(timezone=True), nullable=False),
     sa.Column('began_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('cycle', sa.Text(), nullable=False),
+    sa.Column('plan', sa.Text(), nullable=False),
+    sa.Column('price_id', sa.Uuid(), nullable=False),
     sa.Column('price', sa.BigInteger(), nullable=False),
     sa.Column('zone', sa.Text(), nullable=True),
     sa.Column('anchor', sa.DateTime(timezone=True), nullable=True),
@@ -375,12 +358,80 @@ def upgrade() -> None:
     sa.Column('consequence_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('warned', sa.Boolean(), nullable=False),
     sa.Column('next_step_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['plan'], ['plans.slug'], name=op.f('fk_subscriptions_plan_plans')),
+    sa.ForeignKeyConstraint(['price_id'], ['prices.id'], name=op.f('fk_subscriptions_price_id_prices')),
     sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_subscriptions_purchase_id_purchases')),
     sa.PrimaryKeyConstraint('purchase_id', name=op.f('pk_subscriptions'))
     )
     op.create_index('subscriptions_by_state', 'subscriptions', ['state', 'began_at', 'purchase_id'], unique=False)
     op.create_index('subscriptions_by_time', 'subscriptions', ['began_at', 'purchase_id'], unique=False)
     op.create_index('subscriptions_to_step', 'subscriptions', ['next_step_at'], unique=False, postgresql_where=sa.text('next_step_at IS NOT NULL'))
+    op.create_table('checkouts',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('attempt', sa.Integer(), nullable=False),
+    sa.Column('period', sa.Integer(), nullable=False),
+    sa.Column('change_id', sa.Uuid(), nullable=True),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.Column('provider', sa.Text(), nullable=False),
+    sa.Column('state', sa.Text(), nullable=False),
+    sa.Column('provider_id', sa.Text(), nullable=True),
+    sa.Column('url', sa.Text(), nullable=True),
+    sa.Column('client', postgresql.JSONB(), nullable=False),
+    sa.Column('opened_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('looks', sa.Integer(), nullable=False),
+    sa.Column('next_look_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['change_id'], ['plan_changes.id'], name=op.f('fk_checkouts_change_id_plan_changes')),
+    sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_checkouts_purchase_id_purchases')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_checkouts')),
+    sa.UniqueConstraint('provider', 'provider_id', name=op.f('uq_checkouts_provider_provider_id')),
+    sa.UniqueConstraint('purchase_id', 'attempt', name=op.f('uq_checkouts_purchase_id_attempt'))
+    )
+    op.create_index('checkouts_to_look_at', 'checkouts', ['next_look_at'], unique=False, postgresql_where=sa.text('next_look_at IS NOT NULL'))
+    op.create_table('payments',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('provider', sa.Text(), nullable=False),
+    sa.Column('payment_key', sa.Text(), nullable=False),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.Column('currency', sa.Text(), nullable=False),
+    sa.Column('livemode', sa.Boolean(), nullable=True),
+    sa.Column('state', sa.Text(), nullable=False),
+    sa.Column('found_by', sa.Text(), nullable=False),
+    sa.Column('refs', postgresql.JSONB(), nullable=False),
+    sa.Column('reference', sa.Text(), nullable=True),
+    sa.Column('purchase_id', sa.Uuid(), nullable=True),
+    sa.Column('period', sa.Integer(), nullable=True),
+    sa.Column('change_id', sa.Uuid(), nullable=True),
+    sa.Column('review_reason', sa.Text(), nullable=True),
+    sa.Column('recorded_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['change_id'], ['plan_changes.id'], name=op.f('fk_payments_change_id_plan_changes')),
+    sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_payments_purchase_id_purchases')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_payments')),
+    sa.UniqueConstraint('provider', 'payment_key', name=op.f('uq_payments_provider_payment_key'))
+    )
+    op.create_index('one_matched_payment', 'payments', ['purchase_id', 'period'], unique=True, postgresql_where=sa.text("state = 'matched'"))
+    op.create_index('one_payment_of_change', 'payments', ['change_id'], unique=True, postgresql_where=sa.text("state = 'matched' AND change_id IS NOT NULL"))
+    op.create_index('payments_by_purchase', 'payments', ['purchase_id'], unique=False)
+    op.create_index('payments_by_state', 'payments', ['state', 'recorded_at', 'id'], unique=False)
+    op.create_index('payments_by_time', 'payments', ['recorded_at', 'id'], unique=False)
+    op.create_table('renewals',
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('number', sa.Integer(), nullable=False),
+    sa.Column('price_id', sa.Uuid(), nullable=False),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.Column('discount', sa.BigInteger(), nullable=False),
+    sa.Column('setup_fee', sa.BigInteger(), nullable=False),
+    sa.Column('tax_added', sa.BigInteger(), nullable=False),
+    sa.Column('credited', sa.BigInteger(), nullable=False),
+    sa.Column('currency', sa.Text(), nullable=False),
+    sa.Column('state', sa.Text(), nullable=False),
+    sa.Column('opened_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['price_id'], ['prices.id'], name=op.f('fk_renewals_price_id_prices')),
+    sa.ForeignKeyConstraint(['purchase_id'], ['subscriptions.purchase_id'], name=op.f('fk_renewals_purchase_id_subscriptions')),
+    sa.PrimaryKeyConstraint('purchase_id', 'number', name=op.f('pk_renewals'))
+    )
+    op.create_index('one_open_renewal', 'renewals', ['purchase_id'], unique=True, postgresql_where=sa.text("state = 'open'"))
     op.create_table('disputes',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('provider', sa.Text(), nullable=False),
@@ -449,6 +500,8 @@ def upgrade() -> None:
     sa.Column('number', sa.Integer(), nullable=False),
     sa.Column('starts_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('ends_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('lasts', sa.Interval(), nullable=False),
+    sa.Column('price', sa.BigInteger(), nullable=False),
     sa.Column('payment_id', sa.Uuid(), nullable=False),
     sa.Column('opened_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['payment_id'], ['payments.id'], name=op.f('fk_periods_payment_id_payments')),
@@ -487,18 +540,3 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_refunds_payment_id'), 'refunds', ['payment_id'], unique=False)
     op.create_index('refunds_to_look_at', 'refunds', ['next_look_at'], unique=False, postgresql_where=sa.text('next_look_at IS NOT NULL'))
-    op.create_table('renewals',
-    sa.Column('purchase_id', sa.Uuid(), nullable=False),
-    sa.Column('number', sa.Integer(), nullable=False),
-    sa.Column('amount', sa.BigInteger(), nullable=False),
-    sa.Column('discount', sa.BigInteger(), nullable=False),
-    sa.Column('setup_fee', sa.BigInteger(), nullable=False),
-    sa.Column('tax_added', sa.BigInteger(), nullable=False),
-    sa.Column('credited', sa.BigInteger(), nullable=False),
-    sa.Column('currency', sa.Text(), nullable=False),
-    sa.Column('state', sa.Text(), nullable=False),
-    sa.Column('opened_at', sa.DateTime(timezone=True), nullable=False),
-    sa.ForeignKeyConstraint(['purchase_id'], ['subscriptions.purchase_id'], name=op.f('fk_renewals_purchase_id_subscriptions')),
-    sa.PrimaryKeyConstraint('purchase_id', 'number', name=op.f('pk_renewals'))
-    )
-    op.create_index('one_open_renewal', 'renewals', ['purchase_id'], unique=True, postgresql_where=sa.text("state = 'open'"))
