@@ -41,6 +41,13 @@ class Client:
     def get(self, path: str, **params: Any) -> Any:
         return self._send("GET", path, params={name: value for name, value in params.items() if value is not None})
 
+    def download(self, path: str) -> bytes:
+        """A file, or the problem that there is none."""
+        answer = self._asked("GET", path)
+        if answer.headers.get("content-type", "").startswith("application/json") or not answer.is_success:
+            _read(answer)
+        return answer.content
+
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         return self._send("POST", path, json=body or {})
 
@@ -48,11 +55,13 @@ class Client:
         return self._send("DELETE", path, json=body)
 
     def _send(self, method: str, path: str, **rest: Any) -> Any:
+        return _read(self._asked(method, path, **rest))
+
+    def _asked(self, method: str, path: str, **rest: Any) -> httpx.Response:
         try:
-            answer = self._http.request(method, path, **rest)
+            return self._http.request(method, path, **rest)
         except httpx.HTTPError as error:
             raise ServerUnreachable(f"{self._http.base_url} does not answer: {_reason(error)}") from error
-        return _read(answer)
 
     def stream(self, path: str) -> Iterator[StreamEvent]:
         """The events of an endless stream. A lost connection is taken up again after the last event."""

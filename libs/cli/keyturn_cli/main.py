@@ -12,8 +12,10 @@ from keyturn_cli.commands import (
     audit,
     catalog,
     coupons,
+    credit,
     customers,
     installs,
+    invoices,
     journey,
     login,
     messages,
@@ -62,6 +64,8 @@ app.add_typer(catalog.app, name="catalog")
 app.add_typer(purchases.app, name="purchases")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(payments.app, name="payments")
+app.add_typer(invoices.app, name="invoices")
+app.add_typer(credit.app, name="credit")
 app.add_typer(coupons.app, name="coupons")
 app.add_typer(customers.app, name="customers")
 app.add_typer(runs.app, name="runs")

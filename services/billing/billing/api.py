@@ -44,6 +44,7 @@ router.include_router(catalog_routes.router)
 router.include_router(coupon_routes.router)
 router.include_router(customer_routes.router)
 router.include_router(invoice_routes.router)
+router.include_router(invoice_routes.of_purchase)
 router.include_router(credit_routes.router)
 router.include_router(run_routes.router)
 Deps = Annotated[BillingDeps, Depends(get_deps)]

@@ -40,6 +40,7 @@ from gateway.handlers import HANDLERS, WORK
 from gateway.intake import Intake, WebhookEndpoints
 from gateway.live import LiveJourneys
 from gateway.pages import account as account_page
+from gateway.pages import invoices as invoice_pages
 from gateway.pages import purchase, rendering, shop
 from gateway.pages import setup as setup_page
 from gateway.paths import PlainPaths
@@ -81,6 +82,7 @@ ROUTERS: Sequence[APIRouter] = (
     tokens.router,
     shop.router,
     purchase.router,
+    invoice_pages.router,
     setup_page.router,
     account_page.router,
     rendering.router,

@@ -37,5 +37,6 @@ CHECKOUT = Depends(RateLimit("checkout", Limit(burst=60, per_minute=60)))
 STATUS = Depends(RateLimit("status", Limit(burst=300, per_minute=600)))
 COUPON_CODES = RateLimit("coupon", Limit(burst=30, per_minute=30))
 COUPON = Depends(COUPON_CODES)  # and of every order that names a code: nobody finds one by trying
+DOCUMENT = Depends(RateLimit("document", Limit(burst=20, per_minute=30)))  # each is computed anew
 SETUP = Depends(RateLimit("setup", Limit(burst=30, per_minute=30)))
 SIGN_IN = Depends(RateLimit("sign_in", Limit(burst=10, per_minute=10)))

@@ -227,3 +227,19 @@ async def test_a_list_goes_on_where_its_page_ended_and_knows_its_customer(billin
     assert [one["number"][-1] for one in [*first["items"], *second["items"]]] == ["3", "2", "1"]
     assert [one["number"][-1] for one in await _invoices(billing, email="ADA1@example.com")] == ["2"]
     assert (await billing.ask("GET", "/internal/invoices/NO-1", "viewer")).json()["code"] == "invoice_unknown"
+
+
+async def test_a_customer_gets_those_of_their_purchase_alone(billing: World) -> None:
+    mine, other = await orders(billing), await orders(billing, email="grace@example.com")
+    await mine.pays()
+    await other.pays()
+    path = f"/internal/purchases/{mine.id}/invoices"
+    (listed,) = (await billing.ask("GET", path, "customer")).json()["items"]
+    assert listed["purchase_id"] == mine.id
+    assert (await billing.ask("GET", f"{path}/{listed['number']}", "customer")).json()["buyer"][
+        "email"
+    ] == "ada@example.com"
+    (foreign,) = await _invoices(billing, purchase=other.id)
+    assert (await billing.ask("GET", f"{path}/{foreign['number']}", "customer")).json()["code"] == "invoice_unknown"
+    assert (await billing.ask("GET", path, "public")).status_code == 403
+    assert (await billing.ask("GET", "/internal/invoices", "customer")).status_code == 403

@@ -12,6 +12,9 @@ from gateway.sessions import Demands as SignedIn
 OPEN = {
     "GET /api/install/by-purchase/{order_id}",
     "GET /api/install/{install_id}",
+    "GET /api/install/{install_id}/invoices",
+    "GET /api/install/{install_id}/invoices/{number}",
+    "GET /api/install/{install_id}/invoices/{number}.pdf",
     "POST /api/install/{install_id}/access",
     "POST /api/install/{install_id}/checkout",
     "POST /api/install/{install_id}/cancel",
