@@ -13,25 +13,26 @@ ZONES = (
     "Africa/Cairo",
     "Asia/Tokyo",
 )
-OFFERS: tuple[dict[str, str], ...] = (
-    {"plan_id": "wordpress-blog", "currency": "EUR"},  # with a trial
-    {"plan_id": "wordpress-blog", "currency": "JPY"},
-    {"plan_id": "wordpress-blog", "currency": "INR"},
-    {"plan_id": "web-small", "currency": "EUR"},  # with a set-up fee
-    {"plan_id": "sample-starter", "currency": "USD"},
+OFFERS: tuple[tuple[str, str, str], ...] = (  # plan, the larger one, currency
+    ("wordpress-blog", "wordpress-store", "EUR"),  # with a trial
+    ("sample-starter", "sample-pro", "INR"),
+    ("web-small", "web-large", "EUR"),  # with a set-up fee
+    ("sample-starter", "sample-pro", "USD"),
+    ("wordpress-blog", "wordpress-store", "JPY"),
 )
 ASKED_AHEAD, GRACE = 7, 3  # days, of the default policy
 
 
 @dataclass(frozen=True)
 class Life:
-    """`late`, `suspended`: the number of the period that is paid only once its time has come, or once the install is
-    suspended for it. `stops`: the first that is never paid. `leaves`: the last one."""
+    """Numbers of periods. `upgrades`: in the middle of which they take the larger plan, and two later the smaller one
+    again. `late`, `suspended`: which is paid only once its time has come, or once the install is suspended for it. `stops`: the first that is never paid. `leaves`: the last one."""
 
     number: int
     begins: int  # on which day
     zone: str
-    offer: dict[str, str]
+    offer: tuple[str, str, str]
+    upgrades: int
     late: int
     suspended: int
     stops: int
@@ -42,7 +43,14 @@ class Life:
     def order(self) -> dict[str, Any]:
         coupon = {"coupon_code": "WELCOME10"} if self.number % 4 == 0 else {}
         email = f"customer{self.number}@year.example"
-        return {"cycle": "monthly", "timezone": self.zone, "email": email, **self.offer, **coupon}
+        plan, _, currency = self.offer
+        chosen = {"plan_id": plan, "currency": currency, "cycle": "monthly"}
+        return {"timezone": self.zone, "email": email, **chosen, **coupon}
+
+    def other_plan(self, period: int) -> str | None:
+        """Which they change to in the middle of this period."""
+        small, large, _ = self.offer
+        return {self.upgrades: large, self.upgrades + 2: small}.get(period)
 
     def patience(self, period: int) -> int | None:
         """How many days after they are asked for a period they pay for it. None: never."""
@@ -63,9 +71,10 @@ def _life(number: int) -> Life:
         begins=number % 31,  # some on the 29th, 30th and 31st
         zone=ZONES[number % len(ZONES)],
         offer=OFFERS[number % len(OFFERS)],
+        upgrades=2 + number % 3,
         late=3 + number % 3,
-        suspended=6 + number % 2,
-        stops=8 if number % 11 == 7 else 99,
+        suspended=7 + number % 2,
+        stops=9 if number % 11 == 7 else 99,
         leaves=10 + number % 2,
         refunded=number % 50 == 11,
     )

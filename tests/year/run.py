@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import httpx
+
 from keyturn.clock import MovableClock
-from keyturn.events import InstallReady
+from keyturn.events import InstallPlanChanged, InstallReady
 from support.billing import World, world
 from support.fake_provider import FakeProvider
 from support.subscriptions import run as billing_run
@@ -17,6 +19,8 @@ from year.lives import Life, lives
 
 DAYS = 366 + 31  # who comes last has a whole year, too
 AT_ONCE = 8
+A_DAY = timedelta(days=1)
+MIDDLE = 12 * A_DAY  # of a period
 
 
 @dataclass
@@ -36,17 +40,19 @@ class Year:
         return await keep(self.billing)
 
     async def _a_day(self) -> None:
-        self.billing.clock.move(timedelta(days=1))
+        self.billing.clock.move(A_DAY)
         await billing_run(self.billing)
         asked = await self.billing.rows(
             "SELECT r.purchase_id, r.number, r.opened_at FROM renewals r WHERE r.state = 'open'"
         )
         now = self.billing.clock.now()
         await _each([self._may_pay(str(one["purchase_id"]), one["number"], now - one["opened_at"]) for one in asked])
-        leaving = await self.billing.rows(
-            "SELECT purchase_id, number FROM subscriptions WHERE state = 'active' AND NOT cancel_at_period_end"
+        content = await self.billing.rows(
+            "SELECT purchase_id, number, starts_at FROM subscriptions WHERE state = 'active' AND NOT cancel_at_period_end"
         )
-        await _each([self._may_leave(str(one["purchase_id"]), one["number"]) for one in leaving])
+        await _each([self._may_leave(str(one["purchase_id"]), one["number"]) for one in content])
+        half = [one for one in content if MIDDLE <= now - one["starts_at"] < MIDDLE + A_DAY]
+        await _each([self._may_change(str(one["purchase_id"]), one["number"]) for one in half])
 
     async def _comes(self, life: Life) -> None:
         opened = await self.billing.buy(**life.order)
@@ -68,6 +74,20 @@ class Year:
         if number >= self.customers[purchase].leaves:
             await self._operator(f"/internal/subscriptions/{purchase}/cancel", {"when": "period_end"})
 
+    async def _may_change(self, purchase: str, number: int) -> None:
+        plan = self.customers[purchase].other_plan(number)
+        if plan is None:
+            return
+        path = f"/internal/subscriptions/{purchase}/plan"
+        quote = checked(await self.billing.ask("POST", f"{path}/quote", "customer", json={"plan_id": plan}))
+        accepted = checked(await self.billing.ask("POST", path, "customer", json={"quote_id": quote["quote_id"]}))
+        if checkout := accepted.get("checkout"):
+            await self._pay(checkout.get("session_id") or checkout["order_id"])
+        now = self.billing.clock.now()
+        await self.billing.hear(
+            InstallPlanChanged(subject=purchase, time=now, job_id="2", action="change_plan", plan=plan)
+        )
+
     async def _refunds(self) -> None:
         for purchase, life in self.customers.items():
             if life.refunded:
@@ -86,8 +106,12 @@ class Year:
         return next(one for one in (self.billing.stripe, self.billing.razorpay) if checkout in one.orders)
 
     async def _operator(self, path: str, sent: dict[str, Any]) -> None:
-        answer = await self.billing.ask("POST", path, "admin", json={"reason": "the year", **sent})
-        assert answer.status_code < 300, answer.text
+        checked(await self.billing.ask("POST", path, "admin", json={"reason": "the year", **sent}))
+
+
+def checked(answer: httpx.Response) -> dict[str, Any]:
+    assert answer.status_code < 300, answer.text
+    return dict(answer.json())
 
 
 async def _each(doing: Iterable[Awaitable[None]]) -> None:
