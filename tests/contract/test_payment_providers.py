@@ -14,6 +14,8 @@ import httpx
 import pytest
 
 from billing.providers import (
+    CardOrder,
+    ChargeOrder,
     CheckoutOrder,
     CheckoutRefs,
     OpenedCheckout,
@@ -588,3 +590,108 @@ async def test_razorpay_dispute_that_was_closed_after_it_was_lost_is_lost(razorp
     assert (found.state, found.deducted) == ("lost", 4900)
     made["amount_deducted"] = None  # as in some payloads
     assert (await razorpay.provider.dispute_now(made["id"])).state == "closed"
+
+
+async def saved(world: World, card: str = "pm_card_visa", **over: Any) -> ChargeOrder:
+    """A card that a customer paid with and left to be charged."""
+    order = world.order(save=True)
+    checkout = refs_of(order.purchase_id, await world.provider.open_checkout(order))
+    world.sandbox.pay(checkout.provider_id, card=card)
+    (payment,) = await world.provider.captured(checkout)
+    found = await world.provider.saved_mandate(payment.refs)
+    assert found
+    made = ChargeOrder(order.purchase_id, str(uuid4()), 900, "USD", found.customer_id, found.method_id, "Shop, monthly")
+    return replace(made, **over)
+
+
+async def test_what_was_saved_is_charged_once_for_each_key(stripe: World) -> None:
+    order = await saved(stripe)
+    assert await stripe.provider.charged(order) is None
+    results = [await stripe.provider.charge(order) for _ in range(2)] + [await stripe.provider.charged(order)]
+    (result,) = {(one.provider_id, one.status, one.payment and one.payment.payment_key) for one in results if one}
+    assert result[1:] == ("paid", result[0])
+    payment = results[0].payment if results[0] else None
+    assert payment
+    assert (payment.amount, payment.currency, payment.reference) == (900, "USD", str(order.purchase_id))
+    assert [entry.amount for entry in stripe.sandbox.books()] == [4900, 900]
+    found = await stripe.provider.find({"charge": payment.refs["charge"]})
+    assert found
+    assert (found.reference, found.refs["attempt"]) == (str(order.purchase_id), order.key)
+    refund = await stripe.provider.refund(PaymentRefs(payment.payment_key, "USD", payment.refs), 900, str(uuid4()))
+    assert refund.amount == 900
+
+
+async def test_without_being_asked_for_nothing_is_saved(world: World) -> None:
+    _, checkout = await world.opened()
+    world.sandbox.pay(checkout.provider_id)
+    (payment,) = await world.provider.captured(checkout)
+    assert await world.provider.saved_mandate(payment.refs) is None
+
+
+@pytest.mark.parametrize(
+    ("card", "code"),
+    [
+        ("pm_card_chargeCustomerFail", "generic_decline"),
+        ("pm_card_visa_chargeDeclinedStolenCard", "stolen_card"),
+        ("pm_card_chargeDeclinedExpiredCard", "expired_card"),
+        ("pm_card_authenticationRequired", "authentication_required"),
+    ],
+)
+async def test_a_declined_charge_is_told_with_its_code_and_stays_declined(stripe: World, card: str, code: str) -> None:
+    order = await saved(stripe, card)
+    for _ in range(2):
+        result = await stripe.provider.charge(order)
+        assert (result.status, result.code, result.payment) == ("failed", code, None)
+    assert await stripe.provider.charged(order) == result
+    assert [entry.amount for entry in stripe.sandbox.books()] == [4900]
+    stripe.sandbox.use_saved(order.customer_id, "pm_card_visa")
+    assert (await stripe.provider.charge(replace(order, key=str(uuid4())))).status == "paid"
+
+
+@pytest.mark.parametrize("fault", ["drop", "hang_after", "garbage_after", "error_after", "error", "rate_limit", "hang"])
+async def test_rule_8_a_charge_whose_answer_was_lost_is_made_once(stripe: World, fault: str) -> None:
+    order = await saved(stripe)
+    with stripe.meeting(fault, "POST /v1/payment_intents") as provider, suppress(Retry):
+        await provider.charge(order)
+    assert (await stripe.provider.charge(order)).status == "paid"
+    assert [entry.amount for entry in stripe.sandbox.books()] == [4900, 900]
+
+
+@pytest.mark.parametrize("over", [{"customer_id": "cus_gone"}, {"method_id": "pm_gone"}])
+async def test_what_is_not_there_any_more_cannot_be_charged(stripe: World, over: dict[str, Any]) -> None:
+    result = await stripe.provider.charge(await saved(stripe, **over))
+    assert (result.status, result.code) == ("failed", "mandate_gone")
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_another_card_is_given_on_a_page_that_takes_no_money(stripe: World, known: bool) -> None:
+    order = await saved(stripe)
+    wanted = CardOrder(
+        purchase_id=order.purchase_id,
+        currency="USD",
+        email="ann@example.com",
+        locale="de",
+        customer_id=order.customer_id if known else None,
+        return_url="https://shop.example/",
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
+    )
+    opened = await stripe.provider.open_card_page(wanted)
+    assert opened
+    page, url = opened
+    assert await stripe.provider.saved_mandate({"session": page}) is None
+    async with httpx.AsyncClient() as customer:
+        assert "Give a card" in (await customer.get(url)).text
+        assert (await customer.post(url, data={"outcome": "paid"})).status_code == 303
+    found = await stripe.provider.saved_mandate({"session": page})
+    assert found
+    assert (found.customer_id == order.customer_id, found.method_id == order.method_id) == (known, False)
+    assert (await stripe.provider.charge(replace(order, **vars(found)))).status == "paid"
+
+
+async def test_razorpay_keeps_nothing_to_charge() -> None:
+    async with AsyncExitStack() as stack:
+        world = await razorpay_world(stack)
+        order = ChargeOrder(uuid4(), "k", 900, "INR", "cust_1", "token_1", "Shop")
+        with pytest.raises(GiveUp):
+            await world.provider.charge(order)
+        assert await world.provider.charged(order) is None

@@ -24,11 +24,10 @@ async def _go_to(system: Whole, bought: Bought, **after_the_end: float) -> None:
     system.system.clock.move(end + timedelta(**after_the_end) - system.system.clock.now())
 
 
-@PROVIDERS
 async def test_rule_4_a_month_is_renewed_by_link_and_who_does_not_pay_is_suspended_until_they_do(
-    system: Whole, provider: str
+    system: Whole,
 ) -> None:
-    bought, url = await system.own(provider, **MONTHLY)
+    bought, url = await system.own("razorpay", **MONTHLY)
     await system.wait_for(bought, "subscription.renewed")
     await _go_to(system, bought, days=-6)
     await system.wait_for(bought, "subscription.renewal_due", "message.sent", "message.sent")
@@ -66,6 +65,43 @@ async def test_rule_4_a_month_is_renewed_by_link_and_who_does_not_pay_is_suspend
     assert mails == [1] * 7  # setup, twice what is due, what is missing, that it is suspended soon, suspended, back
     sql = "SELECT count(*) FROM periods WHERE purchase_id = $1::text::uuid"
     assert await system.traces.one("billing", sql, bought.purchase_id) == 3
+
+
+async def test_rule_4_a_month_is_charged_to_the_saved_card_and_who_cannot_be_charged_is_told_and_suspended(
+    system: Whole,
+) -> None:
+    bought, url = await system.own("stripe", **MONTHLY)
+    await system.wait_for(bought, "subscription.renewed")
+    await _go_to(system, bought, days=-6)
+    await system.wait_for(bought, "subscription.renewal_due")
+    assert (await _subscription(system, bought))["chargesAt"]
+    await _go_to(system, bought, minutes=2)
+    await system.wait_for(bought, *["subscription.renewed"] * 2)
+    sql = "SELECT customer_id FROM mandates WHERE purchase_id = $1::text::uuid"
+    customer = await system.traces.one("billing", sql, bought.purchase_id)
+    system.system.stripe.use_saved(customer, "pm_card_visa_chargeDeclinedInsufficientFunds")
+
+    await _go_to(system, bought, days=-6)
+    await system.wait_for(bought, *["subscription.renewal_due"] * 2)
+    await _go_to(system, bought, minutes=2)
+    await system.wait_for(bought, "subscription.past_due", "subscription.charge_failed")
+    await _go_to(system, bought, days=1, hours=23, minutes=30)
+    await system.wait_for(bought, "subscription.warned")
+    await _go_to(system, bought, days=3, minutes=5)
+    await system.wait_for(bought, "subscription.suspended", "install.suspended", *["subscription.charge_failed"] * 2)
+    assert not await system.shopper.logs_in(url, bought.email, system.password)
+
+    system.shopper.pay(await system.shopper.renew(bought))
+    await system.wait_for(bought, *["subscription.renewed"] * 3, "install.resumed")
+    await system.settled()
+    journey = await system.journey(bought)
+    assert (journey.count("subscription.past_due"), journey.count("subscription.charge_failed")) == (1, 2)
+    subjects = [mail.subject for mail in system.system.mailbox.to(bought.email)]
+    assert sum("was declined" in subject for subject in subjects) == 2
+    assert not any("is missing" in subject for subject in subjects)
+    assert [entry.amount for entry in system.system.stripe.books() if entry.reference == bought.purchase_id] == [
+        900
+    ] * 3
 
 
 @PROVIDERS

@@ -61,11 +61,13 @@ async def _a_purchase(billing: World, history: Old) -> None:
 
 
 async def _a_subscription(billing: World, history: Old) -> None:
-    """Renewed, then not paid, suspended, paid, cancelled. Then time is as before: two months later all that waits would
+    """Renewed by link, then charged in vain, suspended, paid, cancelled. Then time is as before: two months later all that waits would
     be due."""
+    billing.stripe.saves = True
     subscriber = await orders(billing)
     await history.hears(billing.stripe.told(billing.stripe.pay(subscriber.checkout)), subscriber.ready())
     for days, pays in ((26, True), (31, False), (6, False), (2, False), (2, True)):
+        billing.stripe.decline("insufficient_funds")
         billing.clock.move(timedelta(days=days))
         async with billing.database.transaction("test") as tx:
             tx.schedule("billing_run", "every", due=tx.now)
@@ -73,6 +75,7 @@ async def _a_subscription(billing: World, history: Old) -> None:
         if pays:
             await history.hears(billing.stripe.told(billing.stripe.pay(await subscriber.opens_checkout())))
     assert len(await subscriber.periods()) == 3
+    assert len((await subscriber.whole())["charges"]) == 2
     for act in ("cancel", "keep"):
         await billing.ask("POST", f"/internal/subscriptions/{subscriber.id}/{act}", "admin", json={"reason": "history"})
     await history.works()

@@ -11,6 +11,8 @@ from typing import Literal
 
 from billing.providers import (
     CapturedPayment,
+    CardOrder,
+    ChargeResult,
     CheckoutOrder,
     CheckoutRefs,
     Closing,
@@ -22,18 +24,20 @@ from billing.providers import (
     RefundResult,
     ReturnProof,
     Reversal,
+    SavedMandate,
 )
 from billing.providers.failures import NotFound
 from keyturn.clock import Clock, SystemClock
 from keyturn.errors import GiveUp
 from keyturn.events import PaymentCaptured, derived_id
+from support.fake_mandates import FakeMandates
 from support.fake_subscriptions import Collecting, FakeSubscriptions
 
 _numbers = count(1)
 PAGE = 2  # ids: so that there are several
 
 
-class FakeProvider(FakeSubscriptions):
+class FakeProvider(FakeSubscriptions, FakeMandates):
     """Stripe or Razorpay by name; both work alike but for what a provider can close."""
 
     def __init__(
@@ -51,6 +55,11 @@ class FakeProvider(FakeSubscriptions):
         self.reversals: dict[str, FoundRefund | FoundDispute] = {}  # as they are now, by id
         self.made_at: dict[str, datetime] = {}
         self.collecting: dict[str, Collecting] = {}
+        self.saves = False  # what customers pay with, where it is asked for
+        self.pages: dict[str, CardOrder] = {}
+        self.given: dict[str, SavedMandate] = {}
+        self.declining: dict[str, str] = {}
+        self.charges: dict[str, ChargeResult] = {}
         self.calls: list[str] = []
         self.hold: asyncio.Event | None = None  # until then no refund is told of
         self._failing: Exception | None = None
@@ -109,6 +118,9 @@ class FakeProvider(FakeSubscriptions):
         )
         if order.recurring:
             payment = self.begin(provider_id, order, payment)
+        if self.saves and order.save and not order.recurring and self.name == "stripe":
+            self.given[f"pi_{number}"] = SavedMandate(f"cus_{number}", f"pm_{number}")
+            payment = replace(payment, refs={**payment.refs, "customer": f"cus_{number}"})
         self.paid.setdefault(provider_id, []).append(payment)
         return payment
 

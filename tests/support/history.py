@@ -120,6 +120,8 @@ OWN: dict[str, dict[str, Columns]] = {
         "trials": {"customer_id": TYPES["uuid"]},
         "runs": {"finished_at": "{time}"},
         "run_parts": {"state": "'done'", "did": """'["subscription.renewal_due.v1"]'"""},
+        "mandates": {},
+        "charges": {"provider": "'stripe'", "state": "'failed'"},
         "renewals": {"state": "CASE WHEN i % 10 = 1 THEN 'open' ELSE 'paid' END"},
         "credit_balances": {"customer_id": TYPES["uuid"], "currency": "'EUR'"},
         "credits": {"customer_id": TYPES["uuid"], "currency": "'EUR'"},

@@ -27,6 +27,7 @@ from billing.errors import purchase_unknown
 from billing.pages import LONGEST, cursor_of, place_of
 from billing.providers import ReturnProof
 from billing.repository.invoices import list_invoices
+from billing.repository.mandates import charges_of, mandate_of
 from billing.repository.offers import all_offers
 from billing.repository.payments import disputes_of, list_payments, payments_of, refunds_of, requests_of
 from billing.repository.plan_changes import changes_of
@@ -237,6 +238,7 @@ async def _whole(tx: Transaction, purchase_id: UUID) -> JSON:
         raise purchase_unknown()
     payments = await payments_of(tx, purchase_id)
     subscription = await subscription_of(tx, purchase_id)
+    saved = await mandate_of(tx, purchase_id)
     ids = [payment.id for payment in payments]
     return {
         **views.purchase(found),
@@ -247,6 +249,8 @@ async def _whole(tx: Transaction, purchase_id: UUID) -> JSON:
         "disputes": [views.dispute(one) for one in await disputes_of(tx, ids)],
         "subscription": views.subscription(subscription, await open_renewal(tx, purchase_id)) if subscription else None,
         "plan_changes": [views.plan_change(one) for one in await changes_of(tx, purchase_id)],
+        "mandate": views.mandate(saved) if saved else None,
+        "charges": [views.charge(one) for one in await charges_of(tx, purchase_id)],
         "periods": [views.period(one) for one in await periods_of(tx, purchase_id)],
         "invoices": [views.invoice(one) for one in await list_invoices(tx, purchase_id=purchase_id, limit=100)],
         "entitlement": views.entitlement(await entitlement_of(tx, purchase_id)),

@@ -18,6 +18,7 @@ from billing.buying import (
     one_spelling,
     purchase_from,
 )
+from billing.calendar import recurs
 from billing.deps import BillingDeps
 from billing.domain import Bill, Checkout, Purchase
 from billing.errors import provider_refused, provider_unavailable, purchase_id_reused, purchase_unknown, tax_unavailable
@@ -189,6 +190,7 @@ def _order(purchase: Purchase, checkout: Checkout, due: Bill, sold: Wares) -> Ch
         success_url=purchase.success_url,
         cancel_url=purchase.cancel_url,
         expires_at=checkout.expires_at,
+        save=recurs(purchase.cycle),
     )
 
 

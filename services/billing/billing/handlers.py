@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Any, cast
 
 from billing.auditing import on_installs_compared
+from billing.charges import charge, save_mandate
+from billing.charging import CHARGE, SAVE_MANDATE
 from billing.checkout_ends import end_checkout
 from billing.deps import BillingDeps
 from billing.disputes import DisputeFact, book_dispute
@@ -195,6 +197,8 @@ WORK: Mapping[str, WorkKind[BillingDeps]] = {
     RUN: WorkKind(conduct, died=conduct_died),  # whose turn is it in this run?
     # One customer's part of a run. Tried for about a quarter of an hour: the next run finds them again.
     PART: WorkKind(do_part, retry=RetryPolicy(attempts=8, cap=timedelta(minutes=5)), slots=4, died=part_died),
+    CHARGE: WorkKind(charge, retry=_PATIENT, slots=4),  # asks for money from what a customer saved
+    SAVE_MANDATE: WorkKind(save_mandate, retry=_PATIENT),  # what did a customer save?
     PLACE_FACT: WorkKind(place_fact, retry=_PATIENT),  # to which purchase does a fact belong?
     CLOSE_CHECKOUTS: WorkKind(close_checkouts, retry=_PATIENT),  # so that nobody pays twice
     SEND_REFUND: WorkKind(send_refund, retry=_PATIENT, died=refund_died),

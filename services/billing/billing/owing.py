@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from billing.calendar import recurs
 from billing.domain import Bill, Checkout, MoneyFact, Purchase
+from billing.mandates import Charge
 from billing.repository.plan_changes import change_under_way
 from billing.repository.subscriptions import open_renewal
 from keyturn.database import Transaction
@@ -29,13 +30,13 @@ def first_bill(purchase: Purchase, *, paid: bool = False) -> Bill:
     return Bill(1, purchase.amount, purchase.discount, fee, purchase.tax_added, paid=paid)
 
 
-async def bill_for(tx: Transaction, purchase: Purchase, checkout: Checkout | None) -> Bill:
-    """Money is for the period for which its checkout was opened, and for no other one; without a checkout, for what is
-    owed."""
+async def bill_for(tx: Transaction, purchase: Purchase, way: Checkout | Charge | None) -> Bill:
+    """Money is for the period for which its checkout was opened, or for which it was charged, and for no other one;
+    without either, for what is owed."""
     due = await owed(tx, purchase)
-    if checkout is None:
+    if way is None:
         return due or first_bill(purchase, paid=True)
-    return Bill(checkout.period, checkout.amount, paid=not pays(checkout, due), change=checkout.change_id)
+    return Bill(way.period, way.amount, paid=not pays(way, due), change=way.change_id)
 
 
 def nothing_to_pay(purchase: Purchase, period: int) -> MoneyFact:
@@ -50,9 +51,9 @@ def through(checkouts: Iterable[Checkout], fact: MoneyFact) -> Checkout | None:
     return next((one for one in checkouts if one.provider == fact.provider and one.provider_id in ids), None)
 
 
-def pays(checkout: Checkout, due: Bill | None) -> bool:
+def pays(way: Checkout | Charge, due: Bill | None) -> bool:
     """Whether what is due can be paid through it: it may be asked for anew, and be another amount then."""
-    asked = checkout.period, checkout.amount, checkout.change_id
+    asked = way.period, way.amount, way.change_id
     return due is not None and (due.period, due.amount, due.change) == asked
 
 

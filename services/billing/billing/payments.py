@@ -5,6 +5,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from billing import following
+from billing.charging import charge_of, look_for_mandate
 from billing.domain import (
     Bill,
     Checkout,
@@ -53,7 +54,7 @@ async def record_payment(tx: Transaction, fact: MoneyFact, found_by: FoundBy) ->
         await add_refs(tx, known, fact.refs)
         return known
     checkouts = await checkouts_of(tx, purchase.id)
-    bill = await bill_for(tx, purchase, through(checkouts, fact))
+    bill = await bill_for(tx, purchase, through(checkouts, fact) or await charge_of(tx, purchase.id, fact))
     verdict = judge(fact, purchase, bill, named=named)
     if known:
         await add_refs(tx, known, fact.refs)
@@ -169,8 +170,10 @@ async def _paid_for(tx: Transaction, purchase: Purchase, payment: Payment, by: F
         purchase.move_to("paid", tx.now)
         tx.publish(_paid(tx, purchase, payment, by))
         await begin(tx, purchase)
+        look_for_mandate(tx, purchase, payment)
         await (entitle(tx, purchase, payment) if new else settle(tx, purchase))
         return
+    look_for_mandate(tx, purchase, payment)
     await open_next(tx, purchase, payment)
     await settle(tx, purchase)
     await tell_renewed(tx, purchase, payment, by)

@@ -4,10 +4,12 @@ from datetime import datetime
 from typing import Any
 
 from billing.calendar import recurs
+from billing.charging import plan_first
 from billing.domain import Payment, Purchase
 from billing.invoicing import issue_next, next_charge, overdue, withdraw_invoice
 from billing.owing import CLOSE_CHECKOUTS
 from billing.policy import Level, Policy
+from billing.repository.mandates import forget_mandate, open_charge
 from billing.repository.payments import matched_payment
 from billing.repository.plan_changes import change_under_way
 from billing.repository.subscriptions import (
@@ -103,6 +105,7 @@ async def ask_for_next(tx: Transaction, purchase: Purchase, subscription: Subscr
     renewal.state, renewal.amount = "open", invoice.due if invoice else 0
     renewal.discount, renewal.setup_fee, renewal.tax_added = off, fee, charged.added
     renewal.credited = invoice.credited if invoice else 0
+    await plan_first(tx, subscription, renewal)
     if invoice and renewal.amount:
         due = standing(tx, purchase, subscription, renewal)
         tx.publish(SubscriptionRenewalDue(**due, invoice=invoice.number))
@@ -111,12 +114,15 @@ async def ask_for_next(tx: Transaction, purchase: Purchase, subscription: Subscr
 
 async def fall_behind(tx: Transaction, purchase: Purchase, subscription: Subscription, policy: Policy) -> None:
     subscription.fall("past_due", policy, tx.now)
-    tx.publish(SubscriptionPastDue(**standing(tx, purchase, subscription, await open_renewal(tx, purchase.id))))
+    renewal = await open_renewal(tx, purchase.id)
+    charged = bool(renewal and renewal.attempts)
+    tx.publish(SubscriptionPastDue(**standing(tx, purchase, subscription, renewal), charged=charged))
     await overdue(tx, purchase.id, subscription.number + 1)
 
 
 async def end(tx: Transaction, purchase: Purchase, subscription: Subscription, because: Because) -> None:
     withdrawn = await withdraw(tx, purchase)
+    await forget_mandate(tx, purchase.id)
     subscription.move_to("ended", tx.now)
     subscription.ended_because, subscription.resumes_at = because, None
     now = standing(tx, purchase, subscription)
@@ -163,8 +169,12 @@ async def plan(tx: Transaction, subscription: Subscription, policy: Policy) -> N
     if not subscription.is_over and (change := await change_under_way(tx, subscription.purchase_id)):
         subscription.next_step_at = change.next_step(tx.now)
         return
-    asked = await open_renewal(tx, subscription.purchase_id) is not None
-    subscription.next_step_at = subscription.next_step(policy, asked=asked)
+    renewal = await open_renewal(tx, subscription.purchase_id)
+    if renewal and renewal.attempts and await open_charge(tx, subscription.purchase_id):
+        subscription.next_step_at = None  # first it has to be known what came of that; its work goes on from there
+        return
+    charge_at = renewal.charge_at if renewal else None
+    subscription.next_step_at = subscription.next_step(policy, asked=renewal is not None, charge_at=charge_at)
 
 
 def standing(
@@ -183,6 +193,7 @@ def standing(
         "resumes_at": subscription.resumes_at,
         "due": renewal.amount if renewal and renewal.state == "open" else None,
         "currency": purchase.currency,
+        "charges_at": renewal.charge_at if renewal and renewal.state == "open" else None,
         "suspends_at": subscription.consequence_at if subscription.state == "past_due" else None,
         "deletes_at": subscription.consequence_at if subscription.state == "suspended" else None,
     }

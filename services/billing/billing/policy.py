@@ -5,7 +5,7 @@ The policy is a product's own, in `catalog.yaml`; when a subscription's next per
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,7 @@ from billing.reversals import Dispute, DisputeState
 from keyturn.events import Wanted
 
 Effect = Literal["keep", "suspend", "end"]
+Days = Annotated[int, Field(ge=1, le=365)]
 DISPUTE = "dispute"  # the reasons that billing gives for a suspension are a closed set
 NONPAYMENT = "nonpayment"
 PAUSED = "paused"
@@ -22,8 +23,8 @@ PAUSED = "paused"
 class Policy(BaseModel):
     """The effect of each event on the entitlement, and how long the data outlives its end. How many days before a
     period's end the next one can be paid; for how many it is waited for before the suspension, and after that before
-    the end; and how many days ahead of each that is told at the latest. How many days a pause lasts at most: with
-    none there is no pause."""
+    the end; and how many days ahead of each that is told at the latest. After how many days a charge that failed is
+    tried again, and again. How many days a pause lasts at most: with none there is no pause."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +39,7 @@ class Policy(BaseModel):
     grace_days: int = Field(default=3, ge=0, le=365)
     suspension_warning_days: int = Field(default=1, ge=0, le=365)
     delete_after_nonpayment_days: int = Field(default=30, ge=1, le=3650)
+    retry_days: tuple[Days, ...] = Field(default=(2, 5, 7, 7), max_length=20)
     deletion_warning_days: int = Field(default=7, ge=1, le=365)
     pause_days: int = Field(default=90, ge=0, le=365)
 

@@ -6,6 +6,7 @@ A periodic run only says whose turn it is; each is work of its own, so one that 
 from datetime import timedelta
 from uuid import UUID
 
+from billing import charging
 from billing.deps import BillingDeps
 from billing.domain import Checkout, Purchase
 from billing.entitlements import settle
@@ -43,18 +44,24 @@ async def billing_run(work: Work, deps: BillingDeps) -> None:  # noqa: ARG001 - 
 async def step(work: Work, deps: BillingDeps) -> None:
     """Before anybody falls behind, is suspended or deleted, the provider is asked: a webhook may be lost."""
     purchase_id = UUID(work.key)
-    async with work.transaction("read") as tx:
-        purchase = await get_purchase(tx, purchase_id)
-        unsure = await _may_be_paid(tx, purchase) if purchase else []
+    purchase = await ask_provider(work, deps, purchase_id)
     rate = await rate_for(deps, Buyer.model_validate(purchase.buyer)) if purchase else None
-    for checkout in unsure:
-        found = await captured(deps, checkout)
-        async with work.transaction("record") as tx:
-            await record_found(tx, checkout, found, "reconciler")
     async with work.transaction("advance", finish=True) as tx:
         if (purchase := await lock_purchase(tx, purchase_id)) and rate:
             purchase.tax = rate.model_dump(mode="json")
             await advance(tx, purchase)
+
+
+async def ask_provider(work: Work, deps: BillingDeps, purchase_id: UUID) -> Purchase | None:
+    """Whether a period that is over was paid by link."""
+    async with work.transaction("read") as tx:
+        purchase = await get_purchase(tx, purchase_id)
+        unsure = await _may_be_paid(tx, purchase) if purchase else []
+    for checkout in unsure:
+        found = await captured(deps, checkout)
+        async with work.transaction("record") as tx:
+            await record_found(tx, checkout, found, "reconciler")
+    return purchase
 
 
 async def advance(tx: Transaction, purchase: Purchase) -> None:
@@ -66,8 +73,11 @@ async def advance(tx: Transaction, purchase: Purchase) -> None:
     await end_unopened(tx, purchase)
     await plan(tx, subscription, policy)
     while subscription.next_step_at and subscription.next_step_at <= tx.now:
-        asked = await open_renewal(tx, purchase.id) is not None
-        await _take(tx, purchase, subscription, policy, subscription.next_act(asked=asked))
+        renewal = await open_renewal(tx, purchase.id)
+        if renewal and renewal.is_charged(tx.now):
+            await charging.start(tx, purchase, renewal)
+        else:
+            await _take(tx, purchase, subscription, policy, subscription.next_act(asked=renewal is not None))
         await plan(tx, subscription, policy)
 
 

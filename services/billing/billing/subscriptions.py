@@ -107,8 +107,12 @@ class Subscription:
     def renews_at(self) -> datetime | None:
         return None if self.is_over or self.cancel_at_period_end else self.ends_at
 
-    def next_step(self, policy: Policy, *, asked: bool) -> datetime | None:
-        """When something is to happen by itself. `asked`: the next period can be paid."""
+    def next_step(self, policy: Policy, *, asked: bool, charge_at: datetime | None = None) -> datetime | None:
+        """When something is to happen by itself. `asked`: the next period can be paid; `charge_at`: it is charged."""
+        step = self._next_step(policy, asked=asked)
+        return min(step, charge_at) if step and charge_at else step
+
+    def _next_step(self, policy: Policy, *, asked: bool) -> datetime | None:
         if self.ends_at is None or self.is_over:
             return None
         if self.resumes_at:
@@ -122,7 +126,7 @@ class Subscription:
         return self.ends_at - timedelta(days=ahead)
 
     def next_act(self, *, asked: bool) -> Act:
-        """What is to happen then."""
+        """What is to happen then, unless it is charged first."""
         if self.resumes_at:
             return "wake"
         if self.consequence_at:
@@ -147,6 +151,11 @@ class Renewal:
     currency: str
     state: Literal["open", "paid", "void"] = "open"
     opened_at: datetime
+    attempts: int = 0  # to charge it
+    charge_at: datetime | None = None  # the next one
+
+    def is_charged(self, now: datetime) -> bool:
+        return self.charge_at is not None and self.charge_at <= now
 
     @property
     def bill(self) -> Bill:

@@ -22,6 +22,7 @@ from sqlalchemy.orm import registry
 
 from billing import domain, reversals
 from billing import invoices as billed
+from billing import mandates as saved
 from billing import subscriptions as subscribed
 from billing.plan_changes import PlanChange
 from keyturn.database import new_metadata
@@ -416,6 +417,8 @@ renewals = Table(
     _text("currency"),
     _text("state"),
     _when("opened_at"),
+    Column("attempts", Integer, nullable=False),  # to charge it
+    _when("charge_at", null=True),
     Index("one_open_renewal", "purchase_id", unique=True, postgresql_where=text("state = 'open'")),
 )
 
@@ -530,6 +533,40 @@ run_parts = Table(
     Index("run_parts_due", "run_id", "customer", postgresql_where=text("state = 'due'")),
 )
 
+mandates = Table(
+    "mandates",
+    metadata,
+    Column("purchase_id", ForeignKey("subscriptions.purchase_id"), primary_key=True),
+    _text("provider"),
+    _text("customer_id"),
+    _text("method_id"),
+    _when("saved_at"),
+    _text("refused", null=True),
+)
+
+# What a mandate is charged: the intent is here before the provider is asked.
+charges = Table(
+    "charges",
+    metadata,
+    _id(),
+    _of("purchase_id", "subscriptions.purchase_id"),
+    Column("period", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    _amount(),
+    _text("currency"),
+    _text("provider"),
+    _text("customer_id"),
+    _text("method_id"),
+    _text("state"),
+    _text("provider_id", null=True),
+    _text("code", null=True),
+    _when("asked_at"),
+    _when("decided_at", null=True),
+    UniqueConstraint("purchase_id", "period", "attempt"),
+    UniqueConstraint("provider", "provider_id"),
+    Index("one_open_charge", "purchase_id", unique=True, postgresql_where=text("state = 'asked'")),  # one at a time
+)
+
 # What was told about a purchase and changed nothing: a declined attempt, a warning, a refused transition.
 notices = Table(
     "notices",
@@ -557,5 +594,7 @@ for _class, _table in (
     (subscribed.Renewal, renewals),
     (PlanChange, plan_changes),
     (billed.Invoice, invoices),
+    (saved.Mandate, mandates),
+    (saved.Charge, charges),
 ):
     _mapper.map_imperatively(_class, _table)

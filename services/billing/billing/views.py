@@ -11,6 +11,7 @@ from billing.coupons import StoredCoupon
 from billing.domain import Checkout, Customer, Entitlement, Payment, Purchase
 from billing.invoices import Invoice, taxes_in
 from billing.invoicing import first_charge
+from billing.mandates import Charge, Mandate
 from billing.owing import first_bill
 from billing.plan_changes import PlanChange
 from billing.repository.runs import Done, Run
@@ -241,6 +242,25 @@ def subscription(found: Subscription, renewal: Renewal | None = None) -> JSON:
         "suspends_at": found.consequence_at if found.state == "past_due" else None,
         "deletes_at": found.consequence_at if found.state == "suspended" else None,
         "due": renewal.amount if renewal else None,
+        "charges_at": renewal.charge_at if renewal else None,
+    }
+
+
+def mandate(found: Mandate) -> JSON:
+    """Without the provider's ids."""
+    return {"provider": found.provider, "saved_at": found.saved_at, "refused": found.refused}
+
+
+def charge(found: Charge) -> JSON:
+    return {
+        "period": found.period,
+        "attempt": found.attempt,
+        "amount": found.amount,
+        "currency": found.currency,
+        "state": found.state,
+        "code": found.code,
+        "asked_at": found.asked_at,
+        "decided_at": found.decided_at,
     }
 
 

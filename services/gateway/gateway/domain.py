@@ -40,6 +40,7 @@ class Subscription:
     cancel_at_period_end: bool = False
     resumes_at: datetime | None = None
     due: int | None = None
+    charges_at: datetime | None = None
     suspends_at: datetime | None = None
     deletes_at: datetime | None = None
 
@@ -135,7 +136,7 @@ def _waiting(known: Mapping[str, Any]) -> Waiting | None:
 def _subscription(told: Mapping[str, Any] | None) -> Subscription | None:
     if not told or not told.get("state"):
         return None
-    names = ("period_from", "period_until", "renews_at", "resumes_at", "suspends_at", "deletes_at")
+    names = ("period_from", "period_until", "renews_at", "resumes_at", "charges_at", "suspends_at", "deletes_at")
     moments = {name: _moment(told.get(name)) for name in names}
     return Subscription(
         told["state"], **moments, cancel_at_period_end=bool(told.get("cancel_at_period_end")), due=told.get("due")

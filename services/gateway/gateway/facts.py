@@ -31,6 +31,7 @@ _RANK = {
             "subscription.kept.v1",
             "subscription.renewal_due.v1",
             "subscription.past_due.v1",
+            "subscription.charge_failed.v1",
             "subscription.warned.v1",
             "subscription.suspended.v1",
             "subscription.paused.v1",
@@ -63,6 +64,7 @@ _SUBSCRIPTION = (
     "cancel_at_period_end",
     "resumes_at",
     "due",
+    "charges_at",
     "suspends_at",
     "deletes_at",
 )

@@ -17,6 +17,7 @@ from keyturn.events import (
     PurchaseFailed,
     PurchaseOpened,
     SetupLinkIssued,
+    SubscriptionChargeFailed,
     SubscriptionEnded,
     SubscriptionPastDue,
     SubscriptionRenewalDue,
@@ -66,13 +67,21 @@ async def on_purchase_failed(event: PurchaseFailed, tx: Transaction) -> None:
 
 async def on_renewal_due(event: SubscriptionRenewalDue, tx: Transaction) -> None:
     """One mail a period, also where it was taken back and asked for again."""
-    details = _facts(event, "state", "due", "currency", "period_until")
+    details = _facts(event, "state", "due", "currency", "period_until", "charges_at")
     await _tell(event, tx, "renewal_due", f"{event.subject}/{event.period + 1}", details=details)
 
 
 async def on_past_due(event: SubscriptionPastDue, tx: Transaction) -> None:
+    """Of a charge that failed there is a mail of its own."""
     details = _facts(event, "due", "currency", "period_until", "suspends_at")
-    await _tell(event, tx, "past_due", f"{event.subject}/{event.period + 1}", details=details)
+    if not event.charged:
+        await _tell(event, tx, "past_due", f"{event.subject}/{event.period + 1}", details=details)
+
+
+async def on_charge_failed(event: SubscriptionChargeFailed, tx: Transaction) -> None:
+    fields = "due", "currency", "period_until", "verdict", "charges_at", "suspends_at", "deletes_at"
+    fact = f"{event.subject}/{event.period + 1}/{event.attempt}"
+    await _tell(event, tx, "charge_failed", fact, details=_facts(event, *fields))
 
 
 async def on_warned(event: SubscriptionWarned, tx: Transaction) -> None:
@@ -172,6 +181,7 @@ HANDLERS: Handlers = {
     PurchaseFailed: on_purchase_failed,
     SubscriptionRenewalDue: on_renewal_due,
     SubscriptionPastDue: on_past_due,
+    SubscriptionChargeFailed: on_charge_failed,
     SubscriptionWarned: on_warned,
     SubscriptionSuspended: on_subscription_suspended,
     SubscriptionEnded: on_subscription_ended,

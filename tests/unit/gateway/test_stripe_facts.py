@@ -135,6 +135,16 @@ def test_a_declined_card_is_told_only_for_payments_of_ours() -> None:
     assert not reading("payment_intent.payment_failed", intent | {"metadata": {}}).facts
 
 
+def test_money_that_we_took_ourselves_is_told_by_its_intent_and_no_other() -> None:
+    about = {"purchase_id": sent.PURCHASE, "charge": "c1"}
+    intent = {"id": "pi_1", "amount_received": 900, "currency": "eur", "latest_charge": "ch_1", "customer": "cus_1"}
+    taken = fact("payment_intent.succeeded", intent | {"metadata": about})
+    assert (taken.payment_key, taken.amount, taken.currency, taken.reference) == ("pi_1", 900, "EUR", sent.PURCHASE)
+    assert taken.refs == {"payment_intent": "pi_1", "charge": "ch_1", "customer": "cus_1", "attempt": "c1"}
+    for other in ({}, {"purchase_id": sent.PURCHASE, "checkout": "1"}, {"charge": "c1"}):
+        assert not reading("payment_intent.succeeded", intent | {"metadata": other}).facts
+
+
 @pytest.mark.parametrize("kind", ["refund.created", "refund.updated", "charge.refund.updated"])
 @pytest.mark.parametrize("status", ["succeeded", "pending", None])
 def test_a_refund_is_booked_with_its_own_amount(kind: str, status: str | None) -> None:

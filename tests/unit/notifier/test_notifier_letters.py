@@ -27,6 +27,7 @@ FACTS: dict[str, Any] = {
     "expected_amount": None, "expected_currency": None, "webhook_id": "w1", "provider_type": None,
     "state": "active", "due": 90000, "period_until": "2026-12-20T12:00:00+00:00", "suspends_at": "2026-12-23T12:00:00+00:00",
     "deletes_at": "2027-01-22T12:00:00+00:00", "withdrawn": 90000, "resumes_at": "2026-12-24T12:00:00+00:00",
+    "charges_at": "2026-12-22T12:00:00+00:00", "verdict": "again",
     "message_id": "m1", "template": "setup", "code": "550 5.1.1",
     "resource": "container", "kind": "docker.container", "target": "docker",
     "run_id": "r1", "counts": {"install_missing": 2}, "mended": 2, "examples": ["p1"],
@@ -71,8 +72,13 @@ def test_the_setup_mail_has_the_link_in_both_forms_and_the_date_as_the_reader_wr
     assert parsed["Auto-Submitted"] == "auto-generated"
 
 
+def test_the_mail_about_a_renewal_says_that_it_is_charged() -> None:
+    for body in built(message("renewal_due"))[1:]:
+        assert "is charged to your saved card then" in " ".join(body.split())
+
+
 def test_the_mail_about_a_renewal_says_how_much_and_until_when_and_where_it_is_paid() -> None:
-    parsed, text, html = built(message("renewal_due"))
+    parsed, text, html = built(message("renewal_due", details=FACTS | {"charges_at": None}))
     assert parsed["Subject"] == "Ada's <shop> renews: 900,00 €"
     for body in (text, html):
         assert "20. Dezember 2026, 13:00 (MEZ)" in body or "20. Dezember 2026, 13:00 (CET)" in body
@@ -82,6 +88,23 @@ def test_the_mail_about_a_renewal_says_how_much_and_until_when_and_where_it_is_p
     assert all("is free until" in " ".join(body.split()) for body in (text, html))
     _, text, _ = built(message("past_due"))
     assert "is suspended on 23. Dezember 2026, 13:00" in " ".join(text.split())
+
+
+def test_the_mail_about_a_failed_charge_says_what_comes_next() -> None:
+    told = {
+        "again": "We try again on 22. Dezember 2026, 13:00",
+        "hopeless": "cannot be used any more, and we do not try it again",
+        "customer": "Your bank wants you to confirm it",
+    }
+    for verdict, words in told.items():
+        parsed, text, html = built(message("charge_failed", details=FACTS | {"verdict": verdict}))
+        assert ("any more" in parsed["Subject"]) == (verdict == "hopeless")
+        for body in (text, html):
+            assert words in " ".join(body.split())
+            assert "is suspended on 23. Dezember 2026, 13:00" in " ".join(body.split())
+    _, text, _ = built(message("charge_failed", details=FACTS | {"charges_at": None, "suspends_at": None}))
+    assert "the last time that we tried" in text
+    assert "is deleted with all its data" in " ".join(text.split())
 
 
 def test_the_mail_about_a_suspension_says_when_it_is_deleted_if_it_is() -> None:

@@ -55,6 +55,7 @@ from keyturn.events.purchases import (
 from keyturn.events.sealed import Sealed
 from keyturn.events.subscriptions import (
     SubscriptionCancelled,
+    SubscriptionChargeFailed,
     SubscriptionEnded,
     SubscriptionKept,
     SubscriptionPastDue,
@@ -95,6 +96,7 @@ EVENTS: tuple[type[Event], ...] = (
     SubscriptionResumesSoon,
     SubscriptionRenewalDue,
     SubscriptionPastDue,
+    SubscriptionChargeFailed,
     SubscriptionWarned,
     SubscriptionPaused,
     SubscriptionPlanChanged,
@@ -196,6 +198,7 @@ __all__ = [
     "SetupLinkIssued",
     "SetupLinkUnsent",
     "SubscriptionCancelled",
+    "SubscriptionChargeFailed",
     "SubscriptionEnded",
     "SubscriptionKept",
     "SubscriptionPastDue",

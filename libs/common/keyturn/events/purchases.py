@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from keyturn.events.envelope import Event
 from keyturn.events.payments import Provider
 
-FoundBy = Literal["webhook", "return_page", "reconciler", "operator", "free"]
+FoundBy = Literal["webhook", "return_page", "reconciler", "operator", "free", "charge"]
 
 
 class Contact(BaseModel):

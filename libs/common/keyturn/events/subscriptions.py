@@ -10,8 +10,9 @@ from keyturn.events.purchases import FoundBy
 
 class SubscriptionEvent(Event):
     """The fields of each. `period`, `period_from`, `period_until`: the last one that is paid. `due`: what can be paid
-    now, for the next one, in minor units of `currency`. `suspends_at`, `deletes_at`: what comes next where it is not
-    paid. `resumes_at`: it is paused, until then at most."""
+    now, for the next one, in minor units of `currency`. `charges_at`: when that is charged to what the customer saved.
+    `suspends_at`, `deletes_at`: what comes next where it is not paid. `resumes_at`: it is paused, until then at
+    most."""
 
     state: Literal["trialing", "active", "past_due", "suspended", "ended"]
     period: int
@@ -22,6 +23,7 @@ class SubscriptionEvent(Event):
     resumes_at: AwareDatetime | None = None
     due: int | None = None
     currency: str
+    charges_at: AwareDatetime | None = None
     suspends_at: AwareDatetime | None = None
     deletes_at: AwareDatetime | None = None
 
@@ -42,9 +44,21 @@ class SubscriptionRenewalDue(SubscriptionEvent, wire="subscription.renewal_due.v
 
 
 class SubscriptionPastDue(SubscriptionEvent, wire="subscription.past_due.v1", publisher="billing"):
-    """The period ended, and nobody has paid the next one. `suspends_at`: until when that is waited for."""
+    """The period ended, and nobody has paid the next one. `suspends_at`: until when that is waited for. `charged`: it
+    was charged, and that failed, which has its own event."""
 
+    charged: bool = False
     suspends_at: AwareDatetime
+
+
+class SubscriptionChargeFailed(SubscriptionEvent, wire="subscription.charge_failed.v1", publisher="billing"):
+    """The charge for the next period was declined, with the provider's `code`. `again`: it is tried again at
+    `charges_at`, or never where that is null. `customer`: the bank wants the customer to confirm it. `hopeless`: what
+    they saved cannot be charged any more."""
+
+    attempt: int
+    code: str | None = None
+    verdict: Literal["again", "customer", "hopeless"]
 
 
 class SubscriptionWarned(SubscriptionEvent, wire="subscription.warned.v1", publisher="billing"):

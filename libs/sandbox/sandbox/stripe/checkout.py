@@ -30,13 +30,15 @@ def create(account: StripeAccount, params: dict[str, Any], pages: str) -> dict[s
     """A session that can be paid at `<pages>/c/pay/<id>`."""
     known(params, _PARAMS)
     mode = required(params, "mode")
-    if mode not in {"payment", "subscription"}:
+    if mode not in {"payment", "subscription", "setup"}:
         raise invalid("Invalid mode: must be one of payment, setup, or subscription", param="mode")
     required(params, "success_url")
     _check(params, mode)
     expires_at = _expiry(account, params)
     if "customer" in params:
         account.get(params["customer"], "customer", "customer")
+    if mode == "setup":
+        return _setup(account, params, expires_at, pages)
     lines = [_line(account, line, mode, number) for number, line in enumerate(required(params, "line_items"))]
     subtotal = sum(line["amount_subtotal"] for line in lines)
     if len({line["currency"] for line in lines}) != 1:
@@ -53,7 +55,7 @@ def create(account: StripeAccount, params: dict[str, Any], pages: str) -> dict[s
         client_reference_id=params.get("client_reference_id"),
         currency=lines[0]["currency"],
         customer=params.get("customer"),
-        customer_creation="if_required" if mode == "payment" else "always",
+        customer_creation=params.get("customer_creation", "if_required") if mode == "payment" else "always",
         customer_details=None,
         customer_email=params.get("customer_email"),
         expires_at=expires_at,
@@ -70,13 +72,39 @@ def create(account: StripeAccount, params: dict[str, Any], pages: str) -> dict[s
     return made
 
 
+def _setup(account: StripeAccount, params: dict[str, Any], expires_at: int, pages: str) -> dict[str, Any]:
+    """A page on which a card is given, and nothing paid."""
+    made = objects.session(
+        account,
+        amount_subtotal=None,
+        amount_total=None,
+        cancel_url=params.get("cancel_url"),
+        client_reference_id=params.get("client_reference_id"),
+        currency=required(params, "currency"),
+        customer=params.get("customer"),
+        customer_creation=params.get("customer_creation"),
+        customer_details=None,
+        customer_email=params.get("customer_email"),
+        expires_at=expires_at,
+        locale=params.get("locale"),
+        metadata=metadata(params),
+        mode="setup",
+        payment_method_collection="always",
+        payment_status="no_payment_required",
+        success_url=params["success_url"],
+    )
+    made["url"] = f"{pages}/c/pay/{made['id']}"
+    account.hidden[made["id"]] = {"line_items": [], "data": params.get("setup_intent_data", {})}
+    return made
+
+
 def _data_name(mode: str) -> str:
-    return "payment_intent_data" if mode == "payment" else "subscription_data"
+    return {"payment": "payment_intent_data", "setup": "setup_intent_data"}.get(mode, "subscription_data")
 
 
 def _check(params: dict[str, Any], mode: str) -> None:
-    other = "subscription_data" if mode == "payment" else "payment_intent_data"
-    if other in params:
+    wrong = {"payment_intent_data", "subscription_data", "setup_intent_data"} - {_data_name(mode)}
+    for other in sorted(wrong & params.keys()):
         raise invalid(f"You can not pass `{other}` in `{mode}` mode.", param=other)
     if len(params.get("client_reference_id", "")) > 200:
         raise invalid("client_reference_id has up to 200 characters.", param="client_reference_id")

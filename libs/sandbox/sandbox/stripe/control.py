@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from sandbox.control import Asked
-from sandbox.stripe import paying, renewing, returning
+from sandbox.stripe import paying, renewing, returning, saving
 
 if TYPE_CHECKING:
     from sandbox.stripe.sandbox import StripeSandbox
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 class PayAsked(Asked):
     outcome: paying.Outcome = "paid"
     amount: int | None = None
+    card: str = saving.GOOD
+
+
+class SavedAsked(Asked):
+    card: str
 
 
 class SettleAsked(Asked):
@@ -55,7 +60,15 @@ def router(sandbox: "StripeSandbox") -> APIRouter:  # noqa: C901 - a list of rou
 
     @routes.post("/sessions/{session_id}/pay")
     async def pay(session_id: str, asked: PayAsked) -> dict[str, Any]:
-        return sandbox.pay(session_id, asked.outcome, amount=asked.amount)
+        return sandbox.pay(session_id, asked.outcome, amount=asked.amount, card=asked.card)
+
+    @routes.post("/sessions/{session_id}/card")
+    async def give_card(session_id: str, asked: SavedAsked) -> dict[str, Any]:
+        return sandbox.give_card(session_id, asked.card)
+
+    @routes.post("/customers/{customer_id}/card")
+    async def use_saved(customer_id: str, asked: SavedAsked) -> None:
+        sandbox.use_saved(customer_id, asked.card)
 
     @routes.post("/sessions/{session_id}/settle")
     async def settle(session_id: str, asked: SettleAsked) -> dict[str, Any]:

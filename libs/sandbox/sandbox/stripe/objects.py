@@ -76,6 +76,26 @@ def payment_intent(account: StripeAccount, **fields: Any) -> dict[str, Any]:
     return made
 
 
+def payment_method(account: StripeAccount, customer: str) -> dict[str, Any]:
+    details = {"address": NO_ADDRESS, "email": None, "name": None, "phone": None, "tax_id": None}
+    base = {"allow_redisplay": "limited", "billing_details": details, "card": CARD, "customer": customer}
+    return _object(account, "pm", "payment_method", **base | {"customer_account": None, "type": "card"})
+
+
+def setup_intent(account: StripeAccount, **fields: Any) -> dict[str, Any]:
+    nulls = ("application", "attach_to_self", "cancellation_reason", "customer_account", "description",
+             "flow_directions", "last_setup_error", "mandate", "next_action", "on_behalf_of",
+             "single_use_mandate")  # fmt: skip
+    base = dict.fromkeys(nulls) | {
+        "automatic_payment_methods": {"allow_redirects": "always", "enabled": True},
+        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+        "payment_method_types": ["card"],
+        "status": "succeeded",
+        "usage": "off_session",
+    }
+    return _object(account, "seti", "setup_intent", **base | fields)
+
+
 def charge(account: StripeAccount, intent: dict[str, Any], email: str | None, **fields: Any) -> dict[str, Any]:
     """A charge takes its metadata from the intent, at the time when it is made."""
     base = dict.fromkeys(_CHARGE_NULLS) | {

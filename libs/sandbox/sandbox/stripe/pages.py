@@ -1,16 +1,27 @@
 """The hosted payment page that a session's `url` leads to, and a page with everything on the account."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from sandbox.control import page
-from sandbox.stripe import paying
+from sandbox.stripe import paying, saving
 from sandbox.stripe.account import StripeAccount
 from sandbox.stripe.errors import StripeProblem
 
-Choice = Literal["paid", "declined", "delayed", "challenge"]
+Choice = Literal["paid", "declined", "delayed", "challenge", "fails_later"]
+FAILS_LATER = "pm_card_chargeCustomerFail"
+
+
+def _choose(
+    account: StripeAccount, session: dict[str, Any], outcome: Literal["paid", "declined", "delayed", "fails_later"]
+) -> None:
+    card = FAILS_LATER if outcome == "fails_later" else saving.GOOD
+    if session["mode"] == "setup":
+        saving.give(account, session["id"], card)
+    else:
+        paying.pay(account, session["id"], "paid" if outcome == "fails_later" else outcome, card=card)
 
 
 def router(account: StripeAccount) -> APIRouter:
@@ -38,7 +49,7 @@ def router(account: StripeAccount) -> APIRouter:
             return shown(session_id)
         if outcome == "challenge":
             return shown(session_id, challenge=True)
-        paying.pay(account, session_id, outcome)
+        _choose(account, session, outcome)
         if session["status"] == "open":
             return shown(session_id, declined=True)
         return RedirectResponse(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session_id), status_code=303)

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from sandbox.stripe import objects
+from sandbox.stripe import objects, saving
 from sandbox.stripe.account import StripeAccount
 from sandbox.stripe.errors import refused
 from sandbox.stripe.subscribing import subscribe
@@ -11,12 +11,20 @@ from sandbox.stripe.subscribing import subscribe
 Outcome = Literal["paid", "declined", "delayed"]
 
 
-def pay(account: StripeAccount, session_id: str, outcome: Outcome, *, amount: int | None = None) -> dict[str, Any]:
+def pay(
+    account: StripeAccount,
+    session_id: str,
+    outcome: Outcome,
+    *,
+    amount: int | None = None,
+    card: str = saving.GOOD,
+) -> dict[str, Any]:
     """The customer tries to pay an open session. `amount`: Stripe takes another one than was asked for (adjusted tax,
-    a promotion code): what a careless shop books without looking."""
+    a promotion code): what a careless shop books without looking. `card`: one of `saving.CARDS`, should it be kept."""
     session = account.get(session_id, "checkout.session")
     if session["status"] != "open":
         raise refused(f"This Checkout Session is {session['status']}.")
+    account.hidden[session_id]["card"] = card
     if amount is not None:
         difference = session["amount_total"] - amount
         session["total_details"]["amount_discount"] += max(difference, 0)
@@ -53,6 +61,7 @@ def _intent(account: StripeAccount, session: dict[str, Any]) -> dict[str, Any]:
     if "intent" in hidden:
         return account.objects[hidden["intent"]]
     data = hidden["data"] if session["mode"] == "payment" else {}
+    keeps = {"setup_future_usage": data["setup_future_usage"]} if "setup_future_usage" in data else {}
     intent = objects.payment_intent(
         account,
         amount=session["amount_total"],
@@ -60,6 +69,7 @@ def _intent(account: StripeAccount, session: dict[str, Any]) -> dict[str, Any]:
         customer=session["customer"],
         description=data.get("description") or ("Subscription creation" if session["mode"] == "subscription" else None),
         metadata=dict(data.get("metadata") or {}),
+        **keeps,
     )
     hidden["intent"] = intent["id"]
     account.emit("payment_intent.created", intent)
@@ -74,7 +84,12 @@ def _charge(account: StripeAccount, session: dict[str, Any], intent: dict[str, A
 
 
 def _paid(account: StripeAccount, session: dict[str, Any], intent: dict[str, Any]) -> None:
-    succeed(account, intent, _charge(account, session, intent))
+    charge = _charge(account, session, intent)
+    if intent["setup_future_usage"]:
+        card = account.hidden[session["id"]]["card"]
+        intent["customer"], intent["payment_method"] = saving.save(account, session, session["customer"], card)
+        charge |= {"customer": intent["customer"], "payment_method": intent["payment_method"]}
+    succeed(account, intent, charge)
     session |= {"status": "complete", "url": None, "payment_status": "paid", "customer_details": _details(session)}
     if session["mode"] == "subscription":
         subscribe(account, session, intent, account.hidden[session["id"]])
@@ -117,15 +132,21 @@ def succeed(account: StripeAccount, intent: dict[str, Any], charge: dict[str, An
     account.emit("payment_intent.succeeded", intent)
 
 
-def fail(account: StripeAccount, intent: dict[str, Any], charge: dict[str, Any], code: str) -> None:
+def fail(
+    account: StripeAccount,
+    intent: dict[str, Any],
+    charge: dict[str, Any],
+    code: str,
+    decline: str = "generic_decline",
+) -> None:
     message = "Your card was declined." if code == "card_declined" else "The bank declined the debit."
     charge |= {"status": "failed", "failure_code": code, "failure_message": message}
     charge["outcome"] = {
         "network_status": "declined_by_network",
-        "reason": "generic_decline",
+        "reason": decline,
         "type": "issuer_declined",
     }
-    error = {"type": "card_error", "code": code, "decline_code": "generic_decline", "message": message}
+    error = {"type": "card_error", "code": code, "decline_code": decline, "message": message}
     intent["last_payment_error"] = error | {"charge": charge["id"]}
     intent["status"] = "requires_payment_method"
     account.emit("charge.failed", charge)

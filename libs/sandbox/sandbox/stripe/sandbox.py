@@ -14,7 +14,7 @@ from keyturn.clock import Clock
 from sandbox.books import Entry
 from sandbox.delivery import Rules
 from sandbox.standin import StandIn
-from sandbox.stripe import checkout, old_shapes, paying, renewing, returning
+from sandbox.stripe import checkout, old_shapes, paying, renewing, returning, saving
 from sandbox.stripe.account import Kept, StripeAccount
 from sandbox.stripe.app import build
 
@@ -87,8 +87,23 @@ class StripeSandbox(StandIn):
         """By its customer, in the portal."""
         return renewing.pause(self.account, subscription_id)
 
-    def pay(self, session_id: str, outcome: paying.Outcome = "paid", *, amount: int | None = None) -> dict[str, Any]:
-        return paying.pay(self.account, session_id, outcome, amount=amount)
+    def pay(
+        self,
+        session_id: str,
+        outcome: paying.Outcome = "paid",
+        *,
+        amount: int | None = None,
+        card: str = saving.GOOD,
+    ) -> dict[str, Any]:
+        return paying.pay(self.account, session_id, outcome, amount=amount, card=card)
+
+    def give_card(self, session_id: str, card: str = saving.GOOD) -> dict[str, Any]:
+        """On a page that takes no money."""
+        return saving.give(self.account, session_id, card)
+
+    def use_saved(self, customer_id: str, card: str) -> None:
+        """What becomes of what this customer saved, from now on: one of `saving.CARDS`."""
+        saving.use_saved(self.account, customer_id, card)
 
     def settle(self, session_id: str, *, succeeded: bool) -> dict[str, Any]:
         """What becomes of a delayed payment."""
@@ -137,7 +152,13 @@ class StripeSandbox(StandIn):
             self._entry(one["invoice"] or one["id"], one["client_reference_id"], self.charge_of(one["id"]))
             for one in sessions
         ]
-        return first + [self._renewal(one) for one in self.account.all("invoice")[::-1] if _is_paid_renewal(one)]
+        taken = [
+            self._entry(one["id"], one["metadata"].get("purchase_id"), one["latest_charge"])
+            for one in self.account.all("payment_intent")[::-1]
+            if one["status"] == "succeeded" and "charge" in one["metadata"]
+        ]
+        renewals = [self._renewal(one) for one in self.account.all("invoice")[::-1] if _is_paid_renewal(one)]
+        return first + renewals + taken
 
     def _renewal(self, invoice: dict[str, Any]) -> Entry:
         payment = next(one for one in self.account.all("invoice_payment") if one["invoice"] == invoice["id"])

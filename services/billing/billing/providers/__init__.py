@@ -61,6 +61,7 @@ class CheckoutOrder:
     note: str | None = None  # what the customer should know of the amount
     prepared: str | None = None  # the provider's own price for the rest of it
     recurring: Recurring | None = None
+    save: bool = False  # so that later periods can be charged by us, where the provider can do that
 
     @property
     def reference(self) -> str:
@@ -174,6 +175,51 @@ class FoundDispute:
 
 
 @dataclass(frozen=True)
+class SavedMandate:
+    """What a customer saved, to be charged while they are away."""
+
+    customer_id: str
+    method_id: str
+
+
+@dataclass(frozen=True)
+class ChargeOrder:
+    """What is charged to it, once for each `key`."""
+
+    purchase_id: UUID
+    key: str
+    amount: int
+    currency: str
+    customer_id: str
+    method_id: str
+    title: str
+
+
+@dataclass(frozen=True)
+class ChargeResult:
+    """`failed`: with the provider's code, or `mandate_gone`; this charge takes no money any more. `pending`: the bank
+    decides later."""
+
+    status: Literal["paid", "failed", "pending"]
+    provider_id: str | None
+    code: str | None = None
+    payment: CapturedPayment | None = None
+
+
+@dataclass(frozen=True)
+class CardOrder:
+    """A page of the provider on which the customer gives another card, and pays nothing."""
+
+    purchase_id: UUID
+    currency: str
+    email: str
+    locale: str | None
+    customer_id: str | None
+    return_url: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class ReturnProof:
     """What the browser brought back. All of it is a claim; nothing but `verify_return` may trust it."""
 
@@ -233,6 +279,22 @@ class PaymentProvider(Protocol):
 
     async def charge_next_at(self, subscription_id: str, moment: datetime) -> bool:
         """Moves the end of its period, and all that follow, at no cost. False: the provider cannot."""
+        ...
+
+    async def saved_mandate(self, refs: Mapping[str, str]) -> SavedMandate | None:
+        """What was saved with this payment, or on this page. None: nothing."""
+        ...
+
+    async def charge(self, order: ChargeOrder) -> ChargeResult:
+        """Repeated within a day, it charges nothing twice."""
+        ...
+
+    async def charged(self, order: ChargeOrder) -> ChargeResult | None:
+        """What came of it. None: the provider was never asked for it."""
+        ...
+
+    async def open_card_page(self, order: CardOrder) -> tuple[str, str] | None:
+        """Its id and address. None: the provider has no such page."""
         ...
 
     def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:

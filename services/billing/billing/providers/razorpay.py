@@ -17,6 +17,9 @@ import razorpay
 from billing.providers import (
     REFERENCE,
     CapturedPayment,
+    CardOrder,
+    ChargeOrder,
+    ChargeResult,
     CheckoutOrder,
     CheckoutRefs,
     Closing,
@@ -28,11 +31,13 @@ from billing.providers import (
     RefundResult,
     ReturnProof,
     Reversal,
+    SavedMandate,
 )
 from billing.providers.failures import NotFound
 from billing.providers.money import check_amount
 from billing.providers.razorpay_session import RazorpaySession
 from billing.providers.razorpay_subscriptions import RazorpaySubscriptions, is_subscription
+from keyturn.errors import GiveUp
 
 Json = dict[str, Any]
 CONNECT_SECONDS = 3.0
@@ -170,6 +175,19 @@ class RazorpayProvider(RazorpaySubscriptions):
         refs = {"dispute": dispute_id, "payment": found["payment_id"]}
         reason = found.get("reason_code")
         return FoundDispute(dispute_id, state, amount, found["currency"], reason, int(deducted), refs)
+
+    async def saved_mandate(self, refs: Mapping[str, str]) -> SavedMandate | None:  # noqa: ARG002 - the port's shape
+        """Above the limit of what runs unattended its customers have to confirm each debit: they pay by link."""
+        return None
+
+    async def charge(self, order: ChargeOrder) -> ChargeResult:
+        raise GiveUp(f"Razorpay keeps no mandate to charge {order.key} to")
+
+    async def charged(self, order: ChargeOrder) -> ChargeResult | None:  # noqa: ARG002 - the port's shape
+        return None
+
+    async def open_card_page(self, order: CardOrder) -> tuple[str, str] | None:  # noqa: ARG002 - the port's shape
+        return None
 
     def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
         if not proof.payment_id or not proof.signature:

@@ -33,6 +33,7 @@ from billing.providers import (
 from billing.providers.failures import NotFound, PriceRefused
 from billing.providers.money import UNLIKE_ISO_AT_STRIPE, check_amount
 from billing.providers.stripe_calls import Json, answered, failure, first, kept_500, plain, surely_not_made
+from billing.providers.stripe_mandates import StripeMandates
 from billing.providers.stripe_shapes import (
     captured_in,
     found_dispute,
@@ -51,7 +52,7 @@ KEYS_TRIED = 3
 OUR_KEY = "checkout"  # in a session's metadata; `refund` in a refund's
 
 
-class StripeProvider(StripeSubscriptions):
+class StripeProvider(StripeMandates, StripeSubscriptions):
     """Through the official SDK, asynchronously, with a time-out that a waiting customer can bear."""
 
     name: Literal["stripe"] = "stripe"

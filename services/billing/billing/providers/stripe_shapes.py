@@ -62,21 +62,24 @@ def session_params(order: CheckoutOrder, coupon: str | None = None) -> Any:
     """Our reference goes into every place that a later event can show, since Stripe copies none."""
     about = {REFERENCE: order.reference, "checkout": order.key}
     mode, carried = ("subscription", "subscription_data") if order.recurring else ("payment", "payment_intent_data")
+    saves = order.save and not order.recurring
     return {
         "mode": mode,
         "line_items": _line_items(order),
         "customer_email": order.email,
         "client_reference_id": order.reference,
         "metadata": about,
-        carried: {"metadata": about},
+        carried: {"metadata": about} | ({"setup_future_usage": "off_session"} if saves else {}),
         "success_url": order.success_url,
         "cancel_url": order.cancel_url,
         "expires_at": moment(order.expires_at),
-        "locale": _locale(order.locale),
-    } | ({"discounts": [{"coupon": coupon}]} if coupon else {})
+        "locale": locale_of(order.locale),
+        **({"customer_creation": "always"} if saves else {}),
+        **({"discounts": [{"coupon": coupon}]} if coupon else {}),
+    }
 
 
-def _locale(wanted: str | None) -> str:
+def locale_of(wanted: str | None) -> str:
     tag = (wanted or "").replace("_", "-")
     return next((found for found in (tag, tag.partition("-")[0]) if found in LOCALES), "auto")
 

@@ -101,7 +101,11 @@ class StripeSubscriptions:
             found = await answered("subscription", self._client.subscriptions.retrieve_async(subscription_id))
             reference = (found.get("metadata") or {}).get(REFERENCE)
             return FoundPayment(reference, None, {"subscription": subscription_id}) if reference else None
-        return None
+        intent = await self._intent_in(refs)
+        return await self._find_charged(intent) if intent else None
+
+    async def _find_charged(self, intent_id: str) -> FoundPayment | None:
+        raise NotImplementedError
 
     async def _invoice_of(self, intent: str | None) -> str | None:
         if intent is None:

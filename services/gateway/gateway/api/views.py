@@ -80,6 +80,7 @@ def _subscription(found: Subscription) -> JSON:
         "cancelAtPeriodEnd": found.cancel_at_period_end,
         "resumesAt": _iso(found.resumes_at),
         "due": found.due,
+        "chargesAt": _iso(found.charges_at),
         "suspendsAt": _iso(found.suspends_at),
         "deletesAt": _iso(found.deletes_at),
     }

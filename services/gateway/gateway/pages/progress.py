@@ -48,6 +48,7 @@ class Progress:
     due: str | None = None
     paid_until: datetime | None = None
     renews_at: datetime | None = None
+    charges_at: datetime | None = None
     suspends_at: datetime | None = None
     deletes_at: datetime | None = None
     resumes_at: datetime | None = None
@@ -93,6 +94,7 @@ def progress_of(journey: Journey) -> Progress:
         due=due,
         paid_until=subscription.period_until,
         renews_at=subscription.renews_at,
+        charges_at=subscription.charges_at,
         suspends_at=subscription.suspends_at,
         deletes_at=subscription.deletes_at,
         resumes_at=subscription.resumes_at,

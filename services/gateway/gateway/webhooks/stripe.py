@@ -56,6 +56,26 @@ def session_expired(notice: Notice) -> Iterator[ProviderFact]:
     yield notice.fact(CheckoutExpired, session.needs_id(), "expired", **_session(session))
 
 
+def intent_succeeded(notice: Notice) -> Iterator[ProviderFact]:
+    """Of the money that billing takes by itself: a session's and an invoice's is told of by theirs."""
+    intent = notice.object
+    attempt, about = intent.part("metadata").text("charge"), named(intent)
+    if attempt is None or about is None:
+        return
+    key, amount, currency = intent.needs_id(), intent.needs_amount("amount_received"), intent.needs_currency()
+    refs = intent.refs("customer", payment_intent="id", charge="latest_charge") | {"attempt": attempt}
+    yield notice.fact(
+        PaymentCaptured,
+        key,
+        "captured",
+        payment_key=key,
+        amount=amount,
+        currency=currency,
+        reference=about,
+        refs=refs,
+    )
+
+
 def intent_failed(notice: Notice) -> Iterator[ProviderFact]:
     """A declined attempt at a one-time payment of ours. An invoice's is told by `invoice.payment_failed`."""
     intent = notice.object
@@ -148,6 +168,7 @@ READERS: dict[str, Reader] = {
     "checkout.session.async_payment_failed": session_failed,
     "checkout.session.expired": session_expired,
     **stripe_subscriptions.READERS,
+    "payment_intent.succeeded": intent_succeeded,
     "payment_intent.payment_failed": intent_failed,
     "refund.created": refund_changed,
     "refund.updated": refund_changed,

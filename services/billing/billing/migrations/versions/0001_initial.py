@@ -366,6 +366,27 @@ def upgrade() -> None:
     op.create_index('subscriptions_by_state', 'subscriptions', ['state', 'began_at', 'purchase_id'], unique=False)
     op.create_index('subscriptions_by_time', 'subscriptions', ['began_at', 'purchase_id'], unique=False)
     op.create_index('subscriptions_to_step', 'subscriptions', ['next_step_at'], unique=False, postgresql_where=sa.text('next_step_at IS NOT NULL'))
+    op.create_table('charges',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('period', sa.Integer(), nullable=False),
+    sa.Column('attempt', sa.Integer(), nullable=False),
+    sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.Column('currency', sa.Text(), nullable=False),
+    sa.Column('provider', sa.Text(), nullable=False),
+    sa.Column('customer_id', sa.Text(), nullable=False),
+    sa.Column('method_id', sa.Text(), nullable=False),
+    sa.Column('state', sa.Text(), nullable=False),
+    sa.Column('provider_id', sa.Text(), nullable=True),
+    sa.Column('code', sa.Text(), nullable=True),
+    sa.Column('asked_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('decided_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['purchase_id'], ['subscriptions.purchase_id'], name=op.f('fk_charges_purchase_id_subscriptions')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_charges')),
+    sa.UniqueConstraint('provider', 'provider_id', name=op.f('uq_charges_provider_provider_id')),
+    sa.UniqueConstraint('purchase_id', 'period', 'attempt', name=op.f('uq_charges_purchase_id_period_attempt'))
+    )
+    op.create_index('one_open_charge', 'charges', ['purchase_id'], unique=True, postgresql_where=sa.text("state = 'asked'"))
     op.create_table('checkouts',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('purchase_id', sa.Uuid(), nullable=False),
@@ -389,6 +410,16 @@ def upgrade() -> None:
     sa.UniqueConstraint('purchase_id', 'attempt', name=op.f('uq_checkouts_purchase_id_attempt'))
     )
     op.create_index('checkouts_to_look_at', 'checkouts', ['next_look_at'], unique=False, postgresql_where=sa.text('next_look_at IS NOT NULL'))
+    op.create_table('mandates',
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('provider', sa.Text(), nullable=False),
+    sa.Column('customer_id', sa.Text(), nullable=False),
+    sa.Column('method_id', sa.Text(), nullable=False),
+    sa.Column('saved_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('refused', sa.Text(), nullable=True),
+    sa.ForeignKeyConstraint(['purchase_id'], ['subscriptions.purchase_id'], name=op.f('fk_mandates_purchase_id_subscriptions')),
+    sa.PrimaryKeyConstraint('purchase_id', name=op.f('pk_mandates'))
+    )
     op.create_table('payments',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('provider', sa.Text(), nullable=False),
@@ -427,6 +458,8 @@ def upgrade() -> None:
     sa.Column('currency', sa.Text(), nullable=False),
     sa.Column('state', sa.Text(), nullable=False),
     sa.Column('opened_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('attempts', sa.Integer(), nullable=False),
+    sa.Column('charge_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['price_id'], ['prices.id'], name=op.f('fk_renewals_price_id_prices')),
     sa.ForeignKeyConstraint(['purchase_id'], ['subscriptions.purchase_id'], name=op.f('fk_renewals_purchase_id_subscriptions')),
     sa.PrimaryKeyConstraint('purchase_id', 'number', name=op.f('pk_renewals'))
