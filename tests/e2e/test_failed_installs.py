@@ -1,6 +1,7 @@
 """Rules 10 and 16: what cannot be made is told once and undone, the operator can try again, and nobody else notices."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,3 +74,36 @@ async def _assert_nothing_left(system: Whole, bought: Bought) -> None:
     assert not system.mails(bought)
     told = [mail for mail in system.system.mailbox.to("operator@sandbox.example") if bought.purchase_id in mail.text]
     assert [mail.subject for mail in told] == ["Install failed: sample-app"], [mail.subject for mail in told]
+
+
+async def test_an_install_that_cannot_follow_a_change_of_plan_keeps_the_old_one_and_the_money_comes_back(
+    fragile: tuple[Whole, Neighbour],
+) -> None:
+    system, neighbour = fragile
+    bought, _ = await system.own(planId="sample-starter", billingCycle="monthly")
+    await system.wait_for(bought, "subscription.renewed")
+    neighbour.broken.add(("third", bought.purchase_id))
+    await _upgrade(system, bought)
+    await system.wait_for(bought, "install.waiting")
+    system.move(minutes=21)
+    await system.wait_for(bought, "install.failed", "subscription.plan_refused", "purchase.refunded")
+    neighbour.broken.clear()
+    await system.wait_for(bought, "install.plan_changed")  # back to the old one
+    await system.settled()
+    assert (await system.shopper.status(bought))["status"] == "active"
+    await _upgrade(system, bought)
+    seen = await system.wait_for(bought, "subscription.plan_changed")
+    assert seen[-1]["data"]["plan"] == "sample-pro"
+    await system.settled()
+    journey = await system.journey(bought)
+    assert [journey.count(f"subscription.plan_{end}") for end in ("refused", "changed")] == [1, 1]
+    assert len(system.instances(bought)) == 1
+
+
+async def _upgrade(system: Whole, bought: Bought) -> None:
+    path = f"/api/install/{bought.purchase_id}/plan"
+    quote = (await system.client.post(f"{path}/quote", json={"planId": "sample-pro"}, headers=bought.headers)).json()
+    body = {"quoteId": quote["quoteId"]}
+    opened = (await system.client.post(path, json=body, headers=bought.headers)).json()["checkout"]
+    assert opened["amount"] == quote["charge"]
+    system.shopper.pay(replace(bought, checkout_id=opened["sessionId"]))

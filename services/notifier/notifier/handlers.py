@@ -20,6 +20,7 @@ from keyturn.events import (
     SubscriptionChargeFailed,
     SubscriptionEnded,
     SubscriptionPastDue,
+    SubscriptionPlanRefused,
     SubscriptionRenewalDue,
     SubscriptionResumesSoon,
     SubscriptionSuspended,
@@ -107,6 +108,11 @@ async def on_resumes_soon(event: SubscriptionResumesSoon, tx: Transaction) -> No
     await _tell(event, tx, "resumes_soon", fact, details=_facts(event, "resumes_at"))
 
 
+async def on_plan_refused(event: SubscriptionPlanRefused, tx: Transaction) -> None:
+    details = _facts(event, "plan", "refused_plan", "refund", "currency")
+    await _tell(event, tx, "plan_refused", str(event.id), details=details)
+
+
 async def on_install_suspended(event: InstallSuspended, tx: Transaction) -> None:
     deletes_at = await repository.deletion(tx, UUID(event.subject)) if "nonpayment" in event.reasons else None
     details = _facts(event, "reasons") | {"deletes_at": deletes_at.isoformat() if deletes_at else None}
@@ -186,6 +192,7 @@ HANDLERS: Handlers = {
     SubscriptionSuspended: on_subscription_suspended,
     SubscriptionEnded: on_subscription_ended,
     SubscriptionResumesSoon: on_resumes_soon,
+    SubscriptionPlanRefused: on_plan_refused,
     InstallSuspended: on_install_suspended,
     InstallResumed: on_install_resumed,
     InstallFailed: on_install_failed,

@@ -71,9 +71,23 @@ def test_subscriptions_are_listed_and_kept(server: Server) -> None:
     server.answers["GET /api/subscriptions"] = page
     assert "past_due" in server.run("subscriptions", "list", "--status", "past_due").stdout
     assert server.asked[-1].url.params["status"] == "past_due"
-    server.answers[f"POST /api/subscriptions/{PURCHASE}/keep"] = {"status": "active"}
-    assert server.run("subscriptions", "keep", PURCHASE, *WHY).exit_code == 0
-    assert server.sent == SAID
+    for act in ("keep", "pause", "resume"):
+        server.answers[f"POST /api/subscriptions/{PURCHASE}/{act}"] = {"status": "active"}
+        assert server.run("subscriptions", act, PURCHASE, *WHY).exit_code == 0
+        assert server.sent == SAID
+
+
+def test_a_plan_is_quoted_before_it_is_changed(server: Server) -> None:
+    path = f"POST /api/subscriptions/{PURCHASE}/plan"
+    money = {"charge": 900, "credit": 0, "currency": "EUR"}
+    server.answers[f"{path}/quote"] = {"quoteId": "q1", "fromPlan": "small", "plan": "large"} | money
+    server.answers[path] = {"status": "open"}
+    words = ["subscriptions", "change-plan", PURCHASE, "large", *WHY]
+    refused = server.run(*words, typed="n\n")
+    assert (refused.exit_code, len(server.asked)) == (1, 1)
+    assert "charge 900, credit 0 EUR" in refused.stdout
+    assert server.run(*words, "--yes").exit_code == 0
+    assert server.sent == {"quoteId": "q1"} | SAID
 
 
 def test_a_new_setup_link_is_sent_with_a_reason(server: Server) -> None:

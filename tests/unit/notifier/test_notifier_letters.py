@@ -28,6 +28,7 @@ FACTS: dict[str, Any] = {
     "state": "active", "due": 90000, "period_until": "2026-12-20T12:00:00+00:00", "suspends_at": "2026-12-23T12:00:00+00:00",
     "deletes_at": "2027-01-22T12:00:00+00:00", "withdrawn": 90000, "resumes_at": "2026-12-24T12:00:00+00:00",
     "charges_at": "2026-12-22T12:00:00+00:00", "verdict": "again",
+    "plan": "small", "refused_plan": "large", "refund": 1200,
     "message_id": "m1", "template": "setup", "code": "550 5.1.1",
     "resource": "container", "kind": "docker.container", "target": "docker",
     "run_id": "r1", "counts": {"install_missing": 2}, "mended": 2, "examples": ["p1"],
@@ -113,6 +114,13 @@ def test_the_mail_about_a_suspension_says_when_it_is_deleted_if_it_is() -> None:
         True,
         False,
     ]
+
+
+def test_a_plan_that_was_refused_is_told_with_the_money_that_goes_back() -> None:
+    _, text, html = built(message("plan_refused"))
+    assert all("12,00" in body and "large" in body for body in (text, html))
+    _, text, html = built(message("plan_refused", details=FACTS | {"refund": 0}))
+    assert not any("go back" in " ".join(body.split()) for body in (text, html))
 
 
 @pytest.mark.parametrize("template", AUDIENCE)
