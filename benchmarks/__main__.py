@@ -12,7 +12,21 @@ import time
 from benchmarks import budgets, results, servers, table
 from benchmarks.brokers import rabbitmq
 
-NAMES = ("intake", "jobs", "ready", "memory", "starts", "hop", "relay", "handler", "comparisons", "history", "backlog")
+NAMES = (
+    "intake",
+    "jobs",
+    "ready",
+    "memory",
+    "starts",
+    "hop",
+    "relay",
+    "handler",
+    "comparisons",
+    "history",
+    "backlog",
+    "nightly",
+    "checkout",
+)
 
 
 def main() -> None:
