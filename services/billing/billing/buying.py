@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
@@ -44,6 +44,8 @@ class Choice(BaseModel):
     """`plan_id` is a plan's slug or its documented integer."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    hidden: ClassVar[bool] = False  # also what is not for sale
 
     product: Line | None = None
     plan_id: Key | None = Field(default=None, max_length=63)
@@ -155,7 +157,7 @@ async def discounted(tx: Transaction, coupon: str, offer: Offer) -> Discount:
 
 async def offered(tx: Transaction, request: Choice) -> Offer:
     """The first price that fits what was asked for. Raises an `unknown_...` problem for what does not exist."""
-    found = await offers(tx, product=request.product, plan=request.plan_id)
+    found = await offers(tx, product=request.product, plan=request.plan_id, hidden=request.hidden)
     if not found:
         missing_product = request.product and not await product_exists(tx, request.product)
         raise unknown("product", request.product or "") if missing_product else unknown("plan", request.plan_id or "")

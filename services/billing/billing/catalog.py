@@ -17,6 +17,7 @@ from keyturn import yamlfiles
 from keyturn.yamlfiles import YamlFault
 
 Kind = Literal["hosting", "wordpress", "email", "vps", "application"]
+CANARY: Literal["canary"] = "canary"  # hidden: what the canary buys
 Cycle = Literal["one_time", "monthly", "quarterly", "yearly", "biennial", "triennial"]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 PriceId = Annotated[str, StringConstraints(pattern=r"^price_[A-Za-z0-9_]{1,200}$")]
@@ -49,7 +50,7 @@ class Plan(_Model):
 class Product(_Model):
     name: str = Field(min_length=1, max_length=100)
     description: str = Field(default="", max_length=1000)
-    kind: Kind = "application"
+    kind: Literal[Kind, "canary"] = "application"
     blueprint: Slug
     policy: Policy = Policy()
     plans: dict[Slug, Plan] = Field(min_length=1)  # the first is the product's default
@@ -117,6 +118,8 @@ def _contradictions(catalog: Catalog) -> Iterator[tuple[Place, str]]:
     plans: set[str] = set()
     keys: set[int] = set()
     for slug, product in catalog.products.items():
+        if product.kind == CANARY and not _for_a_canary(product):
+            yield ("products", slug), "a canary is free, kept for no day (policy.retention_days: 0)"
         for plan_slug, plan in product.plans.items():
             place = ("products", slug, "plans", plan_slug)
             if plan_slug in plans:
@@ -126,6 +129,11 @@ def _contradictions(catalog: Catalog) -> Iterator[tuple[Place, str]]:
             plans.add(plan_slug)
             keys |= {plan.key} if plan.key else set()
             yield from _contradicting_prices(plan, (*place, "prices"))
+
+
+def _for_a_canary(product: Product) -> bool:
+    paid = any(price.amount or price.setup_fee for plan in product.plans.values() for price in plan.prices)
+    return product.policy.retention_days == 0 and not paid
 
 
 def _contradicting_prices(plan: Plan, place: Place) -> Iterator[tuple[Place, str]]:

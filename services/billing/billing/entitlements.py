@@ -37,6 +37,13 @@ async def settle(tx: Transaction, purchase: Purchase) -> None:
     _publish(tx, purchase, given, now_wanted, await entitlement_of(tx, purchase.id))
 
 
+async def end_early(tx: Transaction, purchase: Purchase, because: str) -> None:
+    """What nobody has paid for, and nobody needs any more. Said again, it changes nothing."""
+    entitlement = await entitlement_of(tx, purchase.id)
+    if entitlement:
+        _publish(tx, purchase, await terms(tx, purchase.plan), Level("ended", (because,)), entitlement)
+
+
 async def say_again(tx: Transaction, purchase_id: UUID) -> bool:
     """The level as it is, for whoever missed it: to anybody else it is nothing new."""
     entitlement = await entitlement_of(tx, purchase_id)

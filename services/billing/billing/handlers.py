@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from billing.auditing import on_installs_compared
+from billing.canary import heard
 from billing.charges import charge, save_mandate
 from billing.charging import CHARGE, SAVE_MANDATE
 from billing.checkout_ends import end_checkout
@@ -43,6 +44,7 @@ from keyturn.events import (
     Envelope,
     Event,
     FraudWarned,
+    InstallDeleted,
     InstallFailed,
     InstallPlanChanged,
     InstallReady,
@@ -131,6 +133,7 @@ async def on_checkout_expired(event: CheckoutExpired, tx: Transaction) -> None:
 
 async def on_install_ready(event: InstallReady, tx: Transaction) -> None:
     """Nobody pays for time before: the first period begins now."""
+    await heard(event, tx)
     if purchase := await _with_subscription(event, tx):
         await open_first(tx, purchase, (await terms(tx, purchase.plan)).policy, event.time)
         await followed(tx, purchase, event.plan or "")
@@ -179,6 +182,7 @@ HANDLERS: Handlers = {
     InstallPlanChanged: on_install_plan_changed,
     InstallFailed: on_install_failed,
     InstallsCompared: on_installs_compared,
+    InstallDeleted: heard,
 }
 
 # A provider may be away for hours: work that asks it goes on for about a day before an operator has to act.

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from billing import canary
 from billing.auditing import audit, tell, to_audit
 from billing.deps import BillingDeps
 from billing.reconcile import GRACE, look_at_purchase
@@ -67,6 +68,7 @@ RUNS: Mapping[str, Kind] = {
     "suspension": Kind(_to_suspend, step),
     "expiry": Kind(_to_expire, look_at_purchase),
     "reconciliation": Kind(to_compare, compare),
+    "canary": Kind(canary.to_buy, canary.buy, answered=True, tell=canary.tell),
     "audit": Kind(to_audit, audit, answered=True, tell=tell),
 }
 

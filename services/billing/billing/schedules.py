@@ -15,6 +15,7 @@ DEFAULTS: Mapping[str, str] = {
     "expiry": "15 * * * *",
     "reconciliation": "0 4 * * *",
     "audit": "0 5 * * *",
+    "canary": "45 * * * *",
 }
 
 

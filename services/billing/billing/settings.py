@@ -46,6 +46,11 @@ class BillingSettings(ServiceSettings):
     catalog: Path = Field(
         default=Path("catalog.yaml"), validation_alias="CATALOG", description="The file that says what is sold"
     )
+    canary_email: str = Field(
+        default="",
+        validation_alias="CANARY_EMAIL",
+        description="Your own address, for the mails to the sign-up canary. Empty: there is none",
+    )
     schedules: dict[str, str] = Field(
         default={},
         validation_alias="SCHEDULES",

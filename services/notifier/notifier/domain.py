@@ -28,6 +28,7 @@ Template = Literal[
     "webhook_unreadable",
     "orphan_found",
     "audit_found",
+    "canary_failed",
     "message_failed",
 ]
 
@@ -51,6 +52,7 @@ AUDIENCE: dict[Template, Audience] = {
     "webhook_unreadable": "operator",
     "orphan_found": "operator",
     "audit_found": "operator",
+    "canary_failed": "operator",
     "message_failed": "operator",
 }
 

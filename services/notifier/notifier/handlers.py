@@ -7,6 +7,7 @@ from uuid import UUID
 from keyturn.database import Transaction
 from keyturn.events import (
     AuditFound,
+    CanaryFailed,
     EntitlementChanged,
     Event,
     InstallFailed,
@@ -152,6 +153,10 @@ async def on_audit_found(event: AuditFound, tx: Transaction) -> None:
     await _tell(event, tx, "audit_found", event.run_id, details=_facts(event, "run_id", "counts", "mended", "examples"))
 
 
+async def on_canary_failed(event: CanaryFailed, tx: Transaction) -> None:
+    await _tell(event, tx, "canary_failed", event.run_id, details=_facts(event, "run_id", "cause"))
+
+
 async def _tell(
     event: Event, tx: Transaction, template: Template, fact: str, *, details: Mapping[str, Any], **link: Any
 ) -> None:
@@ -200,6 +205,7 @@ HANDLERS: Handlers = {
     WebhookUnreadable: on_webhook_unreadable,
     OrphanFound: on_orphan_found,
     AuditFound: on_audit_found,
+    CanaryFailed: on_canary_failed,
 }
 
 WORK: Mapping[str, WorkKind[NotifierDeps]] = {

@@ -38,6 +38,7 @@ async def test_a_run_begins_at_its_time_and_once_over_all_replicas(billing: Worl
     begun = [(one["name"], one["scheduled_for"], one["status"], one["started_by"]) for one in await runs(billing)]
     assert sorted(begun) == [
         ("billing", "2027-01-10T02:00:00Z", "done", "schedule"),
+        ("canary", "2027-01-10T01:45:00Z", "done", "schedule"),
         ("expiry", "2027-01-10T01:15:00Z", "done", "schedule"),
     ]
 
@@ -53,7 +54,7 @@ async def test_after_two_days_of_outage_what_was_missed_runs_once_and_leaves_no_
     _at(billing, "2027-02-15T09:00")  # both ends are past, and so is the grace of the one who has not paid
     await minute(billing)
     names = [one["name"] for one in await runs(billing) if one["scheduled_for"][:10] == "2027-02-15"]
-    assert sorted(names) == ["billing", "expiry", "reconciliation", "suspension"]
+    assert sorted(names) == ["billing", "canary", "expiry", "reconciliation", "suspension"]
     assert await subscriber.periods() == [
         (1, "2027-01-10T01:00", "2027-02-10T01:00"),
         (2, "2027-02-10T01:00", "2027-03-10T01:00"),

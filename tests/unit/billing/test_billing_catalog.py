@@ -72,6 +72,7 @@ def test_the_catalogue_in_the_project_is_good() -> None:
             "    name: Shop\n    kind: food",
             "catalog.yaml:5: products.shop.kind: Input should be 'hos",
         ),
+        ("    name: Shop", "    name: Shop\n    kind: canary", "catalog.yaml:3: products.shop: a canary is free"),
         ("amount: 79900", "amount: 99", "catalog.yaml:14: products.shop.plans.basic.prices.1.amount: less than 100"),
         ("      pro:\n", "      basic:\n", "catalog.yaml:15: products.shop.plans.basic: stands twice, first in line 8"),
         ("        name: Pro", "        name: Pro\n        key: 1", "catalog.yaml:17: products.shop.plans.pro.key"),

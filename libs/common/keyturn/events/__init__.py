@@ -3,7 +3,15 @@
 Read one with `read(body)`: it gives the typed event, or an `Envelope` where the type is newer than this library.
 """
 
-from keyturn.events.audits import AuditFound, Compared, EntitlementsListed, InstallsCompared, Listed, Mismatch
+from keyturn.events.audits import (
+    AuditFound,
+    CanaryFailed,
+    Compared,
+    EntitlementsListed,
+    InstallsCompared,
+    Listed,
+    Mismatch,
+)
 from keyturn.events.entitlements import EntitlementChanged, Wanted
 from keyturn.events.envelope import CONTENT_TYPE, Envelope, Event, Unreadable, derived_id, uuid7
 from keyturn.events.installs import (
@@ -124,6 +132,7 @@ EVENTS: tuple[type[Event], ...] = (
     EntitlementsListed,
     InstallsCompared,
     AuditFound,
+    CanaryFailed,
     MessageSent,
     MessageFailed,
     SetupLinkUnsent,
@@ -144,6 +153,7 @@ __all__ = [
     "CONTENT_TYPE",
     "EVENTS",
     "AuditFound",
+    "CanaryFailed",
     "CheckoutExpired",
     "Compared",
     "Contact",

@@ -59,6 +59,13 @@ class InstallsCompared(Event, wire="installs.compared.v1", publisher="provisione
     truncated: bool = False
 
 
+class CanaryFailed(Event, wire="canary.failed.v1", publisher="billing"):
+    """The sign-up canary did not get through: nor would a customer. `subject` is its purchase."""
+
+    run_id: str
+    cause: str
+
+
 class AuditFound(Event, wire="audit.found.v1", publisher="billing"):
     """Money and machines do not fit. `counts`: how many of each kind; `examples`: some of their purchases; `mended`: of
     how many the entitlement was told once more."""

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Select, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.catalog import Catalog, Plan, Product
+from billing.catalog import CANARY, Catalog, Plan, Product
 from billing.policy import Policy
 from billing.repository.coupons import put_coupons
 from billing.repository.invoices import put_shop
@@ -122,9 +122,9 @@ async def _put_prices(tx: Transaction, plan_slug: str, plan: Plan) -> set[UUID]:
     return kept
 
 
-async def offers(tx: Transaction, *, product: str | None, plan: str | None) -> list[Offer]:
+async def offers(tx: Transaction, *, product: str | None, plan: str | None, hidden: bool = False) -> list[Offer]:
     """The prices of one plan: the named one, or the first of the named or default product. Empty: no such thing."""
-    statement = _offers().order_by(plans.c.position, prices.c.position)
+    statement = _offers(hidden=hidden).order_by(plans.c.position, prices.c.position)
     if plan:
         by_key = plans.c.key == int(plan) if plan.isdecimal() and len(plan) < 10 else plans.c.slug == plan
         statement = statement.where(by_key)
@@ -165,11 +165,19 @@ async def wares(tx: Transaction, price: UUID) -> Wares:
     return Wares(f"{row.product}, {row.plan}", row.ids)
 
 
-def _offers(*more: Any) -> Select[Any]:
+def _offers(*more: Any, hidden: bool = False) -> Select[Any]:
     columns = [prices.c[name] for name in ("id", "plan", "cycle", "currency", "amount", "setup_fee", "trial_days")]
     names = (products.c.slug.label("product"), products.c.name.label("product_name"), plans.c.name.label("plan_name"))
     statement = select(*columns, *names, plans.c.key, *more).join_from(prices, plans).join(products)
-    return statement.where(prices.c.active, plans.c.active, products.c.active)
+    statement = statement.where(prices.c.active, plans.c.active, products.c.active)
+    return statement if hidden else statement.where(products.c.kind != CANARY)
+
+
+async def canary_product(tx: Transaction) -> str | None:
+    """What the canary buys."""
+    found = select(products.c.slug).where(products.c.kind == CANARY, products.c.active).order_by(products.c.position)
+    slug: str | None = await tx.session.scalar(found.limit(1))
+    return slug
 
 
 def _offer(row: Any) -> Offer:

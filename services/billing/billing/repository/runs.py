@@ -218,6 +218,31 @@ async def add_finding(tx: Transaction, run_id: UUID, customer: str, did: Sequenc
     await tx.run(ADD_FINDING, run_id, customer, json.dumps(list(did)))
 
 
+MARK = """
+UPDATE run_parts SET did = did || to_jsonb(
+  $4::text || ' after ' || round(extract(epoch FROM $3::timestamptz - runs.started_at), 1) || ' s')
+FROM runs WHERE runs.name = $1 AND finished_at IS NULL AND NOT dry_run AND run_parts.run_id = runs.id
+  AND customer = $2 AND state = 'due' RETURNING run_id
+"""
+
+
+async def mark_part(tx: Transaction, name: str, customer: str, mark: str, at: datetime) -> UUID | None:
+    """Something was heard of a part that is under way. None: there is no such."""
+    found = await tx.run(MARK, name, customer, at, mark)
+    return found[0].run_id if found else None
+
+
+async def marks_of(tx: Transaction, run_id: UUID, customer: str) -> list[str]:
+    found = select(run_parts.c.did).where(run_parts.c.run_id == run_id, run_parts.c.customer == customer)
+    return list(await tx.session.scalar(found) or ())
+
+
+async def failed_parts(tx: Transaction, run_id: UUID, limit: int) -> list[Done]:
+    columns = run_parts.c.customer, run_parts.c.state, run_parts.c.did, run_parts.c.error
+    statement = select(*columns).where(run_parts.c.run_id == run_id, run_parts.c.state == "failed")
+    return [Done(*row) for row in await tx.session.execute(statement.limit(limit))]
+
+
 async def is_found(tx: Transaction, run_id: UUID, customer: str) -> bool:
     found = select(run_parts.c.customer).where(run_parts.c.run_id == run_id, run_parts.c.customer == customer)
     return (await tx.session.execute(found)).first() is not None
