@@ -12,7 +12,7 @@ T ?= tests
 .PHONY: help demo run test test-fast models chaos year kills check abuse scale bench format docs lock service-locks clean
 
 ##@ See it
-demo: $(READY) ## two customers buy, get their instances, set passwords; prints the journeys and ends (KEEP=1: stays up)
+demo: $(READY) ## two customers buy, a third subscribes and months go by; prints the journeys and ends (KEEP=1: stays up)
 	$(BIN)/python -m sandbox.demo $(if $(KEEP),--keep)
 
 run: $(READY) ## the whole system on this machine, to click through; stays up (settings from .env)

@@ -50,7 +50,8 @@ class Together:
     def _send(self) -> None:
         if self._kept:
             data, self._kept = self._kept, b""
-            self._transport.write(data)
+            if not self.is_closing():  # nobody reads it any more
+                self._transport.write(data)
 
     def close(self) -> None:
         self._send()

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from keyturn.database import Transaction
-from keyturn.errors import LeaseLost
+from keyturn.errors import LeaseLost, Wait
 from keyturn.events import uuid7
 from keyturn.log import get_logger
 from keyturn.retry import Outcome, judge
@@ -44,7 +44,8 @@ async def settle(work: Work, kind: WorkKind[D], error: Exception) -> str:
         await _write(tx, work, outcome)
         if outcome.due:
             tx.wake_at("work", outcome.due)
-    level = log.error if dead else log.warning
+    # To wait is part of some work, and no trouble.
+    level = log.error if dead else log.info if isinstance(error, Wait) else log.warning
     level("work_died" if dead else "work_waits", reason=outcome.reason, error=outcome.cause.error,
           place=outcome.cause.place, message=outcome.cause.message)  # fmt: skip
     return outcome.reason

@@ -1,5 +1,6 @@
 """`make demo`: two customers buy, get an instance each, choose their passwords and are in; one is suspended and comes
-back. Every event is printed as it happens. Exit code 0 only if all of that was seen.
+back. A third subscribes, and the clock is moved: renewed, not paid, suspended, paid, resumed. Every event is printed as
+it happens. Exit code 0 only if all of that was seen.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import secrets
 import sys
 import tempfile
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ CUSTOMERS: tuple[dict[str, Any], ...] = (
     {"email": "ada@customers.example", "name": "Ada", "storeName": "Ada's shop", "currency": "EUR"},
     {"email": "ravi@customers.example", "name": "Ravi", "storeName": "Ravi's shop", "currency": "INR"},
 )
+SUBSCRIBER = {"email": "mira@customers.example", "name": "Mira", "storeName": "Mira's shop", "currency": "EUR"}
+MONTHLY = {"planId": "sample-starter", "billingCycle": "monthly", "couponCode": "WELCOME10"}
+DECLINED = "pm_card_visa_chargeDeclinedInsufficientFunds"
 
 
 @dataclass
@@ -36,6 +40,7 @@ class Journey:
     bought: Bought
     started: datetime
     password: str
+    paid: dict[str, Any]  # as the provider has it
     url: str = ""
     last: int = 0
     times: dict[str, datetime] = field(default_factory=dict)
@@ -43,7 +48,8 @@ class Journey:
     def line(self, event: dict[str, Any]) -> str:
         """By its arrival: a provider tells its own times in whole seconds."""
         moment = datetime.fromisoformat(event["received"])
-        elapsed = f"+{(moment - self.started).total_seconds():.3f}"
+        since = moment - self.started
+        elapsed = f"+{since.days} d" if since.days else f"+{since.total_seconds():.3f}"
         clock = f"{moment.astimezone():%H:%M:%S.%f}"[:-3]
         return f"{clock} {elapsed:>8} {event['publisher']:<11} {event['type']:<26} {event['subject']}"
 
@@ -66,6 +72,7 @@ class Demo:
     async def run(self) -> None:
         journeys = [await self.buy(customer) for customer in CUSTOMERS]
         await self.suspend_and_resume(journeys[0])
+        journeys.append(await self.subscribe())
         print()
         for journey in journeys:
             print(journey.summary())
@@ -75,8 +82,7 @@ class Demo:
         started = self._system.clock.now()
         bought = await self._shopper.order(**customer)
         print(f"\n{customer['name']} orders through {bought.provider}, and pays")
-        journey = Journey(bought, started, secrets.token_urlsafe(12))
-        self._shopper.pay(bought)
+        journey = Journey(bought, started, secrets.token_urlsafe(12), self._shopper.pay(bought))
         await self._follow(journey, "message.sent.v1")
         link = self._shopper.setup_link(bought)
         if link is None:
@@ -94,6 +100,36 @@ class Demo:
             checked(await self._client.post(url, json={"reason": "to show it"}, headers=self._operator))
             await self._follow(journey, f"install.{event}.v1")
             await self._must_log_in(journey, can=can)
+
+    async def subscribe(self) -> Journey:
+        """A month with a coupon; the next is charged to the saved card, the third is not paid until it hurts."""
+        journey = await self.buy(SUBSCRIBER | MONTHLY)
+        if "subscription.renewed.v1" not in journey.times:
+            await self._follow(journey, "subscription.renewed.v1")
+        await self._go_to(journey, "a week before the month ends", until="subscription.renewal_due.v1", days=-6)
+        await self._go_to(journey, "the month is over, the card is charged", until="subscription.renewed.v1", minutes=2)
+        self._system.stripe.use_saved(journey.paid["customer"], DECLINED)
+        await self._go_to(journey, "a week before the next one ends", until="subscription.renewal_due.v1", days=-6)
+        await self._go_to(
+            journey, "it is over, the card has no money", until="subscription.charge_failed.v1", minutes=2
+        )
+        await self._go_to(journey, "a day of grace is left", until="subscription.warned.v1", days=1, hours=23.5)
+        await self._go_to(journey, "and that is over too", until="install.suspended.v1", days=3, minutes=5)
+        await self._must_log_in(journey, can=False)
+        print(f"\n{SUBSCRIBER['name']} opens the link in the mail, and pays")
+        self._shopper.pay(await self._shopper.renew(journey.bought))
+        await self._follow(journey, "install.resumed.v1")
+        await self._must_log_in(journey, can=True)
+        return journey
+
+    async def _go_to(self, journey: Journey, when: str, *, until: str, **after_the_end: float) -> None:
+        """Moves the clock of all services to a moment before or after the end of what is paid."""
+        path = f"/api/journeys/{journey.bought.purchase_id}"
+        told = checked(await self._client.get(path, headers=self._operator)).json()
+        end = datetime.fromisoformat(told["subscription"]["periodUntil"])
+        self._system.clock.move(end + timedelta(**after_the_end) - self._system.clock.now())
+        print(f"\nthe clock goes on: {when}")
+        await self._follow(journey, until)
 
     async def _follow(self, journey: Journey, until: str) -> None:
         """Prints the journey on, until an event of the type has come."""

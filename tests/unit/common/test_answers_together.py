@@ -9,15 +9,18 @@ from keyturn.server import Together
 class Wire:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
+        self.lost = False
 
     def write(self, data: bytes) -> None:
+        if self.lost:
+            raise RuntimeError("the handler is closed")  # as uvloop does
         self.sent.append(data)
 
     def close(self) -> None:
         self.sent.append(b"closed")
 
     def is_closing(self) -> bool:
-        return False
+        return self.lost
 
     def get_extra_info(self, name: str) -> Any:
         return name
@@ -52,3 +55,13 @@ async def test_what_is_kept_is_sent_before_the_end() -> None:
     transport.close()
     await asyncio.sleep(0)
     assert wire.sent == [b"head ", b"refused", b"closed"]
+
+
+async def test_what_is_kept_for_a_connection_that_is_lost_is_dropped() -> None:
+    wire, complaints = Wire(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    transport = Together(wire)
+    transport.write(b"head ")
+    wire.lost = True
+    await asyncio.sleep(0)
+    assert (wire.sent, complaints) == ([], [])
