@@ -55,6 +55,7 @@ class Ledger:
     taken: Counter[str]  # by the providers' own books
     given_back: Counter[str]
     ends: Counter[str]  # how the subscriptions ended
+    charges: Counter[str]  # of saved cards, and what came of them
     wrong: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -64,9 +65,12 @@ class Ledger:
         table = [
             "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [HEADINGS, *rows]
         ]
-        ended = ", ".join(f"{how} {count}" for how, count in sorted(self.ends.items()))
+        ended, charged = (
+            ", ".join(f"{what} {count}" for what, count in sorted(counted.items()))
+            for counted in (self.ends, self.charges)
+        )
         verdict = [f"WRONG: {one}" for one in self.wrong] or ["It balances."]
-        return "\n".join([*table, f"ended: {ended}", *verdict, f"{self.seconds:.0f} s"])
+        return "\n".join([*table, f"cards: {charged}", f"ended: {ended}", *verdict, f"{self.seconds:.0f} s"])
 
 
 HEADINGS = ["currency", "invoices", "void", "open", "invoiced", "credited", "paid", "refunded", "noted"]
@@ -92,10 +96,15 @@ async def keep(billing: World) -> Ledger:
         }
         for book in await billing.rows(BOOKS)
     ]
-    ends = await billing.rows("SELECT ended_because AS how, count(*) AS count FROM subscriptions GROUP BY 1")
-    ledger = Ledger(lines, taken, back, Counter({str(one["how"]): one["count"] for one in ends}))
+    ends = await _counted(billing, "SELECT ended_because AS what, count(*) AS count FROM subscriptions GROUP BY 1")
+    charges = await _counted(billing, "SELECT state AS what, count(*) AS count FROM charges GROUP BY 1")
+    ledger = Ledger(lines, taken, back, ends, charges)
     ledger.wrong = [*_sums(ledger), *await _disagreements(billing), *await _gaps(billing)]
     return ledger
+
+
+async def _counted(billing: World, sql: str) -> Counter[str]:
+    return Counter({str(one["what"]): one["count"] for one in await billing.rows(sql)})
 
 
 def _providers(billing: World) -> tuple[Counter[str], Counter[str]]:

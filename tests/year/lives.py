@@ -52,13 +52,18 @@ class Life:
         small, large, _ = self.offer
         return {self.upgrades: large, self.upgrades + 2: small}.get(period)
 
+    def is_short_of_money(self, period: int) -> bool:
+        """When the card is charged."""
+        patience = self.patience(period)
+        return patience is None or patience > ASKED_AHEAD
+
     def patience(self, period: int) -> int | None:
         """How many days after they are asked for a period they pay for it. None: never."""
         if period >= self.stops:
             return None
         if period == self.suspended:
             return ASKED_AHEAD + GRACE + 2 + self.number % 4
-        return ASKED_AHEAD + 1 if period == self.late else self.number % 5
+        return ASKED_AHEAD + 1 if period == self.late else self.number % 9
 
 
 def lives(count: int) -> list[Life]:

@@ -41,6 +41,7 @@ class Year:
 
     async def _a_day(self) -> None:
         self.billing.clock.move(A_DAY)
+        await self._cards()
         await billing_run(self.billing)
         asked = await self.billing.rows(
             "SELECT r.purchase_id, r.number, r.opened_at FROM renewals r WHERE r.state = 'open'"
@@ -53,6 +54,15 @@ class Year:
         await _each([self._may_leave(str(one["purchase_id"]), one["number"]) for one in content])
         half = [one for one in content if MIDDLE <= now - one["starts_at"] < MIDDLE + A_DAY]
         await _each([self._may_change(str(one["purchase_id"]), one["number"]) for one in half])
+
+    async def _cards(self) -> None:
+        """Whoever pays late by a link has no money on the card when it is charged."""
+        asked = await self.billing.rows(
+            "SELECT r.purchase_id, r.number, m.method_id FROM renewals r JOIN mandates m USING (purchase_id)"
+            " WHERE r.state = 'open'"
+        )
+        empty = [one for one in asked if self.customers[str(one["purchase_id"])].is_short_of_money(one["number"])]
+        self.billing.stripe.declining = {one["method_id"]: "insufficient_funds" for one in empty}
 
     async def _comes(self, life: Life) -> None:
         opened = await self.billing.buy(**life.order)
