@@ -12,6 +12,7 @@ from billing.repository.auditing import entitled_between, not_as_paid
 from billing.repository.reconciling import SOURCES
 from billing.repository.runs import findings
 from keyturn.clock import MovableClock
+from keyturn.events import CustomerDataErased
 from support.billing import World, world
 from support.billing_facts import Facts, declined, expired
 from support.databases import DatabaseUrl
@@ -32,6 +33,7 @@ async def test_billing_reads_no_more_with_a_long_history(database_url: DatabaseU
             for _ in range(2):
                 await _a_purchase(billing, history)
             await _reading(billing)
+            await _erasing(billing, history)
             await _reconciling(billing, history)
             await _runs(billing, history)
             await history.skeleton()
@@ -162,6 +164,22 @@ async def _customers(billing: World, email: dict[str, str]) -> None:
     page = (await billing.ask("GET", f"/internal/customers/{one['id']}/purchases", "customer", params=params)).json()
     more = params | {"cursor": page["cursor"]}
     await billing.ask("GET", f"/internal/customers/{one['id']}/purchases", "customer", params=more)
+
+
+async def _erasing(billing: World, history: Old) -> None:
+    bought = await billing.buy(email="gone@example.com")
+    params = {"email": "gone@example.com"}
+    (one,) = (await billing.ask("GET", "/internal/customers", "viewer", params=params)).json()["items"]
+    await billing.ask("POST", f"/internal/customers/{one['id']}/erasure-request", "customer")
+    await billing.ask("GET", "/internal/customers", "viewer", params={"erasure": "wanted"})
+    await billing.ask("GET", f"/internal/purchases/{bought['purchase_id']}/data", "customer")
+    sent = {"reason": "history", "end_everything": True}
+    assert (await billing.ask("POST", f"/internal/customers/{one['id']}/erase", "admin", json=sent)).status_code == 202
+    await history.works()
+    now = billing.clock.now()
+    told = {"subject": bought["purchase_id"], "customer_id": one["id"], "service": "gateway"}
+    await history.hears(CustomerDataErased(time=now, **told))
+    assert (await billing.ask("GET", f"/internal/customers/{one['id']}", "viewer")).json()["erasure"]
 
 
 async def _reconciling(billing: World, history: Old) -> None:

@@ -16,7 +16,7 @@ from gateway.repository import journeys
 from gateway.settings import GatewaySettings
 from keyturn.bus.memory import MemoryBroker
 from keyturn.clock import MovableClock
-from keyturn.events import OperatorActed, ProviderFact, PurchasePaid, read
+from keyturn.events import CustomerErased, OperatorActed, ProviderFact, PurchasePaid, read
 from support import provider_webhooks as sent
 from support.databases import DatabaseUrl
 from support.explaining import ROWS
@@ -39,6 +39,7 @@ async def test_the_gateway_reads_no_more_with_a_long_history(
             await _a_purchase(gateway, history, f"cs_new_{number}")
         await _signs_in(gateway, history)
         await _operating(gateway, (tmp_path / "token").read_text().strip())
+        await _erasing(gateway, history)
         async with database.transaction("test") as tx:
             await journeys.last_events(tx, [UUID(int=7), UUID(int=8)])
             tx.schedule("delete_expired", "every")
@@ -99,7 +100,8 @@ def _acted(gateway: Gateway, purchase: str) -> OperatorActed:
 async def _signs_in(gateway: Gateway, history: Old) -> None:
     customer = uuid4()
     found = {"customer_id": str(customer), "purchase_id": str(uuid4())}
-    bought: dict[str, Any] = {"email": "ada@example.com", "name": None, "items": [], "cursor": None}
+    bought: dict[str, Any] = {"items": [], "cursor": None}
+    bought["customer"] = {"email": "ada@example.com", "name": None, "erasure_wanted_at": None}
     gateway.services.answers |= {
         "/internal/customers/find": lambda _: httpx.Response(200, json=found),
         "/internal/messages/sign-in": lambda _: httpx.Response(202, json={}),
@@ -115,6 +117,12 @@ async def _signs_in(gateway: Gateway, history: Old) -> None:
         await gateway.client.get(f"/api/install/{UUID(int=ROWS - 7)}")
     await gateway.client.post("/account/leave")
     gateway.service.clock.move(-timedelta(minutes=80))  # type: ignore[attr-defined]
+
+
+async def _erasing(gateway: Gateway, history: Old) -> None:
+    told = {"subject": str(UUID(int=ROWS - 7)), "customer_id": str(uuid4())}
+    await history.hears(CustomerErased(time=gateway.service.clock.now(), **told))
+    await history.works()
 
 
 async def _operating(gateway: Gateway, token: str) -> None:

@@ -1,9 +1,12 @@
 """The notifier with a long history: no statement reads a whole table, or more than a batch of it."""
 
+from uuid import UUID, uuid4
+
 import pytest
 
 from keyturn.bus.memory import MemoryBroker
 from keyturn.clock import MovableClock
+from keyturn.events import CustomerErased
 from notifier.app import build
 from sandbox.mailbox import Mailbox
 from support.databases import DatabaseUrl
@@ -23,10 +26,18 @@ async def test_the_notifier_reads_no_more_with_a_long_history(database_url: Data
         async with old(service.database, service.deps, service.work, service.handlers) as history:
             for _ in range(2):
                 await _mails(World(clock, service=service, broker=broker, mailbox=mailbox), history)
+            await _erasing(World(clock, service=service, broker=broker, mailbox=mailbox), history)
             await history.skeleton()
         for step in service.closing:
             await step()
         await service.database.close()
+
+
+async def _erasing(world: World, history: Old) -> None:
+    purchase = UUID(int=ROWS - 7)
+    await world.ask("GET", f"/internal/purchases/{purchase}/data")
+    await history.hears(CustomerErased(subject=str(purchase), time=world.clock.now(), customer_id=str(uuid4())))
+    await history.works()
 
 
 async def _mails(world: World, history: Old) -> None:

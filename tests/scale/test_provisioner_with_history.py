@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from keyturn.clock import MovableClock
-from keyturn.events import EntitlementsListed, Listed, SetupLinkIssued, SetupLinkUnsent, read
+from keyturn.events import CustomerErased, EntitlementsListed, Listed, SetupLinkIssued, SetupLinkUnsent, read
 from keyturn.sealing import KeyRing
+from provisioner.repository import erasing
 from support.databases import DatabaseUrl
 from support.explaining import ROWS
 from support.fake_target import World, fake_kinds
@@ -44,6 +45,7 @@ async def test_the_provisioner_reads_no_more_with_a_long_history(
     async with old(service.database, service.deps, service.work, service.handlers) as history:
         for _ in range(2):
             await _an_install(rig, history)
+        await _erasing(rig, history)
         await _reading(rig)
         await history.hears(_listed(rig))
         await _looking_after(rig, history)
@@ -80,6 +82,16 @@ async def _an_install(rig: Rig, history: Old) -> None:
     await history.hears(entitlement(install, 3, now, **bought, wanted="ended"))
     await history.works()
     assert await history.aside.fetchval("SELECT state FROM installs WHERE id = $1", install) == "deleted"
+
+
+async def _erasing(rig: Rig, history: Old) -> None:
+    install, now = UUID(int=ROWS - 7), rig.clock.now()
+    await rig.ask("GET", f"/internal/purchases/{install}/data")
+    for purchase in (install, uuid4()):
+        await history.hears(CustomerErased(subject=str(purchase), time=now, customer_id=str(uuid4())))
+    await history.works()
+    async with rig.service.database.transaction("test") as tx:
+        await erasing.forget(tx, install)
 
 
 async def _setting_up(rig: Rig, history: Old, install: UUID) -> None:

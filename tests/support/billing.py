@@ -144,13 +144,14 @@ def copies(events: Iterable[Event]) -> list[Event]:
 
 
 def _message(event: Event) -> Message:
+    publisher = "notifier" if event.publisher == "*" else event.publisher
     return Message(
         id=str(event.id),
         type=event.wire,
         subject=event.subject,
-        source=event.publisher,
+        source=publisher,
         time=event.time,
-        body=event.to_bytes(event.publisher),
+        body=event.to_bytes(publisher),
         headers={},
         routing_key=event.wire,
     )

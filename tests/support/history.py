@@ -50,6 +50,7 @@ COMMON: dict[str, Columns] = {
         "finished": f"CASE WHEN {OLDER} THEN {{time}} END",
     },
 }
+COMMON["erasures"] = {"done": f"CASE WHEN {OLDER} THEN {{time}} END"}
 PURCHASE = {"product": "'sample-app'", "plan": "'sample-starter'", "contact": CONTACT, "limits": LIMITS}
 OWN: dict[str, dict[str, Columns]] = {
     "billing": {
@@ -141,6 +142,7 @@ OWN: dict[str, dict[str, Columns]] = {
             "lines": "'[]'",
         },
         "notices": {},
+        "erasure_reports": {"service": "'gateway'"},
     },
     "provisioner": {
         "installs": PURCHASE

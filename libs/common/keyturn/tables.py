@@ -1,4 +1,4 @@
-"""The four tables that every service's database has, and the base of its own tables."""
+"""The five tables that every service's database has, and the base of its own tables."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -101,6 +101,17 @@ WORK = Table(
     Index("ix_work_finished", "finished", postgresql_where=text("state NOT IN ('open', 'dead')")),
 )
 
+# The purchases whose customer is forgotten, and since when nothing of theirs is kept here. `keyturn.erasing`.
+ERASURES = Table(
+    "erasures",
+    _shared,
+    Column("purchase_id", Uuid, primary_key=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("asked", _TIME, nullable=False),
+    Column("done", _TIME),
+    Index("ix_erasures_open", "customer_id", "purchase_id", postgresql_where=text("done IS NULL")),
+)
+
 # What tells at the start that a key is not the one that was used under this id before. Tells nothing of the key.
 KEY_CHECKS = Table(
     "key_checks",
@@ -112,9 +123,9 @@ KEY_CHECKS = Table(
 
 
 def new_metadata() -> MetaData:
-    """A service's metadata: the naming convention, and outbox, inbox, work and key checks in it."""
+    """A service's metadata: the naming convention, and outbox, inbox, work, erasures and key checks in it."""
     metadata = MetaData(naming_convention=_NAMES)
-    for table in (OUTBOX, INBOX, WORK, KEY_CHECKS):
+    for table in (OUTBOX, INBOX, WORK, ERASURES, KEY_CHECKS):
         table.to_metadata(metadata)
     return metadata
 

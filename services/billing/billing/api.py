@@ -48,6 +48,7 @@ router.include_router(invoice_routes.router)
 router.include_router(invoice_routes.of_purchase)
 router.include_router(credit_routes.router)
 router.include_router(run_routes.router)
+router.include_router(customer_routes.data)
 Deps = Annotated[BillingDeps, Depends(get_deps)]
 Limit = Annotated[int, Query(ge=1, le=LONGEST)]
 JSON = dict[str, Any]

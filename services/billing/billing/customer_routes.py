@@ -1,12 +1,12 @@
 """Customers over HTTP: what operators see of them, and what they see themselves."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict
 
-from billing import views
+from billing import erasing, views
 from billing.buying import Line, one_spelling, valid_email
 from billing.deps import BillingDeps
 from billing.domain import Customer, Purchase
@@ -20,17 +20,20 @@ from billing.repository.customers import (
     purchases_of_customer,
     subscriptions_of,
 )
+from billing.repository.erasing import PERSONAL, customers_to_erase
 from keyturn.database import Transaction
+from keyturn.erasing import show
 from keyturn.errors import Problem
-from keyturn.http import Named
+from keyturn.http import Named, Words
+from keyturn.internal import Admin, Public, Viewer
 from keyturn.internal import Customer as Self
-from keyturn.internal import Public, Viewer
 from keyturn.service import get_deps
 
 router = APIRouter(prefix="/customers")
 Deps = Annotated[BillingDeps, Depends(get_deps)]
 Limit = Annotated[int, Query(ge=1, le=LONGEST)]
 JSON = dict[str, Any]
+Wanted = Annotated[Literal["wanted"] | None, Query()]
 
 
 class Person(BaseModel):
@@ -39,14 +42,25 @@ class Person(BaseModel):
     email: Line
 
 
+class Erasing(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    reason: Words
+    end_everything: bool = False
+
+
 SHOWN = 100  # purchases, and payments, of one customer; all of them are in the lists
 
 
 @router.get("")
-async def get_customers(deps: Deps, _: Viewer, email: Named = None, cursor: Named = None, limit: Limit = 50) -> JSON:
-    """Newest first; with an address the one who has it."""
+async def get_customers(
+    deps: Deps, _: Viewer, email: Named = None, erasure: Wanted = None, cursor: Named = None, limit: Limit = 50
+) -> JSON:
+    """Newest first; with an address the one who has it; or the first who asked to be forgotten and are not yet."""
     after = place_of(cursor)
     async with deps.database.transaction("read_customers") as tx:
+        if erasure:
+            return views.page([views.customer(one) for one in await customers_to_erase(tx, limit)], None)
         if email:
             known = await find_customer(tx, one_spelling(email.strip()))
             return views.page([views.customer(known)] if known else [], None)
@@ -76,7 +90,20 @@ async def get_purchases(customer_id: UUID, deps: Deps, _: Self, cursor: Named = 
         standing = await subscriptions_of(tx, [one.id for one in bought])
     following = cursor_of(bought[-1].opened_at, bought[-1].id) if len(bought) == limit else None
     own = [views.own(one, *standing.get(one.id, (None, None))) for one in bought]
-    return {"email": customer.email, "name": customer.name, **views.page(own, following)}
+    return {"customer": views.customer(customer), **views.page(own, following)}
+
+
+@router.post("/{customer_id}/erasure-request", status_code=202)
+async def post_erasure_request(customer_id: UUID, deps: Deps, _: Self) -> JSON:
+    await erasing.ask_for_erasure(deps, customer_id)
+    return {"success": True}
+
+
+@router.post("/{customer_id}/erase", status_code=202)
+async def post_erasure(customer_id: UUID, body: Erasing, deps: Deps, caller: Admin) -> JSON:
+    await erasing.erase(deps, caller, customer_id, body.reason, end_everything=body.end_everything)
+    async with deps.database.transaction("read_customer") as tx:
+        return await erasing.progress(tx, customer_id)
 
 
 @router.get("/{customer_id}")
@@ -90,6 +117,7 @@ async def get_one_customer(customer_id: UUID, deps: Deps, _: Viewer) -> JSON:
             **views.customer(customer),
             "purchases": await _purchases(tx, bought),
             "payments": [views.payment(one) for one in payments],
+            "erasure": await erasing.progress(tx, customer_id) if customer.erased_at else None,
         }
 
 
@@ -113,3 +141,13 @@ async def _purchases(tx: Transaction, bought: list[Purchase]) -> list[JSON]:
         views.purchase(one) | {"subscription": views.subscription(*standing[one.id]) if one.id in standing else None}
         for one in bought
     ]
+
+
+data = APIRouter()
+
+
+@data.get("/purchases/{purchase_id}/data")
+async def get_data(purchase_id: UUID, deps: Deps, _: Self) -> JSON:
+    """Everything that is kept here about it."""
+    async with deps.database.transaction("read_data") as tx:
+        return await show(tx, PERSONAL, purchase_id)

@@ -65,6 +65,8 @@ class Customer:
     locale: str | None
     timezone: str | None
     created_at: datetime
+    erasure_wanted_at: datetime | None = None
+    erased_at: datetime | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -96,6 +98,7 @@ class Purchase:
     tax_added: int = 0  # as much of the amount is tax that the price does not include
     tax: dict[str, Any] = field(default_factory=dict)  # a `taxes.Rate`: what is charged next is taxed at
     buyer: dict[str, Any] = field(default_factory=dict)  # a `taxes.Buyer`
+    erased_at: datetime | None = None  # its customer is forgotten: nothing is owed or given any more
 
     def move_to(self, state: PurchaseState, now: datetime) -> bool:
         """The one way to another state. False: a repetition, nothing changed. Raises `ImpossibleTransition`."""

@@ -15,6 +15,8 @@ from billing.subscriptions import with_subscription
 from keyturn.database import Transaction
 from keyturn.events import Contact, EntitlementChanged
 
+FORGOTTEN = Level("ended", ("erased",))
+
 
 async def settle(tx: Transaction, purchase: Purchase) -> None:
     """Brings a paid purchase and its entitlement to what its payments, refunds, disputes and subscription now amount
@@ -31,7 +33,7 @@ async def settle(tx: Transaction, purchase: Purchase) -> None:
     given = await terms(tx, purchase.plan)
     of_money = level(given.policy, paid=last.amount, refunded=refunded, disputes=disputes)
     subscription = await follow(tx, purchase, of_money)
-    now_wanted = with_subscription(of_money, subscription)
+    now_wanted = FORGOTTEN if purchase.erased_at else with_subscription(of_money, subscription)
     if subscription:
         await keep_time(tx, subscription, given.policy, served=now_wanted.wanted == "on")
     _publish(tx, purchase, given, now_wanted, await entitlement_of(tx, purchase.id))

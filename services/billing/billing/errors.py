@@ -6,6 +6,7 @@ KeyturnError
 └── Problem                an answer to a caller; the functions below make them
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
@@ -118,6 +119,11 @@ def purchase_unknown() -> Problem:
 
 def customer_unknown() -> Problem:
     return Problem(404, "customer_unknown", "There is no such customer.")
+
+
+def customer_not_done(standing: Sequence[Mapping[str, str]]) -> Problem:
+    detail = "Something of theirs still runs or is undecided; end it first."
+    return Problem(409, "customer_not_done", detail, standing=list(standing))
 
 
 def payment_unknown() -> Problem:

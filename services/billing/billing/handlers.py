@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, cast
 
+from billing import erasing
 from billing.auditing import on_installs_compared
 from billing.canary import heard
 from billing.charges import charge, save_mandate
@@ -40,6 +41,7 @@ from billing.sweeping import LOOK_AT, look_at_dispute, look_at_refund, sweep
 from keyturn.database import Transaction
 from keyturn.events import (
     CheckoutExpired,
+    CustomerDataErased,
     DisputeClosed,
     Envelope,
     Event,
@@ -183,6 +185,7 @@ HANDLERS: Handlers = {
     InstallFailed: on_install_failed,
     InstallsCompared: on_installs_compared,
     InstallDeleted: heard,
+    CustomerDataErased: erasing.on_data_erased,
 }
 
 # A provider may be away for hours: work that asks it goes on for about a day before an operator has to act.
@@ -205,5 +208,6 @@ WORK: Mapping[str, WorkKind[BillingDeps]] = {
     SAVE_MANDATE: WorkKind(save_mandate, retry=_PATIENT),  # what did a customer save?
     PLACE_FACT: WorkKind(place_fact, retry=_PATIENT),  # to which purchase does a fact belong?
     CLOSE_CHECKOUTS: WorkKind(close_checkouts, retry=_PATIENT),  # so that nobody pays twice
+    **erasing.WORK,  # a customer is forgotten, here and everywhere
     SEND_REFUND: WorkKind(send_refund, retry=_PATIENT, died=refund_died),
 }

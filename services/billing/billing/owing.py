@@ -13,7 +13,9 @@ CLOSE_CHECKOUTS = "close_checkouts"  # work: what could still be paid for nothin
 
 
 async def owed(tx: Transaction, purchase: Purchase) -> Bill | None:
-    """None: nothing."""
+    """None: nothing. What comes all the same is surplus."""
+    if purchase.erased_at:
+        return None
     if not purchase.is_paid:
         return first_bill(purchase)
     if not recurs(purchase.cycle):

@@ -125,7 +125,15 @@ customers = Table(
     _text("locale", null=True),
     _text("timezone", null=True),
     _when("created_at"),
+    _when("erasure_wanted_at", null=True),  # the customer asked for it
+    _when("erased_at", null=True),
     Index("customers_by_time", "created_at", "id"),
+    Index(
+        "customers_to_erase",
+        "erasure_wanted_at",
+        "id",
+        postgresql_where=text("erasure_wanted_at IS NOT NULL AND erased_at IS NULL"),
+    ),
 )
 
 purchases = Table(
@@ -158,6 +166,7 @@ purchases = Table(
     _amount("tax_added"),
     _json("tax"),
     _json("buyer"),
+    _when("erased_at", null=True),  # its customer is forgotten: nothing is owed or given any more
     Index("purchases_by_time", "opened_at", "id"),
     Index("purchases_by_state", "state", "opened_at", "id"),
     Index("purchases_by_customer", "customer_id", "opened_at", "id"),
@@ -565,6 +574,15 @@ charges = Table(
     UniqueConstraint("purchase_id", "period", "attempt"),
     UniqueConstraint("provider", "provider_id"),
     Index("one_open_charge", "purchase_id", unique=True, postgresql_where=text("state = 'asked'")),  # one at a time
+)
+
+# Which service has erased what it kept of a purchase.
+erasure_reports = Table(
+    "erasure_reports",
+    metadata,
+    Column("purchase_id", ForeignKey("purchases.id"), primary_key=True),
+    Column("service", Text, primary_key=True),
+    _when("at"),
 )
 
 # What was told about a purchase and changed nothing: a declined attempt, a warning, a refused transition.

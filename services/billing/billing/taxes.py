@@ -58,7 +58,7 @@ class Rate(BaseModel):
 
 class Seller(BaseModel):
     """As the catalogue names them. `series`, `credit_series`: what the numbers of invoices and credit notes begin
-    with."""
+    with. `keep_invoices_years`: how long the law wants their buyer kept, of customers who are forgotten, too."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -70,6 +70,7 @@ class Seller(BaseModel):
     footer: str = Field(default="", max_length=1000)
     series: str = Field(default="INV", pattern=r"^[A-Z][A-Z0-9]{0,9}$")
     credit_series: str = Field(default="CN", pattern=r"^[A-Z][A-Z0-9]{0,9}$")
+    keep_invoices_years: int = Field(default=10, ge=1, le=30)
 
 
 class Buyer(BaseModel):

@@ -101,6 +101,8 @@ def customer(found: Customer) -> JSON:
         "locale": found.locale,
         "timezone": found.timezone,
         "created_at": found.created_at,
+        "erasure_wanted_at": found.erasure_wanted_at,
+        "erased_at": found.erased_at,
     }
 
 

@@ -30,6 +30,7 @@ class Owned:
 class Account:
     email: str
     name: str | None
+    erasure_wanted: bool
     purchases: list[Owned]
     cursor: str | None
 
@@ -40,4 +41,9 @@ async def account_of(deps: GatewayDeps, session: Session, cursor: str | None, li
     async with deps.database.transaction("read_account") as tx:
         known = await journeys.find_all(tx, [UUID(one["id"]) for one in told["items"]])
     owned = [Owned(one, known.get(UUID(one["id"])) or Journey(one["id"])) for one in told["items"]]
-    return Account(told["email"], told["name"], owned, told["cursor"])
+    customer = told["customer"]
+    return Account(customer["email"], customer["name"], bool(customer["erasure_wanted_at"]), owned, told["cursor"])
+
+
+async def want_erasure(deps: GatewayDeps, session: Session) -> None:
+    await deps.billing.request("POST", f"/internal/customers/{session.customer_id}/erasure-request", CUSTOMER)

@@ -13,6 +13,7 @@ from uuid import UUID
 Stamp: TypeAlias = tuple[int, int, str]  # microseconds, rank among events of one instant, event id
 Facts: TypeAlias = Mapping[str, tuple[Stamp, Any]]
 
+ERASED = "erased"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Events of one transaction bear one time; among them the later in this list has the last word.
@@ -93,6 +94,19 @@ def merge(facts: Facts, event: Occurrence) -> dict[str, tuple[Stamp, Any]]:
         if name not in merged or tuple(merged[name][0]) < event.stamp:
             merged[name] = (event.stamp, value)
     return merged
+
+
+# What happened to a purchase without saying to whom. `erased` holds the customer's id, and stays.
+_OF_NOBODY = frozenset({
+    "purchase", "created_at", "paid_at", "product", "plan", "amount", "currency", "refunded", "subscription", "job",
+    "provision_job", "phase", "setup", "suspended", "ready_at", "activated_at", "deleted_at", ERASED,
+})  # fmt: skip
+
+
+def forgotten(facts: Facts, customer: str | None = None) -> dict[str, tuple[Stamp, Any]]:
+    """The facts of a purchase whose customer is forgotten: from now on, where `customer` says so."""
+    kept = {name: value for name, value in facts.items() if name in _OF_NOBODY or name.startswith("mail:")}
+    return kept | ({ERASED: ((0, 0, ""), customer)} if customer else {})
 
 
 def _stated(event: Occurrence) -> dict[str, Any]:

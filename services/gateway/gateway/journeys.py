@@ -5,12 +5,14 @@ Nothing in an event may make this fail: a journey that misses an event is worse 
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from gateway.facts import Occurrence, merge
+from gateway.facts import ERASED, Facts, Occurrence, forgotten, merge
 from gateway.repository import journeys
 from gateway.repository.journeys import StoredEvent
+from keyturn import erasing
 from keyturn.database import Transaction
 from keyturn.events import BY_WIRE, Envelope, OperatorActed, Unreadable
 
@@ -38,7 +40,7 @@ async def _record_unnamed(envelope: Envelope, tx: Transaction) -> None:
         await journeys.add_event(tx, event, cause=cause)
         return
     await journeys.go_on(tx, purchase, event, cause=cause, facts=facts or {})
-    await journeys.add_refs(tx, purchase, _refs(event.data))
+    await _joined(tx, purchase, event, facts or {})
 
 
 async def _record_named(envelope: Envelope, purchase: UUID, tx: Transaction) -> None:
@@ -51,12 +53,21 @@ async def _record_named(envelope: Envelope, purchase: UUID, tx: Transaction) -> 
     facts = await journeys.lock(tx, purchase, create=envelope.type != OperatorActed.wire)
     fact = await journeys.adopt(tx, joins, purchase) if joins and facts is not None else None
     if fact:
-        await journeys.add_refs(tx, purchase, _refs(fact.data))
+        await _joined(tx, purchase, fact, facts or {})
     if facts is None:
         await journeys.add_event(tx, stored(envelope), cause=cause)
     else:
-        facts = merge(facts, _occurrence(envelope))
-        await journeys.go_on(tx, purchase, stored(envelope), cause=cause, facts=facts)
+        event, facts = stored(envelope), merge(facts, _occurrence(envelope))
+        if ERASED in facts and not envelope.type.startswith("customer."):
+            event, facts = replace(event, data={}), forgotten(facts)
+        await journeys.go_on(tx, purchase, event, cause=cause, facts=facts)
+
+
+async def _joined(tx: Transaction, purchase: UUID, fact: StoredEvent, facts: Facts) -> None:
+    """A provider's fact has come in. Of a customer who was forgotten, its webhook may tell again."""
+    await journeys.add_refs(tx, purchase, _refs(fact.data))
+    if ERASED in facts:
+        await erasing.once_more(tx, purchase)
 
 
 def _occurrence(envelope: Envelope) -> Occurrence:

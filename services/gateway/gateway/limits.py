@@ -39,4 +39,5 @@ COUPON_CODES = RateLimit("coupon", Limit(burst=30, per_minute=30))
 COUPON = Depends(COUPON_CODES)  # and of every order that names a code: nobody finds one by trying
 DOCUMENT = Depends(RateLimit("document", Limit(burst=20, per_minute=30)))  # each is computed anew
 SETUP = Depends(RateLimit("setup", Limit(burst=30, per_minute=30)))
+EXPORT = Depends(RateLimit("export", Limit(burst=20, per_minute=2)))  # all that is kept about somebody
 SIGN_IN = Depends(RateLimit("sign_in", Limit(burst=10, per_minute=10)))

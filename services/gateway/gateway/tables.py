@@ -62,7 +62,7 @@ class JourneyRefRow(Base):
     __tablename__ = "journey_refs"
 
     ref: Mapped[str] = mapped_column(primary_key=True)
-    purchase_id: Mapped[UUID]
+    purchase_id: Mapped[UUID] = mapped_column(index=True)
 
 
 # --- customers who sign in

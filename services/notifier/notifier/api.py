@@ -12,7 +12,7 @@ from keyturn.errors import Problem
 from keyturn.http import Words
 from keyturn.internal import Operator, Viewer
 from keyturn.service import get_deps
-from notifier import repository, signing_in
+from notifier import erasing, repository, signing_in
 from notifier.deps import NotifierDeps
 from notifier.domain import FINAL_CODES, State, moved
 from notifier.sending import MAIL
@@ -102,7 +102,7 @@ async def retry_message(deps: Deps, caller: Operator, message_id: UUID, body: Re
         if message.state == "sent":
             raise Problem(409, "message_already_sent", "the mail server has taken this message")
         if message.code in FINAL_CODES:
-            raise Problem(409, f"message_{message.code}", "its setup link is dead; issue a new one for the install")
+            raise Problem(409, f"message_{message.code}", "its link is dead, or its customer was forgotten")
         before = {"state": message.state, "code": message.code}
         if moved(message.state, "pending"):
             repository.close(message, "pending", None)
@@ -125,5 +125,5 @@ def _unknown() -> Problem:
 
 
 router = APIRouter()
-for _part in (messages, signing_in.router):
+for _part in (messages, signing_in.router, erasing.router):
     router.include_router(_part)

@@ -69,10 +69,11 @@ NEXT: dict[State, frozenset[State]] = {
 LINK_EXPIRED = "link_expired"
 SUPERSEDED = "superseded"
 GAVE_UP = "gave_up"
-FINAL_CODES = frozenset({LINK_EXPIRED, SUPERSEDED})  # sending it later would hand out a dead link
+ERASED = "erased"
+FINAL_CODES = frozenset({LINK_EXPIRED, SUPERSEDED, ERASED})  # a dead link; a customer who was forgotten
 
 # What the metrics say of a code; any other is `other`.
-CODE_CLASSES = ("5xx", "bad_address", "address_unsupported", GAVE_UP, LINK_EXPIRED, SUPERSEDED, "other")
+CODE_CLASSES = ("5xx", "bad_address", "address_unsupported", GAVE_UP, LINK_EXPIRED, SUPERSEDED, ERASED, "other")
 
 LONGEST_WAIT = timedelta(minutes=10)
 

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from keyturn import erasing
 from keyturn.database import Transaction
 from keyturn.events import (
     AuditFound,
     CanaryFailed,
+    CustomerErased,
     EntitlementChanged,
     Event,
     InstallFailed,
@@ -33,6 +35,7 @@ from keyturn.work import WorkKind
 from notifier import repository
 from notifier.deps import NotifierDeps
 from notifier.domain import Template
+from notifier.erasing import erase
 from notifier.sending import MAIL, mail_died, send_mail
 from notifier.sending import RETRY as MAIL_RETRY
 
@@ -206,8 +209,10 @@ HANDLERS: Handlers = {
     OrphanFound: on_orphan_found,
     AuditFound: on_audit_found,
     CanaryFailed: on_canary_failed,
+    CustomerErased: erasing.on_customer_erased,
 }
 
 WORK: Mapping[str, WorkKind[NotifierDeps]] = {
     MAIL: WorkKind(send_mail, MAIL_RETRY, slots=4, died=mail_died),  # one attempt to send one message
+    erasing.ERASE: erasing.work_kind(erase),  # a customer is forgotten
 }

@@ -31,6 +31,28 @@ UPDATE attempts SET outcome = $2, code = $3, reply = $4, ended = $5 WHERE messag
 """
 
 
+# A version that no entitlement reaches: nothing that comes later brings the contact back.
+FORGOTTEN = 2**31 - 1
+FORGET = (
+    f"""INSERT INTO contacts (purchase_id, version, email, product) VALUES ($1, {FORGOTTEN}, '', '')
+    ON CONFLICT (purchase_id) DO UPDATE SET version = excluded.version, email = '', name = NULL, locale = NULL,
+      timezone = NULL, store_name = NULL""",  # noqa: S608 - our own number
+    "UPDATE messages SET recipient = NULL, details = '{}', token = NULL, credentials = NULL WHERE purchase_id = $1",
+    "UPDATE attempts SET reply = NULL WHERE message_id IN (SELECT id FROM messages WHERE purchase_id = $1)",
+)
+UNSENT = """
+UPDATE messages SET state = 'failed', code = 'erased', reason = 'its customer was forgotten', finished = $2
+WHERE purchase_id = $1 AND state = 'pending'
+"""
+
+
+async def forget(tx: Transaction, purchase_id: UUID) -> None:
+    """What is still to be sent never will be."""
+    await tx.run(UNSENT, purchase_id, tx.now)
+    for statement in FORGET:
+        await tx.run(statement, purchase_id)
+
+
 async def save_order(tx: Transaction, event: PurchaseOpened) -> None:
     """What the order says. An entitlement that came before keeps its newer address; the price is the order's."""
     price = {"amount": event.amount, "currency": event.currency}

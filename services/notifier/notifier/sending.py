@@ -22,6 +22,7 @@ from notifier.deps import NotifierDeps
 from notifier.domain import (
     AUDIENCE,
     CODE_CLASSES,
+    ERASED,
     FINAL_CODES,
     GAVE_UP,
     IN_ORDER,
@@ -109,7 +110,12 @@ def _wanted(message: Message) -> bool:
 
 
 async def _overtaken(tx: Transaction, message: Message) -> bool:
-    """A link that has expired is not sent, nor a setup link that a newer one replaced."""
+    """A link that has expired is not sent, nor a setup link that a newer one replaced, nor anything to a customer who
+    was forgotten."""
+    contact = await repository.contact(tx, message.purchase_id) if message.purchase_id else None
+    if contact and contact.version == repository.FORGOTTEN and AUDIENCE[message.template] == "customer":
+        await _fail(tx, message, ERASED, "its customer was forgotten")
+        return True
     if message.expires_at is None:
         return False
     newest = await repository.newest_link(tx, message.purchase_id) if message.link_number else None

@@ -12,13 +12,14 @@ from keyturn.errors import Problem
 from keyturn.http import Named, Words
 from keyturn.internal import Admin, Caller, Customer, Operator, Public, Viewer
 from keyturn.service import get_deps
-from provisioner import names, operators, setup
+from provisioner import erasing, names, operators, setup
 from provisioner.deps import ProvisionerDeps
 from provisioner.domain import InstallState
 from provisioner.errors import NameConflictError
 from provisioner.repository import installs, views
 
 router = APIRouter(prefix="/internal")
+router.include_router(erasing.router)
 Deps = Annotated[ProvisionerDeps, Depends(get_deps)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 

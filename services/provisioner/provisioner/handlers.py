@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID
 
+from keyturn import erasing
 from keyturn.database import Transaction
-from keyturn.events import EntitlementChanged, EntitlementsListed, SetupLinkUnsent
+from keyturn.events import CustomerErased, EntitlementChanged, EntitlementsListed, SetupLinkUnsent
 from keyturn.handling import Handlers
 from keyturn.work import RetryPolicy, WorkKind
 from provisioner.auditing import on_entitlements_listed
@@ -14,6 +15,7 @@ from provisioner.deps import ProvisionerDeps
 from provisioner.domain import Install
 from provisioner.engine.jobs import JOB, died
 from provisioner.engine.run import run_job
+from provisioner.erasing import erase
 from provisioner.repository import installs
 from provisioner.resealing import reseal
 
@@ -80,6 +82,7 @@ HANDLERS: Handlers = {
     EntitlementChanged: on_entitlement_changed,
     SetupLinkUnsent: on_setup_link_unsent,
     EntitlementsListed: on_entitlements_listed,
+    CustomerErased: erasing.on_customer_erased,
 }
 
 # A job counts its attempts by step and says itself when it gives up; what fails here is a bug or an outage of ours.
@@ -92,5 +95,6 @@ WORK: Mapping[str, WorkKind[ProvisionerDeps]] = {
     "setup_applying": WorkKind(setup_applying, retry=_PATIENT, died=applying_died),
     "watch": WorkKind(watch, every=timedelta(seconds=10)),  # which programs of ours have died?
     "reseal": WorkKind(reseal, every=timedelta(minutes=10)),  # while a sealing key is changed: to the new one
+    erasing.ERASE: erasing.work_kind(erase),  # a customer is forgotten
     "tidy": WorkKind(tidy, every=timedelta(hours=1)),  # lapsed reservations and links
 }

@@ -59,7 +59,16 @@ def test_every_setting_that_a_page_names_exists(page: Path) -> None:
     quoted = " ".join(pages.codes(pages.prose(page)))
     shell = " ".join(block.text for block in pages.blocks(page) if block.language == "sh")
     named = set(NAMES.findall(quoted)) | set(NAMES.findall(shell))
-    placeholders = {"PURCHASE_ID", "PAYMENT_ID", "INSTALL_ID", "WEBHOOK_ID", "MESSAGE_ID", "TOKEN_ID", "RUN_ID"}
+    placeholders = {
+        "PURCHASE_ID",
+        "PAYMENT_ID",
+        "INSTALL_ID",
+        "WEBHOOK_ID",
+        "MESSAGE_ID",
+        "TOKEN_ID",
+        "RUN_ID",
+        "CUSTOMER_ID",
+    }
     assert named - set(SETTINGS) - _of_compose() - OTHERS - placeholders == set()
 
 

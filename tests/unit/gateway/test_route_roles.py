@@ -38,12 +38,13 @@ OPEN = {
     "POST /api/account/session",
     "DELETE /api/account/session",
 }
-CUSTOMER = {"GET /api/account"}
+CUSTOMER = {"GET /api/account", "GET /api/account/export", "POST /api/account/erasure"}
 ADMIN = {
     "POST /api/credits",
     "POST /api/purchases/{purchase_id}/refund",
     "POST /api/payments/{payment_id}/refund",
     "POST /api/installs/{install_id}/delete",
+    "POST /api/customers/{customer_id}/erase",
     "GET /api/tokens",
     "POST /api/tokens",
     "DELETE /api/tokens/{token_id}",

@@ -12,6 +12,7 @@ from keyturn.events.audits import (
     Listed,
     Mismatch,
 )
+from keyturn.events.customers import CustomerDataErased, CustomerErased
 from keyturn.events.entitlements import EntitlementChanged, Wanted
 from keyturn.events.envelope import CONTENT_TYPE, Envelope, Event, Unreadable, derived_id, uuid7
 from keyturn.events.installs import (
@@ -117,6 +118,7 @@ EVENTS: tuple[type[Event], ...] = (
     InvoicePaid,
     InvoiceOverdue,
     CreditNoteIssued,
+    CustomerErased,
     InstallRequested,
     InstallStepChanged,
     InstallWaiting,
@@ -136,6 +138,7 @@ EVENTS: tuple[type[Event], ...] = (
     MessageSent,
     MessageFailed,
     SetupLinkUnsent,
+    CustomerDataErased,
     OperatorActed,
 )
 BY_WIRE: dict[str, type[Event]] = {event.wire: event for event in EVENTS}
@@ -158,6 +161,8 @@ __all__ = [
     "Compared",
     "Contact",
     "CreditNoteIssued",
+    "CustomerDataErased",
+    "CustomerErased",
     "DisputeClosed",
     "EntitlementChanged",
     "EntitlementsListed",

@@ -22,8 +22,14 @@ async def customer_of(tx: Transaction, email: str, contact: Contact) -> Customer
     """Found by the one spelling of the address, or made. The unique constraint decides between two at once."""
     known = contact.model_dump(include={"name", "locale", "timezone"})
     values = {"id": uuid7(), "email": email, "created_at": tx.now, **known}
-    await tx.session.execute(insert(customers).values(**values).on_conflict_do_nothing(index_elements=["email"]))
-    return (await tx.session.scalars(select(Customer).where(customers.c.email == email))).one()
+    new = insert(customers).values(**values).on_conflict_do_nothing(index_elements=["email"])
+    # Whoever forgets them waits for this purchase, or it for them: then the address is a new customer's.
+    theirs = select(Customer).where(customers.c.email == email).with_for_update(read=True)
+    found = None
+    while found is None:
+        await tx.session.execute(new)
+        found = (await tx.session.scalars(theirs)).one_or_none()
+    return found
 
 
 async def add_purchase(tx: Transaction, purchase: Purchase) -> bool:

@@ -4,11 +4,12 @@ stands below `/api/install/{id}`, which takes their session as proof."""
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from gateway import limits, sessions, signing_in
-from gateway.accounts import account_of
-from gateway.api import proofs, views
+from gateway.accounts import CUSTOMER, account_of, want_erasure
+from gateway.api import exports, proofs, views
 from gateway.api.asking import Cursor
 from gateway.api.camel import camel
 from gateway.checkout import status_url
@@ -62,6 +63,19 @@ async def account(session: SignedIn, deps: Deps, cursor: Cursor = None, limit: F
     ]
     purchases = {"items": items, "nextCursor": found.cursor}
     return {"email": found.email, "name": found.name, "purchases": purchases}
+
+
+@router.get("/export", dependencies=[limits.EXPORT], response_class=StreamingResponse, responses=exports.RESPONSES)
+async def export(session: SignedIn, deps: Deps) -> StreamingResponse:
+    """Everything that is kept about the customer."""
+    return await exports.document(deps, CUSTOMER, session.customer_id)
+
+
+@router.post("/erasure", dependencies=[limits.STATUS], status_code=202)
+async def ask_for_erasure(session: SignedIn, deps: Deps) -> dict[str, bool]:
+    """An operator does it, once nothing runs any more."""
+    await want_erasure(deps, session)
+    return SUCCESS
 
 
 async def sign_out_of(request: Request, response: Response, deps: GatewayDeps) -> None:

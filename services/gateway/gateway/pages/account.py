@@ -8,7 +8,8 @@ from fastapi.responses import RedirectResponse
 from pydantic import TypeAdapter, ValidationError
 
 from gateway import limits, sessions, signing_in
-from gateway.accounts import Owned, account_of
+from gateway.accounts import CUSTOMER, Owned, account_of, want_erasure
+from gateway.api import exports
 from gateway.api.account import sign_out_of
 from gateway.deps import GatewayDeps
 from gateway.pages.progress import Progress, progress_of
@@ -34,7 +35,13 @@ async def account(
         return _sign_in()
     found = await account_of(deps, session, cursor)
     purchases = [_purchase(one) for one in found.purchases]
-    answer = page("account.html", email=found.email, purchases=purchases, more=found.cursor, first=cursor is None)
+    shown: dict[str, Any] = {
+        "email": found.email,
+        "purchases": purchases,
+        "more": found.cursor,
+        "first": cursor is None,
+    }
+    answer = page("account.html", **shown, erasure_wanted=found.erasure_wanted)
     await _renew(answer, deps, session)
     return answer
 
@@ -67,6 +74,20 @@ async def enter(token: str, deps: Deps) -> Response:
     answer = RedirectResponse("/account", 303)
     sessions.give_cookie(answer, deps, session)
     return answer
+
+
+@router.get("/data", dependencies=[limits.EXPORT])
+async def data(request: Request, deps: Deps) -> Response:
+    """Everything that is kept about the customer, to take away."""
+    session = await sessions.session_of(request, deps)
+    return await exports.document(deps, CUSTOMER, session.customer_id) if session else _sign_in()
+
+
+@router.post("/erasure", dependencies=[limits.STATUS])
+async def erasure(request: Request, deps: Deps) -> Response:
+    if session := await sessions.session_of(request, deps):
+        await want_erasure(deps, session)
+    return RedirectResponse("/account", 303)
 
 
 @router.post("/leave", dependencies=[limits.STATUS])

@@ -38,10 +38,21 @@ def upgrade() -> None:
     sa.Column('locale', sa.Text(), nullable=True),
     sa.Column('timezone', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('erasure_wanted_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('erased_at', sa.DateTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_customers')),
     sa.UniqueConstraint('email', name=op.f('uq_customers_email'))
     )
     op.create_index('customers_by_time', 'customers', ['created_at', 'id'], unique=False)
+    op.create_index('customers_to_erase', 'customers', ['erasure_wanted_at', 'id'], unique=False, postgresql_where=sa.text('erasure_wanted_at IS NOT NULL AND erased_at IS NULL'))
+    op.create_table('erasures',
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('customer_id', sa.Uuid(), nullable=False),
+    sa.Column('asked', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('done', sa.DateTime(timezone=True), nullable=True),
+    sa.PrimaryKeyConstraint('purchase_id', name=op.f('pk_erasures'))
+    )
+    op.create_index('ix_erasures_open', 'erasures', ['customer_id', 'purchase_id'], unique=False, postgresql_where=sa.text('done IS NULL'))
     op.create_table('inbox',
     sa.Column('consumer', sa.Text(), nullable=False),
     sa.Column('event_id', sa.Uuid(), nullable=False),
@@ -247,6 +258,7 @@ def upgrade() -> None:
     sa.Column('tax_added', sa.BigInteger(), nullable=False),
     sa.Column('tax', postgresql.JSONB(), nullable=False),
     sa.Column('buyer', postgresql.JSONB(), nullable=False),
+    sa.Column('erased_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_purchases_customer_id_customers')),
     sa.ForeignKeyConstraint(['plan'], ['plans.slug'], name=op.f('fk_purchases_plan_plans')),
     sa.ForeignKeyConstraint(['price_id'], ['prices.id'], name=op.f('fk_purchases_price_id_prices')),
@@ -287,6 +299,13 @@ def upgrade() -> None:
     sa.Column('changed_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_entitlements_purchase_id_purchases')),
     sa.PrimaryKeyConstraint('purchase_id', name=op.f('pk_entitlements'))
+    )
+    op.create_table('erasure_reports',
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('service', sa.Text(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_erasure_reports_purchase_id_purchases')),
+    sa.PrimaryKeyConstraint('purchase_id', 'service', name=op.f('pk_erasure_reports'))
     )
     op.create_table('notices',
     sa.Column('id', sa.Uuid(), nullable=False),

@@ -39,6 +39,14 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('key', name=op.f('pk_checkout_keys'))
     )
     op.create_index(op.f('ix_checkout_keys_created'), 'checkout_keys', ['created'], unique=False)
+    op.create_table('erasures',
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('customer_id', sa.Uuid(), nullable=False),
+    sa.Column('asked', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('done', sa.DateTime(timezone=True), nullable=True),
+    sa.PrimaryKeyConstraint('purchase_id', name=op.f('pk_erasures'))
+    )
+    op.create_index('ix_erasures_open', 'erasures', ['customer_id', 'purchase_id'], unique=False, postgresql_where=sa.text('done IS NULL'))
     op.create_table('inbox',
     sa.Column('consumer', sa.Text(), nullable=False),
     sa.Column('event_id', sa.Uuid(), nullable=False),
@@ -69,6 +77,7 @@ def upgrade() -> None:
     sa.Column('purchase_id', sa.Uuid(), nullable=False),
     sa.PrimaryKeyConstraint('ref', name=op.f('pk_journey_refs'))
     )
+    op.create_index(op.f('ix_journey_refs_purchase_id'), 'journey_refs', ['purchase_id'], unique=False)
     op.create_table('journeys',
     sa.Column('purchase_id', sa.Uuid(), nullable=False),
     sa.Column('status', sa.Text(), nullable=False),

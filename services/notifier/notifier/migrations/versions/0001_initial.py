@@ -26,6 +26,14 @@ def upgrade() -> None:
     sa.Column('deletes_at', sa.DateTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('purchase_id', name=op.f('pk_contacts'))
     )
+    op.create_table('erasures',
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('customer_id', sa.Uuid(), nullable=False),
+    sa.Column('asked', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('done', sa.DateTime(timezone=True), nullable=True),
+    sa.PrimaryKeyConstraint('purchase_id', name=op.f('pk_erasures'))
+    )
+    op.create_index('ix_erasures_open', 'erasures', ['customer_id', 'purchase_id'], unique=False, postgresql_where=sa.text('done IS NULL'))
     op.create_table('inbox',
     sa.Column('consumer', sa.Text(), nullable=False),
     sa.Column('event_id', sa.Uuid(), nullable=False),

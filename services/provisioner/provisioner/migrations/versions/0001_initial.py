@@ -12,6 +12,14 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '10s'")  # rather fail than hold up the version that still runs
+    op.create_table('erasures',
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('customer_id', sa.Uuid(), nullable=False),
+    sa.Column('asked', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('done', sa.DateTime(timezone=True), nullable=True),
+    sa.PrimaryKeyConstraint('purchase_id', name=op.f('pk_erasures'))
+    )
+    op.create_index('ix_erasures_open', 'erasures', ['customer_id', 'purchase_id'], unique=False, postgresql_where=sa.text('done IS NULL'))
     op.create_table('inbox',
     sa.Column('consumer', sa.Text(), nullable=False),
     sa.Column('event_id', sa.Uuid(), nullable=False),

@@ -1,0 +1,41 @@
+"""What is kept of an install that says something about its customer."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from keyturn.database import Transaction
+
+# By which condition a row is the purchase's, and what opens something or belongs to a target.
+PERSONAL: Mapping[str, tuple[str, Sequence[str]]] = {
+    "installs": ("id = $1", ()),
+    "jobs": ("install_id = $1", ()),
+    "steps": ("job_id IN (SELECT id FROM jobs WHERE install_id = $1)", ()),
+    "resources": ("install_id = $1", ("parameters", "notes", "outputs")),
+    "names": ("owner = $1", ()),
+    "setup_links": ("install_id = $1", ("token_hash", "operation")),
+    "history": ("install_id = $1", ()),
+}
+
+LEFT = "SELECT FROM resources WHERE install_id = $1 AND state <> 'gone' LIMIT 1"
+FORGET = (
+    """UPDATE installs SET contact = '{}', parameters = '{}', subdomain = NULL, url = NULL, admin_url = NULL,
+      applied = NULL WHERE id = $1""",
+    """UPDATE resources SET parameters = '{}', customer_named = '[]', notes = '{}', outputs = '{}', message = NULL
+      WHERE install_id = $1""",
+    "UPDATE steps SET detail = NULL WHERE job_id IN (SELECT id FROM jobs WHERE install_id = $1)",
+    "UPDATE jobs SET detail = NULL WHERE install_id = $1",
+    "UPDATE history SET detail = '{}', reason = NULL WHERE install_id = $1",
+    "DELETE FROM setup_links WHERE install_id = $1",
+    "DELETE FROM secrets WHERE install_id = $1",
+    "DELETE FROM names WHERE owner = $1",
+)
+
+
+async def anything_left(tx: Transaction, install_id: UUID) -> bool:
+    """At a target."""
+    return bool(await tx.run(LEFT, install_id))
+
+
+async def forget(tx: Transaction, install_id: UUID) -> None:
+    for statement in FORGET:
+        await tx.run(statement, install_id)
