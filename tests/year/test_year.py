@@ -14,7 +14,7 @@ CUSTOMERS = 12
 async def test_the_books_of_a_year_balance(database_url: DatabaseUrl) -> None:
     ledger = await live(await database_url("billing"), CUSTOMERS, print)
     assert not ledger.wrong, ledger
-    assert set(ledger.charges) == {"paid", "failed"}
+    assert min(ledger.charges["paid"], ledger.charges["failed"]) > 0, ledger
     assert set(ledger.ends) == {"cancelled", "nonpayment"}
     assert sum(ledger.taken.values()) > 0
 
