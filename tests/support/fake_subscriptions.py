@@ -63,7 +63,7 @@ class FakeSubscriptions:
         found.status = "active"
         number, due = next(_numbers), self.due(found)
         paid = CapturedPayment(
-            payment_key=f"pay_{number}" if self.rigid else f"in_{number}",
+            payment_key=f"pay_again_{number}" if self.rigid else f"in_{number}",
             amount=due if amount is None else amount,
             currency=found.order.currency,
             livemode=self.livemode,

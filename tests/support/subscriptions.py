@@ -19,7 +19,7 @@ class Subscriber:
         self.billing = billing
         self.id: str = opened["purchase_id"]
         self.provider: FakeProvider = billing.razorpay if opened["provider"] == "razorpay" else billing.stripe
-        self.checkout: str = opened.get("session_id") or opened.get("order_id", "")
+        self.checkout: str = opened.get("session_id") or opened.get("order_id") or opened.get("subscription_id", "")
 
     async def pays(self, checkout: str | None = None) -> CapturedPayment:
         """And the webhook tells of it."""

@@ -48,7 +48,7 @@ class Shopper:
         headers = {"idempotency-key": key} if key else {}
         answer = await self._client.post("/api/checkout", json={"email": email, **order}, headers=headers)
         opened = checked(answer).json()
-        checkout = opened.get("sessionId") or opened.get("orderId") or ""
+        checkout = opened.get("sessionId") or opened.get("orderId") or opened.get("subscriptionId") or ""
         provider = opened.get("provider") or ""
         return Bought(opened["purchaseId"], opened["accessToken"], provider, checkout, email, opened)
 
@@ -59,7 +59,7 @@ class Shopper:
         proven = checked(await self._client.post(f"{path}/access", json={"email": bought.email})).json()
         headers = {"authorization": f"Bearer {proven['accessToken']}"}
         opened = checked(await self._client.post(f"{path}/checkout", headers=headers)).json()
-        checkout = opened.get("sessionId") or opened.get("orderId") or ""
+        checkout = opened.get("sessionId") or opened.get("orderId") or opened.get("subscriptionId") or ""
         token = opened["accessToken"]
         return replace(bought, access_token=token, checkout_id=checkout, answer=opened)
 

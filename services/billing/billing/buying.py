@@ -12,11 +12,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from billing.calendar import recurs
 from billing.countries import COUNTRIES
-from billing.coupons import Discount, code_of, discount_for, discount_of
+from billing.coupons import LONGEST, Discount, code_of, discount_for, discount_of
 from billing.domain import Customer, Purchase
-from billing.errors import amount_too_small, invalid_email, provider_not_available, unknown
+from billing.errors import amount_too_small, invalid_email, not_collectable, provider_not_available, unknown
 from billing.providers import PaymentProvider, Providers
-from billing.providers.money import smallest
+from billing.providers.money import smallest, uncollectable, usual_provider
 from billing.repository.coupons import find_coupon
 from billing.repository.offers import Offer, offers, product_exists
 from billing.taxes import Buyer, Charge, Item, Rate, charge
@@ -136,13 +136,16 @@ async def choose(tx: Transaction, wanted: Choice, providers: Providers, rate: Ra
     discount = await discounted(tx, wanted.coupon_code, offer) if wanted.coupon_code else None
     off = discount_for(discount, 1, offer.amount, offer.currency)
     discount = discount if off else None  # nothing is used up where nothing is taken off
-    later = offer.amount - discount_for(discount, 2, offer.amount, offer.currency) if recurs(offer.cycle) else 0
-    if off == offer.due and not later:
+    numbers = (2, LONGEST + 1) if recurs(offer.cycle) else ()
+    later = [offer.amount - discount_for(discount, number, offer.amount, offer.currency) for number in numbers]
+    if off == offer.due and not any(later):
         return Chosen(offer, discount, off, rate, None)
     name = provider_for(wanted.provider, offer, providers)
     least = smallest(name, offer.currency)
-    if any(0 < amount < least for amount in (offer.due - off, later)):
+    if any(0 < amount < least for amount in (offer.due - off, *later)):
         raise amount_too_small(name, least, offer.currency)
+    if offer.collection == "provider":
+        check_collectable(name, offer, discount)
     return Chosen(offer, discount, off, rate, providers[name])
 
 
@@ -179,8 +182,12 @@ def fitting(found: list[Offer], *, cycle: str | None, currency: str | None, prov
     return found[0]
 
 
-def usual_provider(currency: str) -> str:
-    return "razorpay" if currency == "INR" else "stripe"
+def check_collectable(provider: str, offer: Offer, discount: Discount | None) -> None:
+    """Raises `not_collectable` where the provider cannot charge it by itself, as the price says."""
+    if why := uncollectable(provider, offer.currency, offer.amount):
+        raise not_collectable(why)
+    if discount and provider == "razorpay":
+        raise not_collectable(f"razorpay takes nothing off what it collects by itself: {discount.code} is not for it")
 
 
 def provider_for(asked: str | None, offer: Offer, available: Container[str]) -> str:

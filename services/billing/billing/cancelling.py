@@ -11,6 +11,7 @@ from billing.following import lapse, refused
 from billing.periods import end, standing, withdraw
 from billing.renewing import advance
 from billing.subscriptions import Subscription
+from billing.telling import tell
 from keyturn.events import SubscriptionCancelled, SubscriptionKept
 from keyturn.internal import Caller
 
@@ -33,6 +34,7 @@ async def cancel(
             await settle(tx, purchase)
         else:
             subscription.cancel_at_period_end = True
+            await tell(tx, subscription)
             await withdraw(tx, purchase)
             tx.publish(SubscriptionCancelled(**standing(tx, purchase, subscription)))
             await advance(tx, purchase)
@@ -50,6 +52,7 @@ async def keep(deps: BillingDeps, caller: Caller, purchase_id: UUID, reason: str
             return subscription
         before = level_of(subscription)
         subscription.cancel_at_period_end = False
+        await tell(tx, subscription)
         tx.publish(SubscriptionKept(**standing(tx, purchase, subscription)))
         await advance(tx, purchase)
         audit(tx, caller, "keep", subscription, reason=reason, before=before)

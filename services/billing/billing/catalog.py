@@ -11,7 +11,7 @@ from billing.calendar import recurs
 from billing.coupons import Code, Coupon, unknown_products
 from billing.errors import CatalogError, Fault
 from billing.policy import Policy
-from billing.providers.money import RAZORPAY_MINIMUM, step_of
+from billing.providers.money import RAZORPAY_MINIMUM, step_of, uncollectable, usual_provider
 from billing.taxes import Country, Seller, TaxRule, unused
 from keyturn import yamlfiles
 from keyturn.yamlfiles import YamlFault
@@ -36,6 +36,7 @@ class Price(_Model):
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
     amount: int = Field(ge=0, le=10**12, strict=True)
     setup_fee: int = Field(default=0, ge=0, le=10**12, strict=True)
+    collection: Literal["keyturn", "provider"] = "keyturn"  # who charges what follows the first payment
     trial_days: int = Field(default=0, ge=0, le=365, strict=True)  # free, before the first period that is paid
     ids: dict[Literal["stripe"], PriceId] = Field(default_factory=dict)  # prepared at the provider, for the amount
 
@@ -149,6 +150,11 @@ def _unpayable(price: Price, place: Place) -> Iterator[tuple[Place, str]]:
     """What a provider would refuse, told before somebody wants to pay it."""
     if price.currency == "INR" and 0 < price.amount + price.setup_fee < RAZORPAY_MINIMUM:
         yield (*place, "amount"), f"less than {RAZORPAY_MINIMUM} paise cannot be paid"
+    if price.collection == "provider":
+        if price.cycle == "one_time" or not price.amount:
+            yield (*place, "collection"), "a provider collects only what recurs and costs something"
+        elif why := uncollectable(usual_provider(price.currency), price.currency, price.amount):
+            yield (*place, "collection"), why
     if price.ids and not price.amount:
         yield (*place, "ids"), "what costs nothing needs no prepared price"
     if price.trial_days and not (price.amount and recurs(price.cycle)):

@@ -83,6 +83,8 @@ def _why_not(purchase: Purchase, subscription: Subscription) -> str | None:
         return "It has not begun yet."
     if subscription.held_since:
         return "It is suspended."
+    if subscription.collection == "provider":
+        return "The provider charges it by itself, and would go on with the old price."
     if subscription.cancel_at_period_end:
         return "It is cancelled: keep it first."
     return None if purchase.provider else "It was bought without a payment: order anew."

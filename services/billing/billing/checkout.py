@@ -26,7 +26,7 @@ from billing.invoicing import rate_for
 from billing.owing import CLOSE_CHECKOUTS, first_bill, nothing_to_pay, owed, pays, superseded
 from billing.payments import record_payment
 from billing.plan_changes import PAYABLE_FOR
-from billing.providers import CheckoutOrder, OpenedCheckout
+from billing.providers import CheckoutOrder, OpenedCheckout, Recurring
 from billing.providers.failures import PriceRefused
 from billing.providers.money import written
 from billing.reconcile import FIRST_LOOK
@@ -39,8 +39,9 @@ from billing.repository.purchases import (
     get_purchase,
     lock_purchase,
 )
-from billing.taxes import Rate, told
-from billing.trials import claim_trial
+from billing.taxes import Item, Rate, charge, told
+from billing.telling import is_collected
+from billing.trials import claim_trial, discounted_from
 from keyturn.database import Transaction
 from keyturn.errors import Failure, GiveUp
 from keyturn.events import Contact, PurchaseOpened, uuid7
@@ -82,7 +83,7 @@ async def open_again(deps: BillingDeps, purchase_id: UUID) -> Opening:
         if purchase is None:
             raise purchase_unknown()
         opening = await _opening(tx, purchase)
-        if opening.due and not opening.checkout:
+        if opening.due and not opening.checkout and not await is_collected(tx, purchase.id):
             attempt = len(await checkouts_of(tx, purchase.id)) + 1
             if not purchase.is_paid:
                 await redeem(tx, purchase)
@@ -174,15 +175,17 @@ def _checkout(tx: Transaction, purchase: Purchase, due: Bill, attempt: int) -> C
 
 
 def _order(purchase: Purchase, checkout: Checkout, due: Bill, sold: Wares) -> CheckoutOrder:
+    recurring = _recurring(purchase, due) if sold.collection == "provider" and not due.change else None
     return CheckoutOrder(
         purchase_id=purchase.id,
         attempt=checkout.attempt,
         amount=checkout.amount,
-        setup_fee=due.setup_fee,
+        setup_fee=due.amount - recurring.amount + recurring.off if recurring else due.setup_fee,
         currency=purchase.currency,
         title=sold.title,
         note=_note(purchase, due),
-        prepared=sold.ids.get(checkout.provider) if due.is_whole else None,
+        prepared=sold.ids.get(checkout.provider) if _is_whole(due, recurring) else None,
+        recurring=recurring,
         cycle=purchase.cycle,
         email=purchase.contact["email"],
         name=purchase.contact["name"],
@@ -192,6 +195,20 @@ def _order(purchase: Purchase, checkout: Checkout, due: Bill, sold: Wares) -> Ch
         expires_at=checkout.expires_at,
         save=recurs(purchase.cycle),
     )
+
+
+def _recurring(purchase: Purchase, due: Bill) -> Recurring:
+    """This period, and all that follow, at the tax of the order."""
+    rate = Rate.model_validate(purchase.tax)
+    items = [Item("", due.price), Item("", due.price, due.discount)]
+    whole, less = (charge([item], rate, purchase.currency).total for item in items)
+    periods = discounted_from(purchase, due.period, due.price) if due.discount else 0
+    return Recurring(whole, whole - less, periods, purchase.coupon_code)
+
+
+def _is_whole(due: Bill, recurring: Recurring | None) -> bool:
+    """Whether a prepared price fits. What a coupon takes off a recurring one stands beside it."""
+    return not due.tax_added if recurring else due.is_whole
 
 
 def _note(purchase: Purchase, due: Bill) -> str | None:

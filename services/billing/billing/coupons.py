@@ -19,7 +19,8 @@ _CODE = r"^[A-Z0-9][A-Z0-9_-]{1,39}$"
 Code = Annotated[str, StringConstraints(pattern=_CODE)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
-Duration = Literal["first", "always"] | Annotated[int, Field(ge=1, le=1000, strict=True)]
+LONGEST = 1000  # periods, but for always
+Duration = Literal["first", "always"] | Annotated[int, Field(ge=1, le=LONGEST, strict=True)]
 Source = Literal["catalog", "operator"]
 
 

@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -156,6 +156,8 @@ class Payment:
     purchase_id: UUID | None = None
     period: int | None = None  # which one it paid
     change_id: UUID | None = None  # or which change of plan
+    pays_from: datetime | None = None  # where the provider collects by itself, and says for which time
+    pays_until: datetime | None = None
     review_reason: ReviewReason | None = None
     recorded_at: datetime
 
@@ -164,6 +166,13 @@ class Payment:
             return False
         self.state, self.review_reason = state, None
         return True
+
+    def lasts_until(self, start: datetime) -> datetime | None:
+        """What it pays, from there on: up to when the provider says, and later where we begin later. None: it does not
+        say."""
+        if self.pays_from is None or self.pays_until is None or self.pays_until <= start:
+            return None
+        return self.pays_until + max(start - self.pays_from, timedelta())
 
     @property
     def may_be_placed_again(self) -> bool:
@@ -201,6 +210,8 @@ class MoneyFact:
     livemode: bool | None
     reference: str | None = None
     refs: Mapping[str, str] = field(default_factory=dict)
+    pays_from: datetime | None = None
+    pays_until: datetime | None = None
 
 
 @dataclass(frozen=True)

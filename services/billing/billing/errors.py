@@ -88,6 +88,10 @@ def amount_too_small(provider: str, least: int, currency: str) -> Problem:
     return Problem(422, "amount_too_small", detail, least=least, currency=currency)
 
 
+def not_collectable(why: str) -> Problem:
+    return Problem(422, "not_collectable", f"This price is collected by the provider, and {why}.")
+
+
 def invalid_email(detail: str) -> Problem:
     return Problem(422, "invalid_email", detail)
 

@@ -13,7 +13,9 @@ from billing.checkout_ends import end_checkout
 from billing.deps import BillingDeps
 from billing.disputes import DisputeFact, book_dispute
 from billing.domain import MoneyFact, Purchase, purchase_id_in
+from billing.expecting import out_of_turn
 from billing.following import followed, refused
+from billing.mirroring import end_collected, mirror, on_provider_subscription
 from billing.owing import CLOSE_CHECKOUTS
 from billing.payments import record_payment, record_unplaced
 from billing.periods import open_first
@@ -38,6 +40,7 @@ from billing.reversals import DisputeState
 from billing.runs import conduct, conduct_died, do_part, part_died
 from billing.scheduling import tick
 from billing.sweeping import LOOK_AT, look_at_dispute, look_at_refund, sweep
+from billing.telling import END_COLLECTED, MIRROR
 from keyturn.database import Transaction
 from keyturn.events import (
     CheckoutExpired,
@@ -57,6 +60,8 @@ from keyturn.events import (
     PaymentFailed,
     PaymentRefunded,
     ProviderFact,
+    ProviderSubscriptionChanged,
+    ProviderSubscriptionEnded,
     RefundFailed,
     read,
 )
@@ -73,8 +78,10 @@ async def on_payment_captured(event: PaymentCaptured, tx: Transaction, *, asked:
         livemode=event.livemode,
         reference=event.reference,
         refs=event.refs,
+        pays_from=event.period_from,
+        pays_until=event.period_until,
     )
-    if await record_payment(tx, fact, "webhook"):
+    if await out_of_turn(tx, fact) or await record_payment(tx, fact, "webhook"):
         return
     if purchase_id_in(event.reference):
         wait_within_patience(tx, "purchase")
@@ -186,6 +193,8 @@ HANDLERS: Handlers = {
     InstallsCompared: on_installs_compared,
     InstallDeleted: heard,
     CustomerDataErased: erasing.on_data_erased,
+    ProviderSubscriptionChanged: on_provider_subscription,
+    ProviderSubscriptionEnded: on_provider_subscription,
 }
 
 # A provider may be away for hours: work that asks it goes on for about a day before an operator has to act.
@@ -206,6 +215,8 @@ WORK: Mapping[str, WorkKind[BillingDeps]] = {
     PART: WorkKind(do_part, retry=RetryPolicy(attempts=8, cap=timedelta(minutes=5)), slots=4, died=part_died),
     CHARGE: WorkKind(charge, retry=_PATIENT, slots=4),  # asks for money from what a customer saved
     SAVE_MANDATE: WorkKind(save_mandate, retry=_PATIENT),  # what did a customer save?
+    MIRROR: WorkKind(mirror, retry=_PATIENT),  # how does a subscription stand that a provider collects?
+    END_COLLECTED: WorkKind(end_collected, retry=_PATIENT),  # one through which money came that pays nothing
     PLACE_FACT: WorkKind(place_fact, retry=_PATIENT),  # to which purchase does a fact belong?
     CLOSE_CHECKOUTS: WorkKind(close_checkouts, retry=_PATIENT),  # so that nobody pays twice
     **erasing.WORK,  # a customer is forgotten, here and everywhere

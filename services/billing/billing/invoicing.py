@@ -45,10 +45,13 @@ async def next_charge(tx: Transaction, purchase: Purchase, subscription: Subscri
 async def issue_next(
     tx: Transaction, purchase: Purchase, subscription: Subscription, charged: Charge
 ) -> Invoice | None:
-    """The invoice of the next period is due when the last one ends. The customer's credit is used for it."""
+    """The invoice of the next period is due when the last one ends. The customer's credit is used for it, unless the
+    provider collects: that charges the whole price."""
     number, due_at = subscription.number + 1, subscription.ends_at
     assert due_at
     credited = await usable(tx, purchase, charged.total) if charged.total else 0
+    if credited and (await wares(tx, subscription.price_id)).collection == "provider":
+        credited = 0
     source = period_source(number)
     invoice = await issue(tx, purchase, charged, source=source, due_at=due_at, period=number, credited=credited)
     if invoice and invoice.credited:

@@ -57,4 +57,6 @@ def why_not(subscription: Subscription, days: int) -> str | None:
         return f"What is {subscription.state} cannot be paused."
     if not subscription.number:
         return "It has not begun yet."
+    if subscription.collection == "provider":
+        return "The provider charges it by itself, and would go on."
     return "It is cancelled: keep it first." if subscription.cancel_at_period_end else None

@@ -20,6 +20,7 @@ from billing.domain import (
 )
 from billing.entitlements import entitle, settle
 from billing.errors import not_in_review, purchase_unknown
+from billing.expecting import is_renewal
 from billing.invoicing import paid_for
 from billing.owing import CLOSE_CHECKOUTS, bill_for, owed, superseded, through
 from billing.periods import begin, open_next, tell_renewed
@@ -31,6 +32,7 @@ from billing.repository.payments import (
     payment_by_refs,
 )
 from billing.repository.purchases import checkouts_of, lock_purchase, lock_purchase_by_refs
+from billing.telling import end_stray, take_up
 from keyturn.database import Transaction
 from keyturn.events import FoundBy, PaymentNeedsReview, PurchasePaid, uuid7
 
@@ -54,7 +56,9 @@ async def record_payment(tx: Transaction, fact: MoneyFact, found_by: FoundBy) ->
         await add_refs(tx, known, fact.refs)
         return known
     checkouts = await checkouts_of(tx, purchase.id)
-    bill = await bill_for(tx, purchase, through(checkouts, fact) or await charge_of(tx, purchase.id, fact))
+    renews = await is_renewal(tx, purchase, fact)
+    asked = None if renews else through(checkouts, fact) or await charge_of(tx, purchase.id, fact)
+    bill = await bill_for(tx, purchase, asked)
     verdict = judge(fact, purchase, bill, named=named)
     if known:
         await add_refs(tx, known, fact.refs)
@@ -124,6 +128,8 @@ async def _new(
         reference=fact.reference,
         purchase_id=purchase_id,
         **(_what_for(bill) if bill and verdict.state == "matched" else {}),
+        pays_from=fact.pays_from,
+        pays_until=fact.pays_until,
         recorded_at=tx.now,
     )
     return await add_payment(tx, payment)
@@ -152,6 +158,7 @@ async def _place(
         return
     if verdict.state == "surplus":  # a state that is never left: told once
         tx.publish(_needs_review(tx, payment, "surplus", purchase, expected))
+        await end_stray(tx, purchase, payment)
     elif bill:
         payment.period, payment.change_id = _what_for(bill).values()
         await _paid_for(tx, purchase, payment, by, new=new)
@@ -170,10 +177,12 @@ async def _paid_for(tx: Transaction, purchase: Purchase, payment: Payment, by: F
         purchase.move_to("paid", tx.now)
         tx.publish(_paid(tx, purchase, payment, by))
         await begin(tx, purchase)
+        await take_up(tx, purchase, payment)
         look_for_mandate(tx, purchase, payment)
         await (entitle(tx, purchase, payment) if new else settle(tx, purchase))
         return
     look_for_mandate(tx, purchase, payment)
+    await take_up(tx, purchase, payment)
     await open_next(tx, purchase, payment)
     await settle(tx, purchase)
     await tell_renewed(tx, purchase, payment, by)

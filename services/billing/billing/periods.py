@@ -21,6 +21,7 @@ from billing.repository.subscriptions import (
     subscription_of,
 )
 from billing.subscriptions import Because, Period, Renewal, Subscription
+from billing.telling import revive, tell
 from billing.trials import net_of, setup_fee_of, taken_off
 from keyturn.database import Transaction
 from keyturn.events import (
@@ -62,6 +63,7 @@ async def open_first(tx: Transaction, purchase: Purchase, policy: Policy, at: da
     else:
         subscription.open_period(at)
     _opened(tx, purchase, subscription, payment)
+    await tell(tx, subscription)  # nobody pays for the time before
     await plan(tx, subscription, policy)
     tx.publish(_renewed(tx, purchase, subscription, payment, None))
 
@@ -75,7 +77,7 @@ async def open_next(tx: Transaction, purchase: Purchase, payment: Payment) -> No
     assert subscription.ends_at
     renewal.state = "paid"
     subscription.move_to("active", tx.now)
-    subscription.open_period(subscription.ends_at)
+    subscription.open_period(subscription.ends_at, payment.lasts_until(subscription.ends_at))
     _opened(tx, purchase, subscription, payment)
 
 
@@ -84,9 +86,11 @@ async def tell_renewed(tx: Transaction, purchase: Purchase, payment: Payment, fo
         tx.publish(_renewed(tx, purchase, subscription, payment, found_by))
 
 
-async def ask_for_next(tx: Transaction, purchase: Purchase, subscription: Subscription) -> Renewal:
+async def ask_for_next(
+    tx: Transaction, purchase: Purchase, subscription: Subscription, *, quietly: bool = False
+) -> Renewal:
     """From now on the next period can be paid. What was taken back is asked for again, and nobody is asked for what
-    costs nothing."""
+    costs nothing, or (`quietly`) is paid already."""
     number = subscription.number + 1
     off, fee = taken_off(purchase, number, subscription.price), setup_fee_of(purchase, number)
     charged = await next_charge(tx, purchase, subscription, off, fee)
@@ -105,8 +109,9 @@ async def ask_for_next(tx: Transaction, purchase: Purchase, subscription: Subscr
     renewal.state, renewal.amount = "open", invoice.due if invoice else 0
     renewal.discount, renewal.setup_fee, renewal.tax_added = off, fee, charged.added
     renewal.credited = invoice.credited if invoice else 0
-    await plan_first(tx, subscription, renewal)
-    if invoice and renewal.amount:
+    if not quietly:
+        await plan_first(tx, subscription, renewal)
+    if invoice and renewal.amount and not quietly:
         due = standing(tx, purchase, subscription, renewal)
         tx.publish(SubscriptionRenewalDue(**due, invoice=invoice.number))
     return renewal
@@ -127,6 +132,7 @@ async def end(tx: Transaction, purchase: Purchase, subscription: Subscription, b
     subscription.ended_because, subscription.resumes_at = because, None
     now = standing(tx, purchase, subscription)
     tx.publish(SubscriptionEnded(**now, because=because, withdrawn=withdrawn))
+    await tell(tx, subscription)
 
 
 async def withdraw(tx: Transaction, purchase: Purchase) -> int | None:
@@ -148,6 +154,7 @@ async def follow(tx: Transaction, purchase: Purchase, of_money: Level) -> Subscr
     elif subscription and of_money.wanted != "ended" and subscription.ended_because == "reversed":
         subscription.move_to("active", tx.now)
         subscription.ended_because = None
+        await revive(tx, subscription)
         tx.publish(SubscriptionKept(**standing(tx, purchase, subscription)))
     return subscription
 
@@ -158,6 +165,7 @@ async def keep_time(tx: Transaction, subscription: Subscription, policy: Policy,
         subscription.hold(tx.now)
     elif subscription.held_since:
         subscription.release(tx.now)
+        await tell(tx, subscription)
         if period := await period_of(tx, subscription.purchase_id, subscription.number):
             assert subscription.ends_at
             period.ends_at = subscription.ends_at

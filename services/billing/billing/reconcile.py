@@ -14,6 +14,7 @@ from billing.owing import owed, pays, superseded
 from billing.payments import record_payment
 from billing.placing import LOOK
 from billing.providers import REVERSALS, CapturedPayment, CheckoutRefs, Closing
+from billing.repository.collecting import take_looks_at_collected
 from billing.repository.payments import payments_of
 from billing.repository.purchases import (
     checkouts_of,
@@ -26,6 +27,7 @@ from billing.repository.purchases import (
 from billing.repository.reversals import schedule_looks, take_looks
 from billing.reversals import LONGEST_PAUSE_OF_DISPUTE
 from billing.sweeping import look_at
+from billing.telling import MIRROR
 from keyturn.database import Transaction
 from keyturn.events import FoundBy
 from keyturn.work import Work
@@ -44,6 +46,8 @@ async def reconcile(work: Work, deps: BillingDeps) -> None:  # noqa: ARG001 - th
         due += await purchases_to_expire(tx, tx.now - GRACE, AT_MOST)
         await put_off_looks(tx, due, tx.now + LONGEST_PAUSE)
         await schedule_looks(tx, LOOK, [str(purchase_id) for purchase_id in due])
+        collected = await take_looks_at_collected(tx, tx.now + LONGEST_PAUSE, AT_MOST)
+        await schedule_looks(tx, MIRROR, [str(purchase_id) for purchase_id in collected])
         for kind in REVERSALS:
             await look_at(tx, kind, await take_looks(tx, kind, tx.now + LONGEST_PAUSE_OF_DISPUTE, AT_MOST))
 
@@ -79,7 +83,7 @@ async def close_checkouts(work: Work, deps: BillingDeps) -> None:
 
 async def record_found(tx: Transaction, checkout: Checkout, found: list[CapturedPayment], by: FoundBy) -> None:
     """What the provider says was paid for this checkout, through the one function that records payments."""
-    kind = "order" if checkout.provider == "razorpay" else "session"
+    kind, named = "order" if checkout.provider == "razorpay" else "session", str(checkout.provider_id)
     for payment in found:
         fact = MoneyFact(
             provider="razorpay" if checkout.provider == "razorpay" else "stripe",
@@ -88,7 +92,9 @@ async def record_found(tx: Transaction, checkout: Checkout, found: list[Captured
             currency=payment.currency,
             livemode=payment.livemode,
             reference=payment.reference or str(checkout.purchase_id),
-            refs={kind: str(checkout.provider_id), **payment.refs},
+            refs=payment.refs if named in payment.refs.values() else {kind: named, **payment.refs},
+            pays_from=payment.period_from,
+            pays_until=payment.period_until,
         )
         await record_payment(tx, fact, by)
     if found and (paid := await _again(tx, checkout)):

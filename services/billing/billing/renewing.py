@@ -12,6 +12,7 @@ from billing.domain import Checkout, Purchase
 from billing.entitlements import settle
 from billing.following import end_unopened
 from billing.invoicing import rate_for
+from billing.mirroring import bring_in_line
 from billing.owing import nothing_to_pay, owed
 from billing.payments import record_payment
 from billing.periods import ask_for_next, end, fall_behind, plan, standing
@@ -22,6 +23,7 @@ from billing.repository.purchases import checkouts_of, get_purchase, lock_purcha
 from billing.repository.subscriptions import open_renewal, subscription_of, take_steps
 from billing.subscriptions import Act, Subscription
 from billing.taxes import Buyer
+from billing.telling import is_collected
 from keyturn.database import Transaction
 from keyturn.events import (
     SubscriptionResumed,
@@ -44,11 +46,16 @@ async def billing_run(work: Work, deps: BillingDeps) -> None:  # noqa: ARG001 - 
 async def step(work: Work, deps: BillingDeps) -> None:
     """Before anybody falls behind, is suspended or deleted, the provider is asked: a webhook may be lost."""
     purchase_id = UUID(work.key)
-    purchase = await ask_provider(work, deps, purchase_id)
-    rate = await rate_for(deps, Buyer.model_validate(purchase.buyer)) if purchase else None
+    purchase, collected = await ask_provider(work, deps, purchase_id), False
+    async with work.transaction("read") as tx:
+        collected = await is_collected(tx, purchase_id)
+    if collected:
+        await bring_in_line(work, deps, purchase_id)
+    # What a provider collects is taxed as it was ordered.
+    rate = await rate_for(deps, Buyer.model_validate(purchase.buyer)) if purchase and not collected else None
     async with work.transaction("advance", finish=True) as tx:
-        if (purchase := await lock_purchase(tx, purchase_id)) and rate:
-            purchase.tax = rate.model_dump(mode="json")
+        if purchase := await lock_purchase(tx, purchase_id):
+            purchase.tax = rate.model_dump(mode="json") if rate else purchase.tax
             await advance(tx, purchase)
 
 

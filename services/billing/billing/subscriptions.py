@@ -13,6 +13,7 @@ from billing.policy import NONPAYMENT, PAUSED, Level, Policy
 
 SubscriptionState = Literal["trialing", "active", "past_due", "suspended", "ended"]
 Because = Literal["cancelled", "nonpayment", "reversed"]  # reversed: its money went back
+Collection = Literal["keyturn", "provider"]
 Act = Literal["end", "ask", "fall_behind", "warn", "suspend", "give_up", "wake"]
 
 NEXT: Mapping[str, frozenset[str]] = {
@@ -36,6 +37,7 @@ class Subscription:
     plan: str
     price_id: UUID
     price: int  # of a period, before any discount
+    collection: Collection = "keyturn"  # who charges the next period: one of the two alone
     zone: str | None
     anchor: datetime | None = None  # whose day and time of day all ends have
     number: int = 0
@@ -68,11 +70,11 @@ class Subscription:
         assert self.consequence_at
         self.consequence_at, self.warned = max(self.consequence_at, now + dunning.ahead(policy, self.state)), True
 
-    def open_period(self, start: datetime) -> None:
-        """The next one, from the end of the one before, whenever it was paid."""
+    def open_period(self, start: datetime, until: datetime | None = None) -> None:
+        """The next one, from the end of the one before, whenever it was paid. `until`: where a provider says so."""
         self.starts_at = self.ends_at or start
         self.anchor = self.anchor or self.starts_at
-        self.ends_at = end_of(self.starts_at, self.cycle, self.anchor, self.zone)
+        self.ends_at = until or end_of(self.starts_at, self.cycle, self.anchor, self.zone)
         self.number += 1
 
     def open_trial(self, start: datetime, days: int) -> None:
@@ -122,6 +124,8 @@ class Subscription:
         if self.consequence_at:
             early = timedelta() if self.warned else dunning.ahead(policy, self.state) + dunning.EARLY
             return self.consequence_at - early
+        if self.collection == "provider":
+            return None
         ahead = 0 if asked or self.cancel_at_period_end else policy.renewal_days
         return self.ends_at - timedelta(days=ahead)
 

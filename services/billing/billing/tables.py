@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
 
-from billing import domain, reversals
+from billing import collecting, domain, reversals
 from billing import invoices as billed
 from billing import mandates as saved
 from billing import subscriptions as subscribed
@@ -107,6 +107,7 @@ prices = Table(
     _amount(),
     _amount("setup_fee"),
     Column("trial_days", Integer, nullable=False),
+    _text("collection"),
     _json("ids"),
     Column("position", Integer, nullable=False),
     _flag("active"),
@@ -247,6 +248,8 @@ payments = Table(
     _of("purchase_id", "purchases.id", null=True),
     Column("period", Integer, nullable=True),  # which one it paid
     _of("change_id", "plan_changes.id", null=True),
+    _when("pays_from", null=True),
+    _when("pays_until", null=True),
     _text("review_reason", null=True),
     _when("recorded_at"),
     UniqueConstraint("provider", "payment_key"),  # rule 5: one record, whoever finds the payment
@@ -379,6 +382,7 @@ subscriptions = Table(
     _text("cycle"),
     _of("plan", "plans.slug"),
     _of("price_id", "prices.id"),
+    _text("collection"),
     _amount("price"),
     _text("zone", null=True),
     _when("anchor", null=True),
@@ -396,6 +400,23 @@ subscriptions = Table(
     Index("subscriptions_by_time", "began_at", "purchase_id"),
     Index("subscriptions_by_state", "state", "began_at", "purchase_id"),
     Index("subscriptions_to_step", "next_step_at", postgresql_where=text("next_step_at IS NOT NULL")),
+)
+
+# What providers collect by themselves: of each purchase one, and of each of theirs one purchase.
+collected = Table(
+    "collected",
+    metadata,
+    Column("purchase_id", ForeignKey("purchases.id"), primary_key=True),
+    _text("provider"),
+    _text("provider_id"),
+    _text("status"),
+    _when("period_until", null=True),
+    _flag("cancels"),
+    _flag("told"),
+    Column("looks", Integer, nullable=False),
+    _when("next_look_at", null=True),
+    UniqueConstraint("provider", "provider_id"),
+    Index("collected_to_look_at", "next_look_at", postgresql_where=text("next_look_at IS NOT NULL")),
 )
 
 # Rule 4: a period is opened once, and for one payment, whichever of several facts says so.
@@ -608,6 +629,7 @@ for _class, _table in (
     (reversals.Dispute, disputes),
     (domain.Entitlement, entitlements),
     (subscribed.Subscription, subscriptions),
+    (collecting.Collected, collected),
     (subscribed.Period, periods),
     (subscribed.Renewal, renewals),
     (PlanChange, plan_changes),

@@ -27,6 +27,15 @@ def net_of(purchase: Purchase, number: int, price: int) -> int:
     return price - taken_off(purchase, number, price) if _paid_number(purchase, number) else 0
 
 
+def discounted_from(purchase: Purchase, number: int, price: int) -> int | None:
+    """How many periods from this one on the coupon covers. None: all."""
+    duration = (purchase.coupon or {}).get("duration", "first")
+    if duration == "always":
+        return None
+    most = 1 if duration == "first" else duration
+    return sum(1 for later in range(number, number + most) if taken_off(purchase, later, price))
+
+
 def setup_fee_of(purchase: Purchase, number: int) -> int:
     """What is paid with the period of this number beside its price."""
     return purchase.setup_fee if _paid_number(purchase, number) == 1 else 0

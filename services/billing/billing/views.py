@@ -229,6 +229,7 @@ def subscription(found: Subscription, renewal: Renewal | None = None) -> JSON:
         "status_since": found.state_since,
         "cycle": found.cycle,
         "plan": found.plan,
+        "collection": found.collection,
         "price": found.price,
         "timezone": found.zone,
         "began_at": found.began_at,

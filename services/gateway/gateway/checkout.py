@@ -20,6 +20,7 @@ from keyturn.log import get_logger
 
 VISITOR = Caller(actor="visitor", role="public")
 LONGEST_KEY = 255
+CHECKOUT_IDS = ("order_id", "subscription_id", "session_id")  # by one of them a customer may name the purchase
 # Read in one way here and in another by browsers, which drop blanks and take `\\` for `/`; and a name before an @.
 AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]|^[^/]*//[^/?#]*@")
 HOLD_NAMES = timedelta(minutes=15)  # until billing has said how long the checkout stays open
@@ -63,9 +64,7 @@ async def _ask_billing(
     if names and answer.get("expires_at"):
         await _keep_reserved(deps, purchase_id, names, answer["expires_at"])
     async with deps.database.transaction("note_order") as tx:
-        await journeys.add_refs(
-            tx, purchase_id, [ref for ref in (answer.get("order_id"), answer.get("session_id")) if ref]
-        )
+        await journeys.add_refs(tx, purchase_id, [ref for name in CHECKOUT_IDS if (ref := answer.get(name))])
     return answer
 
 

@@ -15,7 +15,7 @@
     }
 
     open() {
-      const { key, order_id, name, prefill = {}, callback_url, redirect } = this.options;
+      const { key, order_id = this.options.subscription_id, name, prefill = {}, callback_url, redirect } = this.options;
       const query = new URLSearchParams({ key, title: name || "", email: prefill.email || "" });
       if (callback_url && redirect) {
         query.set("callback_url", callback_url);

@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse, Response
 from starlette.routing import Route
 
 from sandbox.control import TEMPLATES
-from sandbox.razorpay import orders, paying, returning
+from sandbox.razorpay import orders, paying, returning, subscribing
 from sandbox.razorpay.account import RazorpayAccount
 from sandbox.razorpay.edge import Edge
 from sandbox.razorpay.errors import RazorpayProblem, bad, missing
@@ -46,6 +46,17 @@ def router(account: RazorpayAccount, edge: Edge) -> APIRouter:
             route("GET", "/payments/{id}/refunds", lambda values, id_: _refunds(account, id_, values)),
             route("GET", "/refunds", lambda values, _: _listed(account.all("refund"), values)),
             route("GET", "/refunds/{id}", lambda _, id_: account.get(id_, "refund")),
+            route("POST", "/plans", lambda values, _: subscribing.create_plan(account, values)),
+            route("GET", "/plans", lambda values, _: _listed(account.all("plan"), values)),
+            route("GET", "/plans/{id}", lambda _, id_: account.get(id_, "plan")),
+            route("POST", "/subscriptions", lambda values, _: subscribing.create(account, values)),
+            route("GET", "/subscriptions", lambda values, _: _listed(account.all("subscription"), values, "plan_id")),
+            route("GET", "/subscriptions/{id}", lambda _, id_: account.get(id_, "subscription")),
+            route("POST", "/subscriptions/{id}/cancel", lambda values, id_: subscribing.cancel(account, id_, values)),
+            route("POST", "/subscriptions/{id}/pause", lambda _, id_: subscribing.pause(account, id_)),
+            route("POST", "/subscriptions/{id}/resume", lambda _, id_: subscribing.resume(account, id_)),
+            route("GET", "/invoices", lambda values, _: _listed(account.all("invoice"), values, "subscription_id")),
+            route("GET", "/invoices/{id}", lambda _, id_: account.get(id_, "invoice")),
             route("GET", "/disputes", lambda values, _: _disputes(account, values)),
             route("GET", "/disputes/{id}", lambda _, id_: account.get(id_, "dispute")),
             *(route(method, "/{rest:path}", unknown) for method in ("GET", "POST", "PATCH", "DELETE")),

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from sandbox.control import Asked
-from sandbox.razorpay import paying, returning
+from sandbox.razorpay import paying, returning, subscribing
 from sandbox.razorpay.account import Quirk
 
 if TYPE_CHECKING:
@@ -33,11 +33,15 @@ class DisputeAsked(Asked):
     phase: str = "chargeback"
 
 
+class CardAsked(Asked):
+    card: subscribing.Card
+
+
 class VerdictAsked(Asked):
     verdict: returning.Verdict
 
 
-def router(sandbox: "RazorpaySandbox") -> APIRouter:
+def router(sandbox: "RazorpaySandbox") -> APIRouter:  # noqa: C901 - a list of routes
     routes = APIRouter(prefix="/_control/razorpay")
 
     @routes.post("/orders/{order_id}/pay")
@@ -45,6 +49,10 @@ def router(sandbox: "RazorpaySandbox") -> APIRouter:
         """The payment, and what the browser would bring back to the shop."""
         payment = sandbox.pay(order_id, asked.outcome, notes=asked.notes)
         return {"payment": payment, "return": sandbox.proof(payment["id"])}
+
+    @routes.post("/subscriptions/{subscription_id}/card")
+    async def card(subscription_id: str, asked: CardAsked) -> dict[str, Any]:
+        return sandbox.use_card(subscription_id, asked.card)
 
     @routes.post("/payments/{payment_id}/authorise")
     async def authorise(payment_id: str) -> dict[str, Any]:

@@ -13,11 +13,7 @@ def create(account: RazorpayAccount, params: dict[str, Any]) -> dict[str, Any]:
     for name in params:
         if name not in _PARAMS:
             raise bad(f"{name} is/are not required and should not be sent")
-    amount, currency = _amount(params), _currency(params)
-    if currency == "INR" and amount < 100:
-        raise bad("Order amount less than minimum amount allowed", "amount")
-    if currency in _THREE_DECIMALS and amount % 10:
-        raise bad("The amount must end in 0 for this currency.", "amount")
+    amount, currency = check(params)
     receipt = params.get("receipt")
     if receipt is not None and len(str(receipt)) > 40:
         raise bad("The receipt may not be greater than 40 characters.", "receipt")
@@ -36,6 +32,15 @@ def create(account: RazorpayAccount, params: dict[str, Any]) -> dict[str, Any]:
     )
     account.hidden[made["id"]] = {"capture": _capture(params)}
     return made
+
+
+def check(params: dict[str, Any]) -> tuple[int, str]:
+    amount, currency = _amount(params), _currency(params)
+    if currency == "INR" and amount < 100:
+        raise bad("Order amount less than minimum amount allowed", "amount")
+    if currency in _THREE_DECIMALS and amount % 10:
+        raise bad("The amount must end in 0 for this currency.", "amount")
+    return amount, currency
 
 
 def _amount(params: dict[str, Any]) -> int:

@@ -2,29 +2,47 @@
 
 import hashlib
 import hmac
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, Response
 
 from sandbox.control import page
-from sandbox.razorpay import paying
+from sandbox.razorpay import paying, subscribing
 from sandbox.razorpay.account import RazorpayAccount
 from sandbox.razorpay.errors import RazorpayProblem
 
 
-def signature(key_secret: str, order_id: str, payment_id: str) -> str:
-    """What the browser brings back to the shop."""
-    return hmac.new(key_secret.encode(), f"{order_id}|{payment_id}".encode(), hashlib.sha256).hexdigest()
+def signature(key_secret: str, signed: str) -> str:
+    return hmac.new(key_secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
 
 
-def proof(key_secret: str, payment: dict[str, str]) -> dict[str, str]:
-    """The three values for the shop's `handler` or `callback_url`."""
-    return {
-        "razorpay_payment_id": payment["id"],
+def proof(account: RazorpayAccount, key_secret: str, payment: dict[str, Any]) -> dict[str, str]:
+    """The three values for the shop's `handler` or `callback_url`. Of a subscription's first payment the ids are signed
+    the other way round."""
+    brought = {"razorpay_payment_id": payment["id"]}
+    if subscription := account.objects.get(payment["invoice_id"] or "", {}).get("subscription_id"):
+        signed = f"{payment['id']}|{subscription}"
+        return brought | {
+            "razorpay_subscription_id": subscription,
+            "razorpay_signature": signature(key_secret, signed),
+        }
+    signed = f"{payment['order_id']}|{payment['id']}"
+    return brought | {
         "razorpay_order_id": payment["order_id"],
-        "razorpay_signature": signature(key_secret, payment["order_id"], payment["id"]),
+        "razorpay_signature": signature(key_secret, signed),
     }
+
+
+def wanted(account: RazorpayAccount, id_: str) -> dict[str, Any]:
+    """What an order or a subscription asks for, as its page shows it. Raises `RazorpayProblem`."""
+    if not id_.startswith("sub_"):
+        return account.get(id_, "order")
+    subscription = account.get(id_, "subscription")
+    item = account.objects[subscription["plan_id"]]["item"]
+    amount = item["amount"] + account.hidden[id_]["addons"]
+    status = "created" if subscription["status"] == "created" else "paid"
+    return {"id": id_, "amount": amount, "currency": item["currency"], "status": status}
 
 
 def router(account: RazorpayAccount, key_id: str, key_secret: str) -> APIRouter:
@@ -35,7 +53,7 @@ def router(account: RazorpayAccount, key_id: str, key_secret: str) -> APIRouter:
         if key and key != key_id:
             return page("gone.html", what="The key is not one of this account.")
         try:
-            order = account.get(order_id, "order")
+            order = wanted(account, order_id)
         except RazorpayProblem as problem:
             return page("gone.html", what=str(problem))
         values = {"title": title, "email": email, "callback_url": callback_url}
@@ -49,12 +67,15 @@ def router(account: RazorpayAccount, key_id: str, key_secret: str) -> APIRouter:
         title: Annotated[str, Form()] = "",
         email: Annotated[str, Form()] = "",
     ) -> Response:
-        payment = paying.pay(account, order_id, outcome, email=email)
+        if order_id.startswith("sub_"):
+            payment = subscribing.pay(account, order_id, outcome)
+        else:
+            payment = paying.pay(account, order_id, outcome, email=email)
         if payment["status"] != "failed":
-            return page("razorpay_done.html", callback_url=callback_url, answer=proof(key_secret, payment))
+            return page("razorpay_done.html", callback_url=callback_url, answer=proof(account, key_secret, payment))
         failure = {"code": payment["error_code"], "description": payment["error_description"]}
         failure |= {"reason": payment["error_reason"], "metadata": {"payment_id": payment["id"], "order_id": order_id}}
-        order = account.get(order_id, "order")
+        order = wanted(account, order_id)
         values = {"title": title, "email": email, "callback_url": callback_url}
         return page("razorpay_order.html", order=order, failed=True, failure=failure, **values)
 

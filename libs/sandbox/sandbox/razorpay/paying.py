@@ -18,10 +18,12 @@ def pay(
     *,
     notes: dict[str, str] | None = None,
     email: str = "",
+    invoice_id: str | None = None,
 ) -> dict[str, Any]:
     """One attempt to pay an order. A second payment on a paid order is taken, and refunded by itself."""
     order = account.get(order_id, "order")
     payment = _payment(account, order, notes or {}, email)
+    payment["invoice_id"] = invoice_id
     order["attempts"] += 1
     if outcome == "failed":
         _fail(account, order, payment)

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from keyturn.clock import Clock
 from sandbox.books import Entry
 from sandbox.delivery import Rules
-from sandbox.razorpay import orders, pages, paying, returning
+from sandbox.razorpay import orders, pages, paying, returning, subscribing
 from sandbox.razorpay.account import Kept, RazorpayAccount
 from sandbox.razorpay.app import build
 from sandbox.standin import StandIn
@@ -70,14 +70,24 @@ class RazorpaySandbox(StandIn):
     def app(self) -> FastAPI:
         return build(self)
 
+    def tick(self) -> None:
+        subscribing.pass_time(self.account)
+
+    def use_card(self, subscription_id: str, card: subscribing.Card) -> dict[str, Any]:
+        """What becomes of what a subscription charges from now on, and of what it could not."""
+        return subscribing.use_card(self.account, subscription_id, card)
+
     def pay(
         self, order_id: str, outcome: paying.Outcome = "paid", *, notes: dict[str, str] | None = None
     ) -> dict[str, Any]:
+        """An order, or the first payment of a subscription."""
+        if order_id.startswith("sub_"):
+            return subscribing.pay(self.account, order_id, outcome)
         return paying.pay(self.account, order_id, outcome, notes=notes)
 
     def proof(self, payment_id: str) -> dict[str, str]:
         """What the browser brings back to the shop after this payment."""
-        return pages.proof(self.key_secret, self.account.get(payment_id, "payment"))
+        return pages.proof(self.account, self.key_secret, self.account.get(payment_id, "payment"))
 
     def authorise_late(self, payment_id: str) -> dict[str, Any]:
         """The bank answers after all about a payment that was told as failed."""
@@ -109,7 +119,10 @@ class RazorpaySandbox(StandIn):
 
     def _entry(self, payment: dict[str, Any]) -> Entry:
         order = self.account.objects.get(payment["order_id"], {})
-        ours = [one for one in (payment["notes"], order.get("notes")) if isinstance(one, dict)]
+        invoice = self.account.objects.get(payment["invoice_id"] or "", {})
+        subscription = self.account.objects.get(invoice.get("subscription_id", ""), {})
+        named = (payment["notes"], order.get("notes"), subscription.get("notes"))
+        ours = [one for one in named if isinstance(one, dict)]
         disputes = [one for one in self.account.all("dispute") if one["payment_id"] == payment["id"]]
         return Entry(
             payment_key=payment["id"],

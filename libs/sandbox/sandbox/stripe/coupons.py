@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from sandbox.calendar import period_after
 from sandbox.stripe.account import StripeAccount
 from sandbox.stripe.errors import invalid, missing
 from sandbox.stripe.params import integer, known, metadata, required
-from sandbox.stripe.periods import period_after
 
 _PARAMS = ("id", "amount_off", "currency", "duration", "duration_in_months", "max_redemptions", "metadata", "name",
            "percent_off", "redeem_by")  # fmt: skip

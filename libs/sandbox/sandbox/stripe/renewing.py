@@ -7,12 +7,12 @@ the subscription is `active`, whatever comes of it.
 
 from typing import Any, Literal
 
+from sandbox.calendar import period_after
 from sandbox.stripe import coupons, invoicing, objects, paying
 from sandbox.stripe.account import StripeAccount
 from sandbox.stripe.errors import invalid, missing, refused
 from sandbox.stripe.invoicing import Made
 from sandbox.stripe.params import integer, known, metadata
-from sandbox.stripe.periods import period_after
 
 DRAFT = 60 * 60
 RETRIES = tuple(days * 86400 for days in (3, 5, 7))  # after the first failure, the second, the third

@@ -4,10 +4,10 @@
 
 from typing import Any
 
+from sandbox.calendar import period_after
 from sandbox.stripe import coupons, invoicing, objects
 from sandbox.stripe.account import StripeAccount
 from sandbox.stripe.invoicing import Made, listed
-from sandbox.stripe.periods import period_after
 
 _SUBSCRIPTION_NULLS = """application application_fee_percent billing_cycle_anchor_config billing_thresholds cancel_at
     canceled_at customer_account days_until_due default_source description ended_at managed_payments

@@ -19,6 +19,23 @@ STRIPE_MINIMUMS = {
 }  # fmt: skip
 
 
+RAZORPAY_UNATTENDED = 1_500_000  # paise: what is more, a customer has to allow at every debit
+
+
+def usual_provider(currency: str) -> str:
+    return "razorpay" if currency == "INR" else "stripe"
+
+
+def uncollectable(provider: str, currency: str, amount: int) -> str | None:
+    """Why a provider cannot charge this by itself again and again, as far as that is known."""
+    if provider != "razorpay":
+        return None
+    if currency != "INR":
+        return f"razorpay collects nothing in {currency} by itself"
+    most = written(RAZORPAY_UNATTENDED, currency)
+    return f"more than {most} is not debited without the customer" if amount > RAZORPAY_UNATTENDED else None
+
+
 def step_of(currency: str) -> int:
     """Of which number every amount that can be paid in this currency is a multiple."""
     return 10 if currency in THREE_DECIMALS else 1

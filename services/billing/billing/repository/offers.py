@@ -30,6 +30,7 @@ class Offer:
     amount: int
     setup_fee: int = 0
     trial_days: int = 0
+    collection: str = "keyturn"
 
     @property
     def due(self) -> int:
@@ -43,6 +44,7 @@ class Wares:
 
     title: str
     ids: Mapping[str, str]
+    collection: str
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ async def _put_plan(tx: Transaction, product: str, slug: str, plan: Plan, positi
     await tx.session.execute(statement.on_conflict_do_update(index_elements=["slug"], set_=values))
 
 
-TERMS_OF_PRICE = ("amount", "setup_fee", "trial_days", "ids")
+TERMS_OF_PRICE = ("amount", "setup_fee", "trial_days", "collection", "ids")
 
 
 async def _put_prices(tx: Transaction, plan_slug: str, plan: Plan) -> set[UUID]:
@@ -160,13 +162,19 @@ async def terms(tx: Transaction, plan: str) -> Terms:
 
 async def wares(tx: Transaction, price: UUID) -> Wares:
     names = (products.c.name.label("product"), plans.c.name.label("plan"))
-    statement = select(*names, prices.c.ids).join_from(prices, plans).join(products).where(prices.c.id == price)
+    statement = (
+        select(*names, prices.c.ids, prices.c.collection)
+        .join_from(prices, plans)
+        .join(products)
+        .where(prices.c.id == price)
+    )
     row = (await tx.session.execute(statement)).one()
-    return Wares(f"{row.product}, {row.plan}", row.ids)
+    return Wares(f"{row.product}, {row.plan}", row.ids, row.collection)
 
 
 def _offers(*more: Any, hidden: bool = False) -> Select[Any]:
-    columns = [prices.c[name] for name in ("id", "plan", "cycle", "currency", "amount", "setup_fee", "trial_days")]
+    terms = ("amount", "setup_fee", "trial_days", "collection")
+    columns = [prices.c[name] for name in ("id", "plan", "cycle", "currency", *terms)]
     names = (products.c.slug.label("product"), products.c.name.label("product_name"), plans.c.name.label("plan_name"))
     statement = select(*columns, *names, plans.c.key, *more).join_from(prices, plans).join(products)
     statement = statement.where(prices.c.active, plans.c.active, products.c.active)
@@ -181,5 +189,5 @@ async def canary_product(tx: Transaction) -> str | None:
 
 
 def _offer(row: Any) -> Offer:
-    terms = row.cycle, row.currency, row.amount, row.setup_fee, row.trial_days
+    terms = row.cycle, row.currency, row.amount, row.setup_fee, row.trial_days, row.collection
     return Offer(row.product, row.plan, row.key, row.id, *terms)

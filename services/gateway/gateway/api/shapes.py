@@ -140,7 +140,8 @@ def _filled(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class CheckoutAnswer(Shape):
-    """`order_id`, `key_id` and `prefill` are for Razorpay's page, `url` and `session_id` for Stripe's."""
+    """`order_id` or `subscription_id`, `key_id` and `prefill` are for Razorpay's page, `url` and `session_id` for
+    Stripe's."""
 
     success: Literal[True] = True
     purchase_id: str
@@ -158,6 +159,7 @@ class CheckoutAnswer(Shape):
     discount: int | None = None
     coupon_code: str | None = None
     order_id: str | None = None
+    subscription_id: str | None = None
     key_id: str | None = None
     prefill: dict[str, str | None] | None = None
     url: str | None = None

@@ -18,7 +18,7 @@ def pay_page(deps: GatewayDeps, purchase_id: UUID, answer: Mapping[str, Any]) ->
     the answer to a form redirects to."""
     number = str(purchase_id)
     status = f"/purchases/{number}"
-    if not answer.get("url") and not answer.get("order_id"):
+    if not any(answer.get(name) for name in ("url", "order_id", "subscription_id")):
         return RedirectResponse(status, 303)  # paid already, or free
     shown = {"price": money(answer["amount"], answer["currency"]), "plan": answer["plan"], "number": number[:8]}
     shown |= {"saved": _saved(answer)}
@@ -35,7 +35,8 @@ def pay_page(deps: GatewayDeps, purchase_id: UUID, answer: Mapping[str, Any]) ->
         made = page("pay.html", **values)
         made.headers["Refresh"] = f"1; url={answer['url']}"
         return made
-    options = {"key": answer["key_id"], "order_id": answer["order_id"], "prefill": answer.get("prefill") or {}}
+    options = {"key": answer["key_id"], "prefill": answer.get("prefill") or {}}
+    options |= {name: answer[name] for name in ("order_id", "subscription_id") if answer.get(name)}
     options |= {"name": human(answer["plan"]), "amount": answer["amount"], "currency": answer["currency"]}
     options |= {"description": values["saved"]} if values["saved"] else {}
     return page("pay.html", policy=_razorpay_policy(script), **values | {"razorpay": options})

@@ -221,6 +221,7 @@ def upgrade() -> None:
     sa.Column('amount', sa.BigInteger(), nullable=False),
     sa.Column('setup_fee', sa.BigInteger(), nullable=False),
     sa.Column('trial_days', sa.Integer(), nullable=False),
+    sa.Column('collection', sa.Text(), nullable=False),
     sa.Column('ids', postgresql.JSONB(), nullable=False),
     sa.Column('position', sa.Integer(), nullable=False),
     sa.Column('active', sa.Boolean(), nullable=False),
@@ -269,6 +270,21 @@ def upgrade() -> None:
     op.create_index('purchases_by_state', 'purchases', ['state', 'opened_at', 'id'], unique=False)
     op.create_index('purchases_by_time', 'purchases', ['opened_at', 'id'], unique=False)
     op.create_index('purchases_to_expire', 'purchases', ['expires_at'], unique=False, postgresql_where=sa.text("state = 'pending'"))
+    op.create_table('collected',
+    sa.Column('purchase_id', sa.Uuid(), nullable=False),
+    sa.Column('provider', sa.Text(), nullable=False),
+    sa.Column('provider_id', sa.Text(), nullable=False),
+    sa.Column('status', sa.Text(), nullable=False),
+    sa.Column('period_until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('cancels', sa.Boolean(), nullable=False),
+    sa.Column('told', sa.Boolean(), nullable=False),
+    sa.Column('looks', sa.Integer(), nullable=False),
+    sa.Column('next_look_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['purchase_id'], ['purchases.id'], name=op.f('fk_collected_purchase_id_purchases')),
+    sa.PrimaryKeyConstraint('purchase_id', name=op.f('pk_collected')),
+    sa.UniqueConstraint('provider', 'provider_id', name=op.f('uq_collected_provider_provider_id'))
+    )
+    op.create_index('collected_to_look_at', 'collected', ['next_look_at'], unique=False, postgresql_where=sa.text('next_look_at IS NOT NULL'))
     op.create_table('credits',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('customer_id', sa.Uuid(), nullable=False),
@@ -363,6 +379,7 @@ def upgrade() -> None:
     sa.Column('cycle', sa.Text(), nullable=False),
     sa.Column('plan', sa.Text(), nullable=False),
     sa.Column('price_id', sa.Uuid(), nullable=False),
+    sa.Column('collection', sa.Text(), nullable=False),
     sa.Column('price', sa.BigInteger(), nullable=False),
     sa.Column('zone', sa.Text(), nullable=True),
     sa.Column('anchor', sa.DateTime(timezone=True), nullable=True),
@@ -453,6 +470,8 @@ def upgrade() -> None:
     sa.Column('purchase_id', sa.Uuid(), nullable=True),
     sa.Column('period', sa.Integer(), nullable=True),
     sa.Column('change_id', sa.Uuid(), nullable=True),
+    sa.Column('pays_from', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('pays_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('review_reason', sa.Text(), nullable=True),
     sa.Column('recorded_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['change_id'], ['plan_changes.id'], name=op.f('fk_payments_change_id_plan_changes')),

@@ -1,4 +1,4 @@
-"""When a period ends, in UTC, as Stripe counts."""
+"""When a period ends at the providers, in UTC."""
 
 from calendar import monthrange
 from datetime import UTC, datetime, timedelta
