@@ -89,7 +89,7 @@ async def _assert_once(system: Whole, customer: Owner) -> None:
     # One mail for each fact. Between the mail server's answer and our commit nobody can know whether it was taken: then
     # it comes a second time under its one Message-ID, and mail stores show it once; or not, where a newer link has taken
     # its link's place.
-    assert mails <= len(system.mails(bought)) <= mails + links - 1
+    assert mails <= len(system.system.mailbox.to(bought.email)) <= mails + links - 1
     for table in ("payments", "entitlements"):
         sql = f"SELECT count(*) FROM {table} WHERE purchase_id = $1"
         assert await system.traces.one("billing", sql, id_) == 1, table

@@ -39,8 +39,8 @@ class Buyer:
         await self.page.get_by_role("button", name=button).click()
 
     async def opens_mail(self, number: int = 1) -> Page:
-        """Finds the so-maniest mail in the mailbox's page, and follows its button as people do: to another tab."""
-        await self.shop.system.mailbox.wait_for(self.email, count=number)
+        """Finds the so-maniest mail with a setup link in the mailbox's page, and follows its button as people do: to another tab."""
+        await self.shop.system.mailbox.wait_for(self.email, subject="choose your password", count=number)
         mailbox = await self.page.context.new_page()
         await mailbox.goto(self.shop.system.mailbox.url)
         await mailbox.get_by_label("To").fill(self.email)

@@ -27,7 +27,8 @@ class Owner(Customer):
 
     async def purchase(self) -> None:
         self.bought = await self.buy()
-        await self._hear("purchase.opened", "purchase.paid", "install.ready", "setup_link.issued", "message.sent")
+        await self._hear("purchase.opened", "purchase.paid", "install.ready", "setup_link.issued")
+        await self._hear("message.sent", "message.sent")  # a receipt, the link
 
     async def get_a_new_link(self) -> None:
         """From an operator, who gets it again where the answer was lost: the newest one holds."""

@@ -9,12 +9,14 @@ from keyturn.database import Transaction
 from keyturn.events import (
     AuditFound,
     CanaryFailed,
+    CreditNoteIssued,
     CustomerErased,
     EntitlementChanged,
     Event,
     InstallFailed,
     InstallResumed,
     InstallSuspended,
+    InvoicePaid,
     OrphanFound,
     PaymentNeedsReview,
     PurchaseFailed,
@@ -72,8 +74,18 @@ async def on_purchase_failed(event: PurchaseFailed, tx: Transaction) -> None:
 
 async def on_renewal_due(event: SubscriptionRenewalDue, tx: Transaction) -> None:
     """One mail a period, also where it was taken back and asked for again."""
-    details = _facts(event, "state", "due", "currency", "period_until", "charges_at")
+    details = _facts(event, "state", "due", "currency", "period_until", "charges_at", "invoice")
     await _tell(event, tx, "renewal_due", f"{event.subject}/{event.period + 1}", details=details)
+
+
+async def on_invoice_paid(event: InvoicePaid, tx: Transaction) -> None:
+    """That it was to be paid the mail about the renewal has said."""
+    await _tell(event, tx, "receipt", event.number, details=_facts(event, "number", "total", "due", "currency"))
+
+
+async def on_credit_note_issued(event: CreditNoteIssued, tx: Transaction) -> None:
+    details = _facts(event, "number", "invoice", "total", "currency")
+    await _tell(event, tx, "credit_note", event.number, details=details)
 
 
 async def on_past_due(event: SubscriptionPastDue, tx: Transaction) -> None:
@@ -194,6 +206,8 @@ HANDLERS: Handlers = {
     SetupLinkIssued: on_setup_link_issued,
     PurchaseFailed: on_purchase_failed,
     SubscriptionRenewalDue: on_renewal_due,
+    InvoicePaid: on_invoice_paid,
+    CreditNoteIssued: on_credit_note_issued,
     SubscriptionPastDue: on_past_due,
     SubscriptionChargeFailed: on_charge_failed,
     SubscriptionWarned: on_warned,

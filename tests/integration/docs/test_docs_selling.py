@@ -43,7 +43,8 @@ async def test_the_worked_example_sells_an_instance_that_takes_the_customers_pas
             bought = await shopper.order("ada@example.com", storeName="Ada's notes")
             assert (bought.answer["plan"], bought.answer["amount"]) == ("notes-small", 1900)
             shopper.pay(bought)
-            await _hear(shopper, bought, token, "message.sent.v1")
+            await _hear(shopper, bought, token, "setup_link.issued.v1")
+            await system.mailbox.wait_for(bought.email, subject="choose your password")
             link = shopper.setup_link(bought)
             assert link
             with pytest.raises(httpx.HTTPStatusError, match="Ten characters at least, please"):

@@ -10,7 +10,9 @@ from prometheus_client import REGISTRY
 from keyturn.errors import Problem
 from keyturn.events import (
     AuditFound,
+    CreditNoteIssued,
     InstallResumed,
+    InvoicePaid,
     MessageFailed,
     MessageSent,
     OrphanFound,
@@ -100,6 +102,21 @@ async def test_every_fact_has_its_mail(world: World) -> None:
     assert "1.234,50\xa0€" in problem.text
     (suspended,) = [mail for mail in customer if "suspended" in mail.subject]
     assert "because a payment is missing" in suspended.text
+
+
+async def test_what_was_paid_and_what_went_back_is_told_once(world: World) -> None:
+    said = {"subject": world.purchase, "time": world.clock.now(), "currency": "EUR", "tax": 0, "total": 900}
+    for _ in range(2):
+        await world.hear(
+            world.opened(),
+            InvoicePaid(**said, number="INV-2026-000001", due=900, payment_id="p"),
+            CreditNoteIssued(**said, number="CN-2026-000001", invoice="INV-2026-000001"),
+        )
+    mails = await world.mailbox.wait_for(ADA, count=2)
+    assert sorted(mail.subject for mail in mails) == [
+        "Credit note CN-2026-000001: 9,00 €",
+        "Receipt INV-2026-000001: 9,00 €",
+    ]
 
 
 async def test_a_renewal_is_told_once_a_period(world: World) -> None:

@@ -29,6 +29,7 @@ FACTS: dict[str, Any] = {
     "deletes_at": "2027-01-22T12:00:00+00:00", "withdrawn": 90000, "resumes_at": "2026-12-24T12:00:00+00:00",
     "charges_at": "2026-12-22T12:00:00+00:00", "verdict": "again",
     "plan": "small", "refused_plan": "large", "refund": 1200,
+    "number": "INV-2026-000001", "invoice": "INV-2026-000001", "total": 90000,
     "message_id": "m1", "template": "setup", "code": "550 5.1.1",
     "resource": "container", "kind": "docker.container", "target": "docker",
     "run_id": "r1", "counts": {"install_missing": 2}, "mended": 2, "examples": ["p1"],
@@ -121,6 +122,23 @@ def test_a_plan_that_was_refused_is_told_with_the_money_that_goes_back() -> None
     assert all("12,00" in body and "large" in body for body in (text, html))
     _, text, html = built(message("plan_refused", details=FACTS | {"refund": 0}))
     assert not any("go back" in " ".join(body.split()) for body in (text, html))
+
+
+def test_a_receipt_names_its_invoice_and_what_credit_paid_of_it() -> None:
+    parsed, text, html = built(message("receipt"))
+    assert parsed["Subject"] == "Receipt INV-2026-000001: 900,00 €"
+    for body in (text, html):
+        assert f"https://shop.example/purchases/{PURCHASE}/invoices/INV-2026-000001" in body
+        assert "credit" not in body
+    for due, told in ((0, "is paid by your credit"), (60000, "is paid, 300,00 € of it by your credit")):
+        for body in built(message("receipt", details=FACTS | {"due": due}))[1:]:
+            assert told in " ".join(body.split())
+    parsed, text, _ = built(message("credit_note"))
+    assert parsed["Subject"] == "Credit note INV-2026-000001: 900,00 €"
+    _, text, _ = built(message("renewal_due"))
+    assert "/invoices/INV-2026-000001" in text
+    older = {name: value for name, value in FACTS.items() if name != "invoice"}
+    assert "/invoices/" not in built(message("renewal_due", details=older))[1]
 
 
 @pytest.mark.parametrize("template", AUDIENCE)
