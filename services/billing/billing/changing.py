@@ -14,6 +14,7 @@ from billing.periods import plan, withdraw
 from billing.plan_changes import PAYABLE_FOR, QUOTED_FOR, PlanChange
 from billing.prorating import unused, worth
 from billing.providers.money import smallest
+from billing.repository.mandates import open_charge
 from billing.repository.offers import Offer, offers, terms
 from billing.repository.plan_changes import add_change, change_under_way, forget_quotes, plan_change
 from billing.repository.subscriptions import periods_of
@@ -74,6 +75,8 @@ async def _check(tx: Transaction, purchase: Purchase, subscription: Subscription
         raise cannot_change_plan(why)
     if await change_under_way(tx, purchase.id):
         raise cannot_change_plan("Another change is under way.")
+    if await open_charge(tx, purchase.id):
+        raise cannot_change_plan("The next period is being charged.")
 
 
 def _why_not(purchase: Purchase, subscription: Subscription) -> str | None:

@@ -8,6 +8,7 @@ from billing.entitlements import settle
 from billing.errors import cannot_pause, subscription_over
 from billing.periods import standing, withdraw
 from billing.renewing import advance, take_up
+from billing.repository.mandates import open_charge
 from billing.repository.offers import terms
 from billing.repository.plan_changes import change_under_way
 from billing.subscriptions import Subscription
@@ -26,6 +27,8 @@ async def pause(deps: BillingDeps, caller: Caller, purchase_id: UUID, reason: st
             raise cannot_pause(why)
         if await change_under_way(tx, purchase_id):
             raise cannot_pause("A change of plan is under way.")
+        if await open_charge(tx, purchase_id):
+            raise cannot_pause("The next period is being charged.")
         before = level_of(subscription)
         subscription.pause(tx.now, policy.pause_days)
         await withdraw(tx, purchase)

@@ -375,3 +375,16 @@ async def test_an_operator_changes_it_and_says_why(billing: World) -> None:
         "subscription.change_plan", "by phone", "sample-starter",
     )  # fmt: skip
     assert (acted.after["plan"], acted.after["charge"]) == ("sample-pro", quote["charge"])
+
+
+async def test_while_the_next_period_is_being_charged_nothing_is_changed_or_paused(billing: World) -> None:
+    billing.stripe.saves = True
+    subscriber = await _subscribes(billing)
+    await subscriber.time_passes(days=29)
+    with billing.stripe.losing(Retry("no answer")):
+        await subscriber.time_passes(until=await subscriber.ends_at())
+    assert (await _ask(subscriber, "plan/quote", plan_id="sample-pro")).json()["code"] == "cannot_change_plan"
+    assert (await _ask(subscriber, "pause")).json()["code"] == "cannot_pause"
+    await subscriber.time_passes(hours=30)
+    assert [number for number, *_ in await subscriber.periods()] == [1, 2]
+    assert (await _quote(subscriber))["charge"] > 0
