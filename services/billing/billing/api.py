@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from billing import (
     cancelling,
+    cards,
     catalog_routes,
     changing,
     coupon_routes,
@@ -19,7 +20,7 @@ from billing import (
     run_routes,
     views,
 )
-from billing.buying import CheckoutRequest, Key, Line, one_spelling
+from billing.buying import CheckoutRequest, Key, Line, Url, one_spelling
 from billing.checkout import open_again, open_purchase
 from billing.deps import BillingDeps
 from billing.domain import PaymentState, PurchaseState
@@ -92,6 +93,10 @@ class Cancellation(_Body):
 
     when: cancelling.When = "period_end"
     reason: Words | None = None
+
+
+class CardPage(_Body):
+    return_url: Url
 
 
 class Keeping(_Body):
@@ -205,6 +210,12 @@ async def post_quote(purchase_id: UUID, body: WantedPlan, deps: Deps, _: Custome
 async def post_plan(purchase_id: UUID, body: AcceptedQuote, deps: Deps, caller: Customer) -> JSON:
     change, opened = await changing.accept(deps, caller, purchase_id, body.quote_id, body.reason)
     return views.plan_change(change) | ({"checkout": views.opening(opened)} if opened else {})
+
+
+@router.post("/subscriptions/{purchase_id}/card")
+async def post_card(purchase_id: UUID, body: CardPage, deps: Deps, _: Customer) -> JSON:
+    opened = await cards.open_card_page(deps, purchase_id, body.return_url)
+    return {"url": opened} if isinstance(opened, str) else views.opening(opened)
 
 
 @router.get("/payments")

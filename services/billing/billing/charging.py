@@ -76,7 +76,7 @@ async def save(tx: Transaction, purchase: Purchase, found: SavedMandate) -> bool
     """The newest one replaces the one before. What is open is charged to it: at once where the period is over. False:
     it was known."""
     subscription = await subscription_of(tx, purchase.id)
-    if subscription is None or subscription.is_over:
+    if subscription is None or subscription.is_over or subscription.collection == "provider":
         return False
     mandate = await mandate_of(tx, purchase.id)
     if mandate and mandate.method_id == found.method_id:

@@ -7,6 +7,7 @@ from typing import Any, cast
 from billing import erasing
 from billing.auditing import on_installs_compared
 from billing.canary import heard
+from billing.cards import ask_for_card
 from billing.charges import charge, save_mandate
 from billing.charging import CHARGE, SAVE_MANDATE
 from billing.checkout_ends import end_checkout
@@ -54,6 +55,7 @@ from keyturn.events import (
     InstallPlanChanged,
     InstallReady,
     InstallsCompared,
+    MandateSaved,
     PaymentActionRequired,
     PaymentCaptured,
     PaymentDisputed,
@@ -134,6 +136,12 @@ async def on_payment_action_required(event: PaymentActionRequired, tx: Transacti
         await notice(tx, purchase.id, "action_required", {})
 
 
+async def on_mandate_saved(event: MandateSaved, tx: Transaction) -> None:
+    """Where it is another shop's, its reference names no purchase of ours."""
+    if "session" in event.refs and (purchase := await purchase_of(event, tx)):
+        ask_for_card(tx, purchase.id, event.provider, event.refs)
+
+
 async def on_checkout_expired(event: CheckoutExpired, tx: Transaction) -> None:
     if purchase := await purchase_of(event, tx):
         checkout = await checkout_by_refs(tx, event.provider, event.refs.values())
@@ -186,6 +194,7 @@ HANDLERS: Handlers = {
     **PLACED_BY_ASKING,
     PaymentFailed: on_payment_failed,
     PaymentActionRequired: on_payment_action_required,
+    MandateSaved: on_mandate_saved,
     CheckoutExpired: on_checkout_expired,
     InstallReady: on_install_ready,
     InstallPlanChanged: on_install_plan_changed,

@@ -9,6 +9,7 @@ import pytest
 from billing.providers import ChargeResult
 from keyturn.errors import Retry
 from keyturn.events import (
+    MandateSaved,
     PaymentNeedsReview,
     SubscriptionChargeFailed,
     SubscriptionEnded,
@@ -271,3 +272,73 @@ async def test_one_charge_at_a_time_and_one_for_each_attempt(billing: World, sav
     await billing.rows(f"{again} RETURNING id", id=row["id"], more=1, state="asked")
     with pytest.raises(Exception, match="one_open_charge"):
         await billing.rows(f"{again} RETURNING id", id=row["id"], more=2, state="asked")
+
+
+async def _card_page(subscriber: Subscriber) -> str:
+    """Its id at the provider."""
+    path = f"/internal/subscriptions/{subscriber.id}/card"
+    answer = await subscriber.billing.ask("POST", path, "customer", json={"return_url": "https://keyturn.test/back"})
+    return str(answer.json()["url"]).rpartition("/")[2]
+
+
+def _given(billing: World, subscriber: Subscriber, page: str) -> MandateSaved:
+    """The customer gives a card there, and what the gateway publishes about it."""
+    refs = billing.stripe.give(page)
+    about = {"provider": "stripe", "livemode": False, "reference": subscriber.id, "refs": refs}
+    return MandateSaved(subject=f"stripe:{page}", time=billing.clock.now(), **about)
+
+
+@pytest.mark.parametrize("late", [0, 5])
+async def test_a_new_card_is_charged_at_once_what_is_overdue(billing: World, saver: Subscriber, late: int) -> None:
+    billing.stripe.decline("stolen_card")
+    await saver.time_passes(until=await saver.ends_at())
+    for _ in range(late):
+        await saver.time_passes(days=1, minutes=1)
+    assert await saver.state() == ("suspended" if late else "past_due")
+    page = await _card_page(saver)
+    assert billing.stripe.pages[page].customer_id
+    fact = _given(billing, saver, page)
+    await billing.hear(fact, *copies([fact]))
+    await billing.work()
+    assert await saver.state() == "active"
+    assert await charges(saver) == [(2, 1, "failed", "stolen_card"), (2, 2, "paid", None)]
+    assert (await saver.whole())["mandate"]["refused"] is None
+    assert (await saver.entitled())[-1] == ("on", [])
+
+
+async def test_a_new_card_before_the_end_is_charged_at_the_end(billing: World, saver: Subscriber) -> None:
+    await billing.hear(_given(billing, saver, await _card_page(saver)))
+    await billing.work()
+    assert await charges(saver) == []
+    await saver.time_passes(until=await saver.ends_at())
+    assert await charges(saver) == [(2, 1, "paid", None)]
+    assert any(call.startswith("charge pm_new") for call in billing.stripe.calls)
+
+
+async def test_a_card_of_which_no_webhook_tells_is_found_an_hour_later(billing: World, saver: Subscriber) -> None:
+    billing.stripe.decline("stolen_card")
+    await saver.time_passes(until=await saver.ends_at())
+    await _card_page(saver)  # on which nothing is given
+    billing.stripe.give(await _card_page(saver))
+    await saver.time_passes(hours=2)
+    assert await saver.state() == "active"
+
+
+async def test_without_such_a_page_what_is_owed_is_paid(billing: World) -> None:
+    subscriber = await subscribes(billing, currency="INR")
+    await subscriber.time_passes(until=await subscriber.ends_at() - timedelta(days=2))
+    path = f"/internal/subscriptions/{subscriber.id}/card"
+    answer = (await billing.ask("POST", path, "customer", json={"return_url": "https://keyturn.test/back"})).json()
+    await subscriber.pays(answer["order_id"])
+    assert await subscriber.payments() == [("matched", 1), ("matched", 2)]
+
+
+async def test_no_card_is_asked_for_what_has_ended_or_never_recurred(billing: World, saver: Subscriber) -> None:
+    await billing.ask("POST", f"/internal/subscriptions/{saver.id}/cancel", "customer", json={"when": "now"})
+    bought = await billing.buy(cycle="one_time", email="bob@example.com")
+    for number, status in ((saver.id, 409), (bought["purchase_id"], 404)):
+        path = f"/internal/subscriptions/{number}/card"
+        answer = await billing.ask("POST", path, "customer", json={"return_url": "https://keyturn.test/back"})
+        assert answer.status_code == status
+    bad = await billing.ask("POST", f"/internal/subscriptions/{saver.id}/card", "customer", json={"return_url": "no"})
+    assert bad.status_code == 422

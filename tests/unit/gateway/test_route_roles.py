@@ -18,6 +18,7 @@ OPEN = {
     "POST /api/install/{install_id}/access",
     "POST /api/install/{install_id}/checkout",
     "POST /api/install/{install_id}/cancel",
+    "POST /api/install/{install_id}/card",
     "POST /api/install/{install_id}/keep",
     "POST /api/install/{install_id}/pause",
     "POST /api/install/{install_id}/plan",

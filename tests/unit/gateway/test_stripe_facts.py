@@ -10,6 +10,7 @@ from keyturn.events import (
     CheckoutExpired,
     DisputeClosed,
     FraudWarned,
+    MandateSaved,
     PaymentActionRequired,
     PaymentCaptured,
     PaymentDisputed,
@@ -72,7 +73,7 @@ def test_a_delayed_payment_is_the_same_fact_whichever_event_tells_of_it() -> Non
 )
 def test_a_completed_session_is_money_only_when_it_says_so(status: str, mode: str, *, paid: bool) -> None:
     found = reading("checkout.session.completed", sent.stripe_session(payment_status=status, mode=mode))
-    assert (found.cause, bool(found.facts)) == (None, paid)
+    assert (found.cause, any(isinstance(one, PaymentCaptured) for one in found.facts)) == (None, paid)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,15 @@ def test_a_declined_card_is_told_only_for_payments_of_ours() -> None:
     declined = fact("payment_intent.payment_failed", intent)
     assert (declined.final, declined.code, declined.reason) == (False, "insufficient_funds", "No.")
     assert not reading("payment_intent.payment_failed", intent | {"metadata": {}}).facts
+
+
+def test_a_card_that_was_given_is_no_payment() -> None:
+    page = {"id": "cs_1", "mode": "setup", "payment_status": "no_payment_required", "setup_intent": "seti_1",
+            "customer": "cus_1", "metadata": {"purchase_id": sent.PURCHASE}}  # fmt: skip
+    given = fact("checkout.session.completed", page)
+    assert isinstance(given, MandateSaved)
+    assert given.reference == sent.PURCHASE
+    assert given.refs == {"session": "cs_1", "setup_intent": "seti_1", "customer": "cus_1"}
 
 
 def test_money_that_we_took_ourselves_is_told_by_its_intent_and_no_other() -> None:

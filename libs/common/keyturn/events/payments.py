@@ -49,6 +49,10 @@ class PaymentActionRequired(ProviderFact, wire="payment.action_required.v1", pub
     """The customer must authenticate before the provider can charge."""
 
 
+class MandateSaved(ProviderFact, wire="mandate.saved.v1", publisher="gateway"):
+    """The customer gave a card on a page that takes no money. What it is, billing asks the provider."""
+
+
 class PaymentRefunded(ProviderFact, wire="payment.refunded.v1", publisher="gateway"):
     """One refund left, in part or in full: `amount` is this refund's own."""
 

@@ -44,6 +44,16 @@ async def post_checkout(install_id: str, request: Request, deps: Deps) -> Checko
     return CheckoutAnswer.model_validate(answer | more)
 
 
+@router.post("/api/install/{install_id}/card", dependencies=[limits.CHECKOUT, Private])
+async def post_card(install_id: str, request: Request, deps: Deps) -> Any:
+    """Where another card is given: `url`, a page that takes no money and leads back to the status page. Where the
+    provider has none, the checkout of what is owed."""
+    known = await proofs.must_own(request, deps, install_id)
+    back = {"return_url": checkout.status_url(deps, known)}
+    answer = await deps.billing.request("POST", f"/internal/subscriptions/{known}/card", CUSTOMER, json=back)
+    return camel({name: answer.get(name) for name in CARD if name in answer})
+
+
 @router.post("/api/install/{install_id}/cancel", dependencies=[limits.CHECKOUT, Private])
 async def post_cancelling(install_id: str, wanted: Cancelling, request: Request, deps: Deps) -> Any:
     known = await proofs.must_own(request, deps, install_id)
@@ -102,6 +112,7 @@ async def resume(purchase_id: UUID, why: Reason, caller: Operator, deps: Deps) -
     return await tell(deps.billing, path, because(caller, why.reason), why.model_dump())
 
 
+CARD = ("provider", "amount", "currency", "url", "order_id", "key_id", "prefill", "expires_at")
 SEEN = ("status", "period_from", "period_until", "renews_at", "cancel_at_period_end", "resumes_at")
 
 

@@ -16,6 +16,7 @@ from keyturn.events import (
     CheckoutExpired,
     DisputeClosed,
     FraudWarned,
+    MandateSaved,
     PaymentCaptured,
     PaymentDisputed,
     PaymentFailed,
@@ -30,8 +31,13 @@ DECIDED = {"won": "won", "lost": "lost", "warning_closed": "closed", "prevented"
 
 def session_completed(notice: Notice) -> Iterator[ProviderFact]:
     session = notice.object
+    if session.text("mode") == "setup":
+        refs = session.refs("customer", "setup_intent", session="id")
+        about = named(session) or purchase_reference(session.text("client_reference_id"))
+        yield notice.fact(MandateSaved, session.needs_id(), "mandate_saved", refs=refs, reference=about)
+        return
     status = session.needs_text("payment_status")
-    if status == "paid" or (status == "no_payment_required" and session.text("mode") != "setup"):
+    if status in {"paid", "no_payment_required"}:
         yield from session_paid(notice)
 
 
