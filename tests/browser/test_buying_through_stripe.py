@@ -82,7 +82,7 @@ async def test_form_that_is_refused_keeps_what_was_typed_and_says_why(buyer: New
 async def test_order_that_is_free_asks_for_no_payment(buyer: NewBuyer, shop: Whole) -> None:
     ada = await buyer()
     await ada.page.goto(shop.system.url)
-    await ada.page.get_by_label("Free").check()
+    await ada.page.get_by_role("radio", name="Free Free").check()
     await ada.page.get_by_label("E-mail address").fill(ada.email)
     await ada.clicks("Continue to payment")
     await ada.sees(READY)

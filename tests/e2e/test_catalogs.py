@@ -30,7 +30,7 @@ async def test_a_product_is_sold_once_it_is_applied_and_only_where_it_can_be_mad
     refused = await system.client.post("/api/catalog", json=told, headers=system.operator)
     assert (refused.status_code, refused.json()["code"]) == (422, "catalog_faulty")
     assert refused.json()["detail"].endswith("products.stall.blueprint: there is no blueprint 'nobodys'")
-    applied = await system.tell("/api/catalog", content=catalogue())
+    applied = await system.tell("/api/catalog", content=catalogue(), reason="a stall")
     assert {change["change"] for change in applied["changes"]} == {"added"}
     assert (await system.tell("/api/catalog", content=catalogue()))["changes"] == []
     listed = (await system.client.get("/api/products")).json()["items"]
@@ -40,5 +40,5 @@ async def test_a_product_is_sold_once_it_is_applied_and_only_where_it_can_be_mad
     assert (bought.answer["amount"], bought.answer["setupFee"]) == (3500, 500)
     await system.assert_exactly_once(bought)
     audit = await system.ask("/api/audit?action=catalog.apply")
-    assert [entry["after"]["added"] for entry in audit["items"]] == [3]
+    assert [entry["after"]["added"] for entry in audit["items"] if entry["reason"] == "a stall"] == [3]
     await system.tell("/api/catalog", content=(ROOT / "catalog.yaml").read_text())
