@@ -59,7 +59,7 @@ async def story(gateway: Gateway) -> Story:
 
 async def test_status_and_page_say_until_when_it_is_paid_and_what_is_due(gateway: Gateway, story: Story) -> None:
     seen = (await gateway.client.get(f"/api/install/{story.id}")).json()["subscription"]
-    nothing = {"suspendsAt": None, "deletesAt": None}
+    nothing = {"chargesAt": None, "suspendsAt": None, "deletesAt": None}
     assert seen == SEEN | nothing | {"renewsAt": UNTIL.isoformat(), "cancelAtPeriodEnd": False, "due": 4900}
     page = (await gateway.client.get(f"/purchases/{story.id}")).text
     assert "$49.00 can be paid now" in page
