@@ -287,6 +287,7 @@ WOULD_COST = {
     "price": 4900,
     "setup_fee": 0,
     "discount": 490,
+    "tax": 0,
     "amount": 4410,
     "currency": "EUR",
     "duration": "first",
