@@ -98,14 +98,22 @@ async def test_a_restart_undoes_nothing_that_an_operator_applied(billing: World)
     assert [row["reason"] for row in told] == [None, "spring prices", None, "spring prices"]
 
 
+def _line(of: str) -> int:
+    """The first that holds this."""
+    return next(number for number, line in enumerate(SAMPLE.splitlines(), 1) if of in line and "#" not in line)
+
+
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"blueprints": {}}, (14, "products.sample-app.blueprint: there is no blueprint 'sandbox-app'")),
+        (
+            {"blueprints": {}},
+            (_line("blueprint: "), "products.sample-app.blueprint: there is no blueprint 'sandbox-app'"),
+        ),
         (
             {"blueprints": {"sandbox-app": ["speed"]}},
             (
-                16,
+                _line("sample-starter:"),
                 "products.sample-app.plans.sample-starter: blueprint sandbox-app reads {plan.speed}, a limit it lacks",
             ),
         ),
