@@ -1,5 +1,5 @@
 """Purchases, checkouts and payments: their states, and what money is to a purchase. No framework and no database:
-`tables.py` maps these classes. What takes money back is in `reversals.py`."""
+`tables` maps these classes. What takes money back is in `reversals.py`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,0 +1,45 @@
+"""How purchases, payments and prices look in answers, by subject."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from billing.views.billed import balances, credit, invoice, whole_invoice
+from billing.views.bought import checkout, customer, entitlement, opening, own, purchase
+from billing.views.paid import dispute, payment, refund, refund_request
+from billing.views.ran import part, run
+from billing.views.sold import chosen, coupon, difference, products, redemption
+from billing.views.subscribed import charge, mandate, period, plan_change, subscription
+
+__all__ = [
+    "balances",
+    "charge",
+    "checkout",
+    "chosen",
+    "coupon",
+    "credit",
+    "customer",
+    "difference",
+    "dispute",
+    "entitlement",
+    "invoice",
+    "mandate",
+    "opening",
+    "own",
+    "page",
+    "part",
+    "payment",
+    "period",
+    "plan_change",
+    "products",
+    "purchase",
+    "redemption",
+    "refund",
+    "refund_request",
+    "run",
+    "subscription",
+    "whole_invoice",
+]
+
+
+def page(items: Sequence[dict[str, Any]], cursor: str | None) -> dict[str, Any]:
+    return {"items": items, "cursor": cursor}
