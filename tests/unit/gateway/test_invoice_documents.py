@@ -1,5 +1,7 @@
 """An invoice as its page and its PDF show it."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -116,3 +118,10 @@ def test_the_fonts_have_latin_greek_cyrillic_and_the_signs_of_currencies(font: s
         *range(0x400, 0x460),
     ]
     assert [chr(one) for one in [*letters, *map(ord, "€₹¥£₩₺₽₴₪₫")] if one not in known] == []
+
+
+def test_what_prints_is_not_loaded_before_something_is_printed() -> None:
+    """It takes 17 MB, of the 120 that an idle service may hold."""
+    loaded = "import sys, gateway.app; print('fpdf' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "False"

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from gateway import limits
 from gateway.api import proofs
 from gateway.api.asking import Cursor, Deps, Limit, ask
+from gateway.api.printed import printed
 from gateway.operators import Viewer
 from gateway.pages.documents import document
-from gateway.pages.printing import printed
 from keyturn.internal import Caller
 
 router = APIRouter(tags=["invoices"])

@@ -1,12 +1,8 @@
-"""Documents as PDF. The same document is always the same bytes. Printing takes a fifth of a second of computing: one
-thread does it, one after another, so that it keeps no other request waiting for long."""
+"""Documents as PDF. The same document is always the same bytes."""
 
-import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from fastapi import Response
 from fpdf import FPDF, FontFace
 
 from gateway.pages.documents import Document
@@ -17,18 +13,6 @@ QUIET = (89, 97, 121)
 
 for _library in ("fpdf", "fontTools"):  # they would log which characters a customer's name has
     logging.getLogger(_library).setLevel(logging.ERROR)
-_PRINTER = ThreadPoolExecutor(1, thread_name_prefix="printer")
-
-
-async def printed(of: Document) -> Response:
-    content = await asyncio.get_running_loop().run_in_executor(_PRINTER, pdf, of)
-    headers = {
-        "Content-Disposition": f'inline; filename="{of.number}.pdf"',
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
-        "Referrer-Policy": "no-referrer",
-    }
-    return Response(content, media_type="application/pdf", headers=headers)
 
 
 def pdf(of: Document) -> bytes:
