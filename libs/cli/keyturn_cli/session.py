@@ -20,7 +20,11 @@ from keyturn_cli.output import Output
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why: kept in the audit log.", prompt="Reason")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="At most this many.")]
-Amount = Annotated[int | None, typer.Option(min=1, help="In the minor unit (1000 is 10.00); else all that is left.")]
+Amount = Annotated[int | None, typer.Option(min=0, help="In the minor unit (1000 is 10.00); else all that is left.")]
+Credit = Annotated[
+    int | None,
+    typer.Option(min=0, help="So much of what credit paid becomes credit again; without --amount all of it does."),
+]
 Cursor = Annotated[str | None, typer.Option(help="Go on where the page before ended.")]
 
 WIDE = 1000
@@ -51,6 +55,13 @@ def session(ctx: typer.Context) -> Session:
     found = ctx.find_object(Session)
     assert found is not None, "the root command puts it there"
     return found
+
+
+def back(amount: int | None, credit: int | None) -> dict[str, int]:
+    """What is to go back, as money and as credit."""
+    if amount == 0 and not credit:
+        raise UsageFailed("without money and without credit nothing goes back")
+    return ({} if amount is None else {"amount": amount}) | ({} if credit is None else {"credit": credit})
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -75,7 +75,12 @@ class Reason(_Body):
 
 
 class RefundOrder(Reason):
-    amount: int | None = Field(default=None, ge=1)
+    amount: int | None = Field(default=None, ge=0, strict=True)
+    credit: int | None = Field(default=None, ge=0, strict=True)
+
+    @property
+    def back(self) -> operating.Back:
+        return operating.Back(self.amount, self.credit)
 
 
 class MarkedPaid(Reason):
@@ -166,8 +171,7 @@ async def post_mark_paid(purchase_id: UUID, body: MarkedPaid, deps: Deps, caller
 
 @router.post("/purchases/{purchase_id}/refund", status_code=202)
 async def post_refund(purchase_id: UUID, body: RefundOrder, deps: Deps, caller: Admin) -> JSON:
-    request = await operating.refund(deps, caller, purchase_id, body.amount, body.reason)
-    return {"refund_request": str(request), "status": "requested"}
+    return views.asked_back(await operating.refund(deps, caller, purchase_id, body.back, body.reason))
 
 
 @router.get("/subscriptions")
@@ -231,8 +235,7 @@ async def get_payments(
 
 @router.post("/payments/{payment_id}/refund", status_code=202)
 async def post_payment_refund(payment_id: UUID, body: RefundOrder, deps: Deps, caller: Admin) -> JSON:
-    request = await operating.refund_payment(deps, caller, payment_id, body.amount, body.reason)
-    return {"refund_request": str(request), "status": "requested"}
+    return views.asked_back(await operating.refund_payment(deps, caller, payment_id, body.back, body.reason))
 
 
 @router.post("/payments/{payment_id}/decide")

@@ -1,7 +1,8 @@
 """Credit notes: what went back of an invoice, by a refund or a lost dispute. Called with the purchase locked.
 
 Each takes of every line's net and tax in proportion to what is left of them, by the largest remainders: so it adds up
-exactly, all of them together never exceed the invoice, and the last one of a whole refund is exactly the rest.
+exactly, all of them together never exceed the invoice, and the last one of a whole refund is exactly the rest. What
+became credit again stands on the note of the money that went back with it; where no money did, on one of its own.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 from billing.domain import Payment, Purchase
 from billing.invoices import Invoice, series_of
 from billing.repository.invoices import add_invoice, invoice_for, invoice_paid_by, next_number, notes_to, seller
+from billing.repository.payments import returned
 from billing.reversals import Dispute, Refund
 from billing.taxes import shared
 from keyturn.database import Transaction
@@ -32,13 +34,27 @@ async def _credit(tx: Transaction, purchase: Purchase, payment: Payment, source:
     known = await invoice_for(tx, purchase.id, source)
     if known and not amount:
         known.move_to("void")
-    invoice = None if known or not amount else await invoice_paid_by(tx, purchase.id, payment.id)
+        await tx.session.flush()
+        await credit_returned(tx, purchase, payment, f"{source}-credit")
+    elif amount and not known:
+        await _note(tx, purchase, payment, source, amount)
+
+
+async def credit_returned(tx: Transaction, purchase: Purchase, payment: Payment, source: str) -> None:
+    """What became credit again and stands on no note yet, whose money did not go back."""
+    await _note(tx, purchase, payment, source, 0)
+
+
+async def _note(tx: Transaction, purchase: Purchase, payment: Payment, source: str, money: int) -> None:
+    invoice = await invoice_paid_by(tx, purchase.id, payment.id)
     if invoice is None:
         return
-    left = left_of(invoice.lines, [note.lines for note in await notes_to(tx, invoice.number)])
-    taken = part_of(left, amount)
-    if any(net + tax for net, tax in taken):
-        await _issue(tx, invoice, source, taken)
+    notes = await notes_to(tx, invoice.number)
+    credited = max(0, await returned(tx, payment.id) - sum(note.credited for note in notes))
+    taken = part_of(left_of(invoice.lines, [note.lines for note in notes]), money + credited)
+    total = sum(net + tax for net, tax in taken)
+    if total:
+        await _issue(tx, invoice, source, taken, min(credited, total))
 
 
 def left_of(lines: Sequence[dict[str, Any]], notes: Sequence[Sequence[dict[str, Any]]]) -> list[tuple[int, int]]:
@@ -59,7 +75,9 @@ def part_of(left: Sequence[tuple[int, int]], amount: int) -> list[tuple[int, int
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-async def _issue(tx: Transaction, invoice: Invoice, source: str, taken: Sequence[tuple[int, int]]) -> None:
+async def _issue(
+    tx: Transaction, invoice: Invoice, source: str, taken: Sequence[tuple[int, int]], credited: int
+) -> None:
     by = await seller(tx)
     lines = [
         line | {"amount": net + tax, "discount": 0, "net": net, "tax": tax}
@@ -79,7 +97,7 @@ async def _issue(tx: Transaction, invoice: Invoice, source: str, taken: Sequence
         net=net,
         tax=tax,
         total=net + tax,
-        credited=0,
+        credited=credited,
         state="paid",
         issued_at=tx.now,
         due_at=tx.now,
@@ -99,6 +117,7 @@ async def _issue(tx: Transaction, invoice: Invoice, source: str, taken: Sequence
             invoice=invoice.number,
             tax=note.tax,
             total=note.total,
+            credited=note.credited,
             currency=note.currency,
         )
     )

@@ -12,7 +12,9 @@ from billing.deps import BillingDeps
 from billing.domain import Customer, Purchase
 from billing.errors import customer_unknown
 from billing.pages import LONGEST, cursor_of, place_of
+from billing.repository.credits import credit_of
 from billing.repository.customers import (
+    customers_with_credit_left,
     find_customer,
     get_customer,
     list_customers,
@@ -34,6 +36,7 @@ Deps = Annotated[BillingDeps, Depends(get_deps)]
 Limit = Annotated[int, Query(ge=1, le=LONGEST)]
 JSON = dict[str, Any]
 Wanted = Annotated[Literal["wanted"] | None, Query()]
+Left = Annotated[Literal["left"] | None, Query()]
 
 
 class Person(BaseModel):
@@ -54,13 +57,23 @@ SHOWN = 100  # purchases, and payments, of one customer; all of them are in the 
 
 @router.get("")
 async def get_customers(
-    deps: Deps, _: Viewer, email: Named = None, erasure: Wanted = None, cursor: Named = None, limit: Limit = 50
+    *,
+    deps: Deps,
+    _: Viewer,
+    email: Named = None,
+    erasure: Wanted = None,
+    credit: Left = None,
+    cursor: Named = None,
+    limit: Limit = 50,
 ) -> JSON:
-    """Newest first; with an address the one who has it; or the first who asked to be forgotten and are not yet."""
+    """Newest first; with an address the one who has it; or the first who asked to be forgotten and are not yet; or
+    those whose credit nothing uses any more."""
     after = place_of(cursor)
     async with deps.database.transaction("read_customers") as tx:
         if erasure:
             return views.page([views.customer(one) for one in await customers_to_erase(tx, limit)], None)
+        if credit:
+            return await _with_credit_left(tx, after, limit)
         if email:
             known = await find_customer(tx, one_spelling(email.strip()))
             return views.page([views.customer(known)] if known else [], None)
@@ -117,8 +130,16 @@ async def get_one_customer(customer_id: UUID, deps: Deps, _: Viewer) -> JSON:
             **views.customer(customer),
             "purchases": await _purchases(tx, bought),
             "payments": [views.payment(one) for one in payments],
+            "credit": views.credit_balances(await credit_of(tx, customer_id)),
             "erasure": await erasing.progress(tx, customer_id) if customer.erased_at else None,
         }
+
+
+async def _with_credit_left(tx: Transaction, after: Any, limit: int) -> JSON:
+    """Once for each currency."""
+    rows = await customers_with_credit_left(tx, after=after, limit=limit)
+    following = cursor_of(rows[-1].left_since, rows[-1].customer_id) if len(rows) == limit else None
+    return views.page([views.customer(row.Customer) | views.left(row) for row in rows], following)
 
 
 def _spelled(email: str) -> str:

@@ -7,10 +7,11 @@ from uuid import UUID
 from billing.domain import Entitlement, Payment, Purchase
 from billing.periods import follow, keep_time
 from billing.policy import NONPAYMENT, Level, Policy, level, state_of_paid
+from billing.repository.invoices import invoice_paid_by
 from billing.repository.offers import Terms, terms
-from billing.repository.payments import disputes_of, matched_payments, refunds_of
+from billing.repository.payments import disputes_of, matched_payments, refunds_of, returned
 from billing.repository.purchases import entitlement_of
-from billing.reversals import Dispute, standing
+from billing.reversals import Dispute, gone_back, standing
 from billing.subscriptions import with_subscription
 from keyturn.database import Transaction
 from keyturn.events import Contact, EntitlementChanged
@@ -29,9 +30,10 @@ async def settle(tx: Transaction, purchase: Purchase) -> None:
     disputes, refunds = await disputes_of(tx, ids), await refunds_of(tx, ids)
     purchase.refunded = standing(refunds)
     refunded = standing(refund for refund in refunds if refund.payment_id == last.id)
-    _move(tx, purchase, last, refunded, disputes)
+    paid, back = await _with_credit(tx, purchase, last, refunded)
+    _move(tx, purchase, last, disputes, paid=paid, refunded=back)
     given = await terms(tx, purchase.plan)
-    of_money = level(given.policy, paid=last.amount, refunded=refunded, disputes=disputes)
+    of_money = level(given.policy, paid=paid, refunded=back, disputes=disputes)
     subscription = await follow(tx, purchase, of_money)
     now_wanted = FORGOTTEN if purchase.erased_at else with_subscription(of_money, subscription)
     if subscription:
@@ -68,9 +70,18 @@ def give_plan(tx: Transaction, entitlement: Entitlement, plan: str, limits: dict
     tx.publish(_event(tx, entitlement))
 
 
-def _move(tx: Transaction, purchase: Purchase, last: Payment, refunded: int, disputes: list[Dispute]) -> None:
+async def _with_credit(tx: Transaction, purchase: Purchase, last: Payment, refunded: int) -> tuple[int, int]:
+    back = await returned(tx, last.id)
+    invoice = await invoice_paid_by(tx, purchase.id, last.id) if back else None
+    credited = invoice.credited if invoice else 0
+    return gone_back(paid=last.amount, refunded=refunded, credited=credited, returned=back)
+
+
+def _move(
+    tx: Transaction, purchase: Purchase, last: Payment, disputes: list[Dispute], *, paid: int, refunded: int
+) -> None:
     now = [dispute for dispute in disputes if dispute.payment_id == last.id or dispute.state == "open"]
-    target = state_of_paid(paid=last.amount, refunded=refunded, disputes=now)
+    target = state_of_paid(paid=paid, refunded=refunded, disputes=now)
     if purchase.state == "refunded" and target == "disputed":
         purchase.move_to("paid", tx.now)  # the refund failed while the dispute was open
     purchase.move_to(target, tx.now)

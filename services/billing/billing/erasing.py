@@ -10,10 +10,11 @@ from uuid import UUID
 from billing.checkout_ends import end_purchase
 from billing.deps import BillingDeps
 from billing.entitlements import settle
-from billing.errors import customer_not_done, customer_unknown
+from billing.errors import customer_has_credit, customer_not_done, customer_unknown
 from billing.owing import CLOSE_CHECKOUTS
 from billing.periods import end
 from billing.repository import erasing as stored
+from billing.repository.credits import balances_of
 from billing.repository.invoices import seller
 from billing.repository.purchases import lock_purchase
 from billing.repository.subscriptions import subscription_of
@@ -46,6 +47,8 @@ async def erase(deps: BillingDeps, caller: Caller, customer_id: UUID, reason: st
         ended = sorted({one.purchase_id for one in found})
         for purchase_id in ended:
             await _end(tx, purchase_id)
+        if left := {currency: left for currency, left in (await balances_of(tx, customer_id)).items() if left}:
+            raise customer_has_credit(left)
         customer.email, customer.erased_at = nobody(customer_id), tx.now
         customer.name = customer.locale = customer.timezone = None
         number = await stored.forget_purchases(tx, customer_id)

@@ -130,6 +130,11 @@ def customer_not_done(standing: Sequence[Mapping[str, str]]) -> Problem:
     return Problem(409, "customer_not_done", detail, standing=list(standing))
 
 
+def customer_has_credit(left: Mapping[str, int]) -> Problem:
+    told = ", ".join(f"{balance} {currency}" for currency, balance in left.items())
+    return Problem(409, "customer_has_credit", f"Pay out or forfeit their credit first: {told} (minor units).")
+
+
 def payment_unknown() -> Problem:
     return Problem(404, "payment_unknown", "There is no such payment.")
 
@@ -172,6 +177,16 @@ def not_refundable(detail: str) -> Problem:
 
 def refund_too_large(left: int, currency: str) -> Problem:
     return Problem(422, "refund_too_large", f"Only {left} {currency} (minor units) can still go back.", left=left)
+
+
+def credit_part_too_large(left: int, currency: str) -> Problem:
+    detail = f"Only {left} {currency} (minor units) of it was paid by credit and can be credit again."
+    return Problem(422, "credit_part_too_large", detail, left=left)
+
+
+def credit_too_small(balance: int, currency: str) -> Problem:
+    detail = f"The customer has {balance} {currency} (minor units) of credit."
+    return Problem(422, "credit_too_small", detail, balance=balance)
 
 
 def no_subscription() -> Problem:

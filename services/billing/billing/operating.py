@@ -1,6 +1,7 @@
 """What operators do to money. Each act and the event that tells of it commit together."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from billing.coupons import Coupon, StoredCoupon
@@ -24,6 +25,7 @@ from billing.repository.coupons import add_coupon, end_coupon, find_coupon, lock
 from billing.repository.offers import product_exists
 from billing.repository.payments import get_payment, matched_payment, payment_by_key
 from billing.repository.purchases import lock_purchase, lock_purchase_of
+from billing.reversals import RefundRequest
 from keyturn.acting import acted
 from keyturn.database import Transaction
 from keyturn.internal import Caller
@@ -37,6 +39,14 @@ class Receipt:
     reason: str
     amount: int | None = None
     reference: str | None = None
+
+
+@dataclass(frozen=True)
+class Back:
+    """What is to go back: money (None: all that is left), and what credit paid as credit (None: of all, all of it)."""
+
+    amount: int | None = None
+    credit: int | None = None
 
 
 async def mark_paid(deps: BillingDeps, caller: Caller, purchase_id: UUID, receipt: Receipt) -> Purchase:
@@ -72,18 +82,25 @@ def _same(known: Payment, purchase: Purchase, receipt: Receipt) -> None:
         raise reference_used(known.payment_key)
 
 
-async def refund(deps: BillingDeps, caller: Caller, purchase_id: UUID, amount: int | None, reason: str) -> UUID:
-    """Asks for it; the provider is called by work. Returns the request's id."""
+async def refund(deps: BillingDeps, caller: Caller, purchase_id: UUID, wanted: Back, reason: str) -> RefundRequest:
+    """Asks for it; the provider is called by work."""
     async with deps.database.transaction("ask_for_refund") as tx:
         purchase = await _locked(tx, purchase_id)
-        request = await ask_for_refund(tx, purchase, await matched_payment(tx, purchase.id), amount)
-        after = {"refund_request": str(request), "amount": amount}
+        payment = await matched_payment(tx, purchase.id)
+        request = await ask_for_refund(tx, purchase, payment, wanted.amount, wanted.credit)
+        after = _asked(request)
         before = {"refunded": purchase.refunded}
         acted(tx, caller, "purchase.refund", str(purchase.id), reason=reason, before=before, after=after)
         return request
 
 
-async def refund_payment(deps: BillingDeps, caller: Caller, payment_id: UUID, amount: int | None, reason: str) -> UUID:
+def _asked(request: RefundRequest) -> dict[str, Any]:
+    return {"refund_request": str(request.id), "amount": request.amount, "credit": request.credit}
+
+
+async def refund_payment(
+    deps: BillingDeps, caller: Caller, payment_id: UUID, wanted: Back, reason: str
+) -> RefundRequest:
     """For one payment, whatever its state: a second one, or one that does not fit. Its purchase must be known: what
     is not ours we do not give back."""
     async with deps.database.transaction("ask_for_refund") as tx:
@@ -93,8 +110,8 @@ async def refund_payment(deps: BillingDeps, caller: Caller, payment_id: UUID, am
         purchase = await lock_purchase_of(tx, payment)
         if purchase is None or payment.state == "foreign":
             raise not_refundable("This payment belongs to no purchase of ours.")
-        request = await ask_for_refund(tx, purchase, payment, amount)
-        after = {"refund_request": str(request), "amount": amount}
+        request = await ask_for_refund(tx, purchase, payment, wanted.amount, wanted.credit)
+        after = _asked(request)
         before, subject = {"state": payment.state}, str(purchase.id)
         acted(tx, caller, "payment.refund", str(payment.id), reason=reason, before=before, after=after, subject=subject)
         return request

@@ -5,6 +5,7 @@ from typing import Any
 
 from billing.calendar import recurs
 from billing.charging import plan_first
+from billing.credits import note_left
 from billing.domain import Payment, Purchase
 from billing.invoicing import issue_next, next_charge, overdue, withdraw_invoice
 from billing.owing import CLOSE_CHECKOUTS
@@ -50,6 +51,7 @@ async def begin(tx: Transaction, purchase: Purchase) -> None:
             zone=purchase.contact.get("timezone"),
         )
         add(tx, new)
+        await note_left(tx, purchase)
 
 
 async def open_first(tx: Transaction, purchase: Purchase, policy: Policy, at: datetime) -> None:
@@ -133,6 +135,7 @@ async def end(tx: Transaction, purchase: Purchase, subscription: Subscription, b
     now = standing(tx, purchase, subscription)
     tx.publish(SubscriptionEnded(**now, because=because, withdrawn=withdrawn))
     await tell(tx, subscription)
+    await note_left(tx, purchase)
 
 
 async def withdraw(tx: Transaction, purchase: Purchase) -> int | None:
@@ -155,6 +158,7 @@ async def follow(tx: Transaction, purchase: Purchase, of_money: Level) -> Subscr
         subscription.move_to("active", tx.now)
         subscription.ended_because = None
         await revive(tx, subscription)
+        await note_left(tx, purchase)
         tx.publish(SubscriptionKept(**standing(tx, purchase, subscription)))
     return subscription
 

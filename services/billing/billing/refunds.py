@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from billing.crediting import credit_refund
+from billing.crediting import credit_refund, credit_returned
+from billing.credits import give_credit
 from billing.deps import BillingDeps
 from billing.domain import Payment, Purchase
 from billing.entitlements import settle
-from billing.errors import not_refundable, refund_too_large
+from billing.errors import credit_part_too_large, not_refundable, refund_too_large
 from billing.providers import PaymentRefs
+from billing.repository.invoices import invoice_paid_by
 from billing.repository.payments import (
     add,
     disputes_of,
@@ -17,6 +19,7 @@ from billing.repository.payments import (
     refund_request,
     refunds_of,
     requested,
+    returned,
 )
 from billing.repository.purchases import lock_purchase_of
 from billing.reversals import Refund, RefundRequest, standing
@@ -26,6 +29,7 @@ from keyturn.events import FoundBy, PurchaseRefunded, uuid7
 from keyturn.work import Work
 
 SEND_REFUND = "send_refund"
+NOT_THROUGH_A_PROVIDER = "Nothing was paid through a provider."
 
 
 @dataclass(frozen=True)
@@ -61,20 +65,52 @@ async def book_refund(tx: Transaction, payment: Payment, fact: RefundFact, found
         tx.publish(_refunded(tx, purchase, refund, found_by, full=full))
 
 
-async def ask_for_refund(tx: Transaction, purchase: Purchase, payment: Payment | None, amount: int | None) -> UUID:
-    """Called with the purchase locked. The refund itself is work: the provider is asked after this has committed."""
-    if payment is None or payment.provider not in {"stripe", "razorpay"}:
-        raise not_refundable("Nothing was paid through a provider.")
-    left = await _left(tx, payment)
-    wanted = left if amount is None else amount
-    if not 0 < wanted <= left:
-        raise refund_too_large(left, payment.currency)
+async def ask_for_refund(
+    tx: Transaction, purchase: Purchase, payment: Payment | None, amount: int | None, credit: int | None = 0
+) -> RefundRequest:
+    """Called with the purchase locked. The refund itself is work: the provider is asked after this has committed.
+    `credit`: how much of what the customer's credit paid is given back as such, now. None: of all, where `amount` is
+    None; else nothing."""
+    if payment is None:
+        raise not_refundable(NOT_THROUGH_A_PROVIDER)
+    invoice = await invoice_paid_by(tx, purchase.id, payment.id) if credit != 0 else None
+    by_credit = invoice.credited - await returned(tx, payment.id) if invoice and not purchase.erased_at else 0
+    back = (by_credit if amount is None else 0) if credit is None else credit
+    if back > by_credit:
+        raise credit_part_too_large(by_credit, payment.currency)
+    wanted = await _money(tx, payment, amount, beside=bool(back))
     request = RefundRequest(
-        id=uuid7(), purchase_id=purchase.id, payment_id=payment.id, amount=wanted, requested_at=tx.now
+        id=uuid7(), purchase_id=purchase.id, payment_id=payment.id, amount=wanted, credit=back, requested_at=tx.now
     )
     add(tx, request)
-    tx.schedule(SEND_REFUND, str(request.id), subject=str(purchase.id))
-    return request.id
+    if invoice and back:
+        await give_credit(tx, purchase, back, source=f"refund {request.id}", reason=f"refund of {invoice.number}")
+    if wanted:
+        tx.schedule(SEND_REFUND, str(request.id), subject=str(purchase.id))
+    else:
+        request.state = "sent"
+        await _settle_credit(tx, purchase, payment, request)
+    return request
+
+
+async def _money(tx: Transaction, payment: Payment, amount: int | None, *, beside: bool) -> int:
+    """How much money is to go back. `beside`: it may be none, where credit goes back."""
+    through = payment.provider in {"stripe", "razorpay"}
+    if not through and (amount if amount is not None else payment.amount or not beside):
+        raise not_refundable(NOT_THROUGH_A_PROVIDER)
+    left = await _left(tx, payment) if through else 0
+    wanted = left if amount is None else amount
+    if not (0 if beside else 1) <= wanted <= left:
+        raise refund_too_large(left, payment.currency)
+    return wanted
+
+
+async def _settle_credit(tx: Transaction, purchase: Purchase, payment: Payment, request: RefundRequest) -> None:
+    """Of a request whose money does not go back, or of which there was none to go."""
+    if request.credit and payment.state == "matched":
+        await tx.session.flush()
+        await settle(tx, purchase)
+        await credit_returned(tx, purchase, payment, f"request-{request.id}")
 
 
 async def send_refund(work: Work, deps: BillingDeps) -> None:
@@ -111,8 +147,14 @@ async def _left(tx: Transaction, payment: Payment) -> int:
 
 async def refund_died(work: Work, error: BaseException, tx: Transaction) -> None:  # noqa: ARG001 - the callback's shape
     """No provider took it: the amount may be asked for again."""
-    if request := await refund_request(tx, UUID(work.key)):
-        request.state = "failed"
+    request = await refund_request(tx, UUID(work.key))
+    payment = await get_payment(tx, request.payment_id) if request else None
+    if request is None or payment is None:
+        return
+    purchase = await lock_purchase_of(tx, payment)
+    request.state = "failed"
+    if purchase:
+        await _settle_credit(tx, purchase, payment, request)
 
 
 async def _answered(tx: Transaction, request_id: UUID, fact: RefundFact) -> None:

@@ -39,12 +39,14 @@ class Refund:
 
 @dataclass(kw_only=True, eq=False)
 class RefundRequest:
-    """A refund that an operator asked for, written before the provider is called."""
+    """A refund that an operator asked for, written before the provider is called. `credit`: so much of what the
+    customer's credit had paid is their credit again, at once and whatever becomes of the money."""
 
     id: UUID
     purchase_id: UUID
     payment_id: UUID
     amount: int
+    credit: int = 0
     state: Literal["requested", "sent", "failed"] = "requested"
     refund_id: str | None = None
     requested_at: datetime
@@ -82,6 +84,14 @@ class Dispute:
 def standing(refunds: Iterable[Refund]) -> int:
     """What went back to the customer and stayed there."""
     return sum(refund.amount for refund in refunds if not refund.failed)
+
+
+def gone_back(*, paid: int, refunded: int, credited: int, returned: int) -> tuple[int, int]:
+    """Of what was paid in all, how much went back: in money, and as credit where credit paid a part. Where all of the
+    money went back, all did."""
+    if not returned or (paid and refunded >= paid):
+        return paid, refunded
+    return paid + credited, refunded + returned
 
 
 def _doubled(first: timedelta, times: int) -> timedelta:

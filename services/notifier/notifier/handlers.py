@@ -84,7 +84,7 @@ async def on_invoice_paid(event: InvoicePaid, tx: Transaction) -> None:
 
 
 async def on_credit_note_issued(event: CreditNoteIssued, tx: Transaction) -> None:
-    details = _facts(event, "number", "invoice", "total", "currency")
+    details = _facts(event, "number", "invoice", "total", "credited", "currency")
     await _tell(event, tx, "credit_note", event.number, details=details)
 
 

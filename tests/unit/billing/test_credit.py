@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from billing.crediting import left_of, part_of
 from billing.credits import part_of as part_of_bill
 from billing.providers.money import smallest, step_of
+from billing.reversals import gone_back
 
 LINES = st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9)), min_size=1, max_size=5)
 AMOUNTS = st.lists(st.integers(0, 10**9), max_size=8)
@@ -40,6 +41,21 @@ def test_of_each_amount_the_tax_is_in_proportion(lines: list[tuple[int, int]], a
     for (net, tax), (net_taken, tax_taken) in zip(lines, part_of(lines, amount), strict=True):
         assert abs(net_taken * whole - net * amount) <= whole
         assert abs(tax_taken * whole - tax * amount) <= whole
+
+
+MONEY = st.integers(0, 10**9)
+
+
+@given(MONEY, MONEY, MONEY, MONEY)
+def test_all_went_back_where_all_of_the_money_did_or_all_of_both(
+    paid: int, refunded: int, credited: int, returned: int
+) -> None:
+    refunded, returned = min(refunded, paid), min(returned, credited)
+    whole, back = gone_back(paid=paid, refunded=refunded, credited=credited, returned=returned)
+    assert 0 <= back <= whole <= paid + credited
+    all_money = bool(paid) and refunded == paid
+    assert (bool(whole) and back == whole) == (all_money or (bool(returned) and not paid and returned == credited))
+    assert bool(back) == bool(refunded or returned)
 
 
 CURRENCIES = st.sampled_from(["JPY", "KRW", "EUR", "USD", "INR", "KWD", "TND"])

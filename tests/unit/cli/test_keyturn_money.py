@@ -44,6 +44,21 @@ def test_payments_in_review_are_listed_and_surplus_ones_on_demand(server: Server
         ),
         (["purchases", "refund", PURCHASE], f"purchases/{PURCHASE}/refund", {}),
         (["purchases", "refund", PURCHASE, "--amount", "1000"], f"purchases/{PURCHASE}/refund", {"amount": 1000}),
+        (
+            ["purchases", "refund", PURCHASE, "--amount", "0", "--credit", "300"],
+            f"purchases/{PURCHASE}/refund",
+            {"amount": 0, "credit": 300},
+        ),
+        (
+            ["credit", "pay-out", "ada@example.com", "--currency", "EUR", "--reference", "SEPA 12"],
+            "credits/pay-out",
+            {"email": "ada@example.com", "currency": "EUR", "reference": "SEPA 12"},
+        ),
+        (
+            ["credit", "forfeit", "ada@example.com", "--currency", "EUR", "--amount", "5", "--key", "k"],
+            "credits/forfeit",
+            {"email": "ada@example.com", "currency": "EUR", "amount": 5, "key": "k"},
+        ),
     ],
 )
 def test_what_moves_money_asks_first_and_says_why(

@@ -46,6 +46,14 @@ def test_what_was_charged_is_told_in_words() -> None:
         ({"status": "open"}, ("Status", "To be paid")),
         ({"kind": "credit_note", "corrects": "INV-2026-000001"}, ("For invoice", "INV-2026-000001")),
         ({"kind": "credit_note", "corrects": "INV-2026-000001"}, ("Status", "Paid back")),
+        (
+            {"kind": "credit_note", "corrects": "INV-2026-000001", "credited": 300, "due": 150},
+            ("Back as credit", "-€3.00"),
+        ),
+        (
+            {"kind": "credit_note", "corrects": "INV-2026-000001", "credited": 300, "due": 150},
+            ("Back as money", "€1.50"),
+        ),
         ({"credited": 300, "due": 150}, ("Your credit", "-€3.00")),
         ({"credited": 300, "due": 150}, ("Total", "€1.50")),
     ],

@@ -135,6 +135,12 @@ def test_a_receipt_names_its_invoice_and_what_credit_paid_of_it() -> None:
             assert told in " ".join(body.split())
     parsed, text, _ = built(message("credit_note"))
     assert parsed["Subject"] == "Credit note INV-2026-000001: 900,00 €"
+    for credited, told in (
+        (90000, "went back as credit."),
+        (30000, "went back: 600,00 € as money, 300,00 € as credit."),
+    ):
+        for body in built(message("credit_note", details=FACTS | {"credited": credited}))[1:]:
+            assert told in " ".join(body.split())
     _, text, _ = built(message("renewal_due"))
     assert "/invoices/INV-2026-000001" in text
     older = {name: value for name, value in FACTS.items() if name != "invoice"}

@@ -8,21 +8,29 @@ from keyturn_cli.session import Cursor, Limit, Reason, Yes, act, confirm, sessio
 
 app = typer.Typer(no_args_is_help=True, help="Who buys, and what of theirs is kept.")
 COLUMNS = ("id", "email", "name", "locale", "createdAt", "erasureWantedAt", "erasedAt")
+WITH_CREDIT = ("id", "email", "name", "creditLeft", "currency", "leftSince")
 Id = Annotated[str, typer.Argument(metavar="CUSTOMER_ID")]
 Wanted = Annotated[bool, typer.Option("--to-erase", help="Who asked to be forgotten and is not yet.")]
+Left = Annotated[bool, typer.Option("--credit-left", help="Who has credit that nothing uses any more.")]
 End = Annotated[bool, typer.Option("--end-everything", help="End what runs now.")]
 Email = Annotated[str | None, typer.Option(help="The one with this address.")]
 
 
 @app.command("list")
 def show_all(
-    ctx: typer.Context, *, email: Email = None, to_erase: Wanted = False, limit: Limit = 50, cursor: Cursor = None
+    ctx: typer.Context,
+    *,
+    email: Email = None,
+    to_erase: Wanted = False,
+    credit_left: Left = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> None:
     """List customers, newest first."""
     here = session(ctx)
-    erasure = "wanted" if to_erase else None
-    found = here.client.get("/api/customers", email=email, erasure=erasure, limit=limit, cursor=cursor)
-    here.out.rows(found, COLUMNS)
+    only = {"erasure": "wanted" if to_erase else None, "credit": "left" if credit_left else None}
+    found = here.client.get("/api/customers", email=email, limit=limit, cursor=cursor, **only)
+    here.out.rows(found, WITH_CREDIT if credit_left else COLUMNS)
 
 
 @app.command()

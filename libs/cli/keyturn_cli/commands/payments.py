@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from keyturn_cli.errors import UsageFailed
-from keyturn_cli.session import Amount, Cursor, Limit, Reason, Yes, act, confirm, session
+from keyturn_cli.session import Amount, Credit, Cursor, Limit, Reason, Yes, act, back, confirm, session
 
 app = typer.Typer(no_args_is_help=True, help="Money that came, above all what waits for a decision.")
 COLUMNS = ("id", "state", "reviewReason", "amount", "currency", "purchaseId", "provider", "paymentKey", "recordedAt")
@@ -66,8 +66,16 @@ def decide(
 
 
 @app.command()
-def refund(ctx: typer.Context, *, payment_id: Id, reason: Reason, amount: Amount = None, yes: Yes = False) -> None:
-    """Give back a second payment, or one that does not fit. The purchase stays as it is."""
+def refund(
+    ctx: typer.Context,
+    *,
+    payment_id: Id,
+    reason: Reason,
+    amount: Amount = None,
+    credit: Credit = None,
+    yes: Yes = False,
+) -> None:
+    """Give back a second payment, one that does not fit, or one of an earlier period."""
     confirm(f"Give back {payment_id}? Money cannot be called back.", yes=yes)
-    body: dict[str, Any] = {"reason": reason} | ({"amount": amount} if amount else {})
+    body: dict[str, Any] = {"reason": reason} | back(amount, credit)
     act(ctx, f"/api/payments/{payment_id}/refund", f"{payment_id}: refund is on its way", body)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from keyturn_cli.session import Amount, Cursor, Limit, Reason, Yes, act, confirm, session
+from keyturn_cli.session import Amount, Credit, Cursor, Limit, Reason, Yes, act, back, confirm, session
 
 app = typer.Typer(no_args_is_help=True, help="What customers bought.")
 COLUMNS = ("id", "status", "product", "plan", "amount", "currency", "email", "createdAt")
@@ -53,8 +53,17 @@ def mark_paid(
 
 
 @app.command()
-def refund(ctx: typer.Context, *, purchase_id: Id, reason: Reason, amount: Amount = None, yes: Yes = False) -> None:
+def refund(
+    ctx: typer.Context,
+    *,
+    purchase_id: Id,
+    reason: Reason,
+    amount: Amount = None,
+    credit: Credit = None,
+    yes: Yes = False,
+) -> None:
     """Give money back through the provider that took it; what follows for the install, the product's policy says."""
-    confirm(f"Give back {amount or 'all that is left'} of {purchase_id}? Money cannot be called back.", yes=yes)
-    body: dict[str, Any] = {"reason": reason} | ({"amount": amount} if amount else {})
+    what = "all that is left" if amount is None else amount
+    confirm(f"Give back {what} of {purchase_id}? Money cannot be called back.", yes=yes)
+    body: dict[str, Any] = {"reason": reason} | back(amount, credit)
     act(ctx, f"/api/purchases/{purchase_id}/refund", f"{purchase_id}: refund is on its way", body)

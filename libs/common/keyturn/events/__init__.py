@@ -30,7 +30,7 @@ from keyturn.events.installs import (
     OrphanFound,
     SetupLinkIssued,
 )
-from keyturn.events.invoices import CreditNoteIssued, InvoiceIssued, InvoiceOverdue, InvoicePaid
+from keyturn.events.invoices import CreditLeft, CreditNoteIssued, InvoiceIssued, InvoiceOverdue, InvoicePaid
 from keyturn.events.messages import MessageFailed, MessageSent, SetupLinkUnsent
 from keyturn.events.operators import OperatorActed
 from keyturn.events.payments import (
@@ -119,6 +119,7 @@ EVENTS: tuple[type[Event], ...] = (
     InvoiceIssued,
     InvoicePaid,
     InvoiceOverdue,
+    CreditLeft,
     CreditNoteIssued,
     CustomerErased,
     InstallRequested,
@@ -162,6 +163,7 @@ __all__ = [
     "CheckoutExpired",
     "Compared",
     "Contact",
+    "CreditLeft",
     "CreditNoteIssued",
     "CustomerDataErased",
     "CustomerErased",

@@ -31,12 +31,22 @@ class InvoicePaid(InvoiceEvent, wire="invoice.paid.v1", publisher="billing"):
 
 class CreditNoteIssued(Event, wire="credit_note.issued.v1", publisher="billing"):
     """So much of an `invoice` went back, by a refund or a lost dispute; `number` is the note's own. `total` holds the
-    `tax`."""
+    `tax`; `credited` of it became the customer's credit again, the rest is money."""
 
     number: str
     invoice: str
     tax: int
     total: int
+    credited: int = 0
+    currency: str
+
+
+class CreditLeft(Event, wire="credit.left.v1", publisher="billing"):
+    """The customer's last subscription has ended, and there is credit that nothing uses any more: `amount` is all of
+    it in this currency. An operator pays it out, or forfeits it; a new subscription would use it."""
+
+    customer_id: str
+    amount: int
     currency: str
 
 

@@ -20,7 +20,18 @@ MORE = """
 INSERT INTO credit_balances (customer_id, currency, balance) VALUES ($1, $2, $3)
 ON CONFLICT (customer_id, currency) DO UPDATE SET balance = credit_balances.balance + excluded.balance
 """
-LESS = "UPDATE credit_balances SET balance = balance + $3 WHERE customer_id = $1 AND currency = $2"
+LESS = """
+UPDATE credit_balances SET balance = balance + $3, left_since = CASE WHEN balance + $3 > 0 THEN left_since END
+WHERE customer_id = $1 AND currency = $2
+"""
+# Held before anybody looks: of two last subscriptions that end at once, the second to hold sees that the first is over.
+HOLD = "SELECT currency, left_since FROM credit_balances WHERE customer_id = $1 ORDER BY currency FOR UPDATE"
+MARK = """
+UPDATE credit_balances SET left_since = CASE WHEN balance > 0 AND NOT EXISTS (
+  SELECT FROM purchases JOIN subscriptions ON subscriptions.purchase_id = purchases.id
+  WHERE purchases.customer_id = $1 AND subscriptions.state <> 'ended') THEN coalesce(left_since, $2) END
+WHERE customer_id = $1 RETURNING currency, balance, left_since
+"""
 Position = tuple[datetime, UUID]
 
 
@@ -46,11 +57,29 @@ async def add_credit(
     return True
 
 
+async def mark_left(tx: Transaction, customer_id: UUID) -> dict[str, int]:
+    """Notes of which credit nothing is left that could use it. Gives that of which this is new, by currency."""
+    await tx.session.flush()
+    before = {row.currency: row.left_since for row in await tx.run(HOLD, customer_id)}
+    now = await tx.run(MARK, customer_id, tx.now) if before else []
+    return {row.currency: row.balance for row in now if row.left_since and not before.get(row.currency)}
+
+
+async def credit_by_source(tx: Transaction, source: str) -> Any:
+    """None: it was booked never."""
+    found = await tx.session.execute(select(credit_entries).where(credit_entries.c.source == source))
+    return found.one_or_none()
+
+
 async def balances_of(tx: Transaction, customer_id: UUID) -> dict[str, int]:
     """By currency."""
+    return {row.currency: row.balance for row in await credit_of(tx, customer_id)}
+
+
+async def credit_of(tx: Transaction, customer_id: UUID) -> Sequence[Any]:
+    """What a customer has in each currency, and since when it is left over."""
     statement = select(credit_balances).where(credit_balances.c.customer_id == customer_id)
-    found = await tx.session.execute(statement.order_by(credit_balances.c.currency))
-    return {row.currency: row.balance for row in found}
+    return list(await tx.session.execute(statement.order_by(credit_balances.c.currency)))
 
 
 async def list_credits(tx: Transaction, customer_id: UUID, *, after: Position | None, limit: int) -> Sequence[Any]:

@@ -1,6 +1,7 @@
 """Customers, and what each of them has bought."""
 
 from collections.abc import Collection
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, tuple_
@@ -8,7 +9,7 @@ from sqlalchemy import select, tuple_
 from billing.domain import Customer, Payment, Purchase
 from billing.repository.purchases import Position
 from billing.subscriptions import Renewal, Subscription
-from billing.tables import customers, payments, purchases, renewals, subscriptions
+from billing.tables import credit_balances, customers, payments, purchases, renewals, subscriptions
 from keyturn.database import Transaction
 
 
@@ -28,6 +29,17 @@ async def list_customers(tx: Transaction, *, after: Position | None, limit: int)
     if after:
         statement = statement.where(tuple_(*place) < after)
     return list(await tx.session.scalars(statement.limit(limit)))
+
+
+async def customers_with_credit_left(tx: Transaction, *, after: Position | None, limit: int) -> list[Any]:
+    """The longest first: `Customer`, and since when. Once for each currency."""
+    place = credit_balances.c.left_since, credit_balances.c.customer_id
+    statement = select(Customer, *place, credit_balances.c.currency, credit_balances.c.balance)
+    statement = statement.join(credit_balances, credit_balances.c.customer_id == customers.c.id)
+    statement = statement.where(place[0].is_not(None))
+    if after:
+        statement = statement.where(tuple_(*place) > after)
+    return list(await tx.session.execute(statement.order_by(*place).limit(limit)))
 
 
 async def purchases_of_customer(

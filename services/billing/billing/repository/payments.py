@@ -134,5 +134,11 @@ async def requested(tx: Transaction, payment_id: UUID) -> int:
     return int(total or 0)
 
 
+async def returned(tx: Transaction, payment_id: UUID) -> int:
+    """How much of what credit paid beside this payment is credit again."""
+    of = refund_requests.c.payment_id == payment_id
+    return int(await tx.session.scalar(select(func.sum(refund_requests.c.credit)).where(of)) or 0)
+
+
 def add(tx: Transaction, row: Refund | RefundRequest | Dispute) -> None:
     tx.session.add(row)

@@ -26,7 +26,9 @@ credit_balances = Table(
     Column("customer_id", ForeignKey("customers.id"), primary_key=True),
     Column("currency", Text, primary_key=True),
     amount("balance"),
+    when("left_since", null=True),  # nothing of the customer's runs that could use it
     CheckConstraint("balance >= 0", name="not_negative"),
+    Index("credit_left", "left_since", "customer_id", postgresql_where=text("left_since IS NOT NULL")),
 )
 
 credit_entries = Table(

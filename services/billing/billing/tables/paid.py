@@ -70,6 +70,7 @@ refund_requests = Table(
     Column("purchase_id", ForeignKey("purchases.id"), nullable=False, index=True),
     Column("payment_id", ForeignKey("payments.id"), nullable=False, index=True),
     amount(),
+    amount("credit"),
     text_("state"),
     text_("refund_id", null=True),
     when("requested_at"),

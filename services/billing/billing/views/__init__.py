@@ -3,25 +3,28 @@
 from collections.abc import Sequence
 from typing import Any
 
-from billing.views.billed import balances, credit, invoice, whole_invoice
+from billing.views.billed import balances, credit, credit_balances, invoice, left, whole_invoice
 from billing.views.bought import checkout, customer, entitlement, opening, own, purchase
-from billing.views.paid import dispute, payment, refund, refund_request
+from billing.views.paid import asked_back, dispute, payment, refund, refund_request
 from billing.views.ran import part, run
 from billing.views.sold import chosen, coupon, difference, products, redemption
 from billing.views.subscribed import charge, mandate, period, plan_change, subscription
 
 __all__ = [
+    "asked_back",
     "balances",
     "charge",
     "checkout",
     "chosen",
     "coupon",
     "credit",
+    "credit_balances",
     "customer",
     "difference",
     "dispute",
     "entitlement",
     "invoice",
+    "left",
     "mandate",
     "opening",
     "own",

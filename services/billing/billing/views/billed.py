@@ -1,6 +1,6 @@
 """Invoices and credit."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from billing.invoices import Invoice, taxes_in
@@ -39,6 +39,15 @@ def whole_invoice(found: Invoice) -> JSON:
 
 def balances(found: Mapping[str, int]) -> list[JSON]:
     return [{"currency": currency, "balance": balance} for currency, balance in found.items()]
+
+
+def credit_balances(rows: Iterable[Any]) -> list[JSON]:
+    return [{"currency": row.currency, "balance": row.balance, "left_since": row.left_since} for row in rows]
+
+
+def left(row: Any) -> JSON:
+    """Beside a customer."""
+    return {"credit_left": row.balance, "currency": row.currency, "left_since": row.left_since}
 
 
 def credit(row: Any) -> JSON:

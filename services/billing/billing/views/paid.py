@@ -43,9 +43,19 @@ def refund_request(found: RefundRequest) -> JSON:
         "id": str(found.id),
         "payment_id": str(found.payment_id),
         "amount": found.amount,
+        "credit": found.credit,
         "state": found.state,
         "refund_id": found.refund_id,
         "requested_at": found.requested_at,
+    }
+
+
+def asked_back(made: RefundRequest) -> JSON:
+    return {
+        "refund_request": str(made.id),
+        "status": made.state,
+        "amount": made.amount,
+        "credit": made.credit,
     }
 
 

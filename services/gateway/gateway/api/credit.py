@@ -20,6 +20,24 @@ class Gift(Reason):
     key: str | None = None
 
 
+class _Taken(Reason):
+    """Without an amount: all there is."""
+
+    email: str
+    currency: str
+    amount: int | None = Field(default=None, gt=0)
+
+
+class PaidOut(_Taken):
+    """`reference`: of the transfer to the customer. Sent again it is the same one."""
+
+    reference: str = Field(min_length=1, max_length=100)
+
+
+class Forfeited(_Taken):
+    key: str | None = None
+
+
 @router.get("")
 async def show(caller: Viewer, deps: Deps, email: str, cursor: Cursor = None, limit: Limit = 50) -> Any:
     """What a customer has, and every amount that was given or used."""
@@ -30,3 +48,17 @@ async def show(caller: Viewer, deps: Deps, email: str, cursor: Cursor = None, li
 async def give(wanted: Gift, caller: Admin, deps: Deps) -> Any:
     body = wanted.model_dump(exclude_none=True)
     return await tell(deps.billing, "/internal/credits", because(caller, wanted.reason), body)
+
+
+@router.post("/pay-out", status_code=201)
+async def pay_out(wanted: PaidOut, caller: Admin, deps: Deps) -> Any:
+    """The customer got it as money, in a way of your own: it is no credit any more."""
+    body = wanted.model_dump(exclude_none=True)
+    return await tell(deps.billing, "/internal/credits/pay-out", because(caller, wanted.reason), body)
+
+
+@router.post("/forfeit", status_code=201)
+async def forfeit(wanted: Forfeited, caller: Admin, deps: Deps) -> Any:
+    """It is gone, for the reason given."""
+    body = wanted.model_dump(exclude_none=True)
+    return await tell(deps.billing, "/internal/credits/forfeit", because(caller, wanted.reason), body)

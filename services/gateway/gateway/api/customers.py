@@ -13,6 +13,7 @@ from gateway.operators import Admin, Operator, Viewer, because
 
 router = APIRouter(prefix="/api/customers", tags=["operators"])
 Wanted = Annotated[Literal["wanted"] | None, Query()]
+Left = Annotated[Literal["left"] | None, Query()]
 
 
 class Erasing(Reason):
@@ -28,18 +29,20 @@ async def customers(
     deps: Deps,
     email: str | None = None,
     erasure: Wanted = None,
+    credit: Left = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Any:
-    """`erasure=wanted`: those who asked to be forgotten and are not yet."""
-    asked = {"email": email, "erasure": erasure, "cursor": cursor, "limit": limit}
+    """`erasure=wanted`: those who asked to be forgotten and are not yet. `credit=left`: those whose credit nothing uses
+    any more, once for each currency."""
+    asked = {"email": email, "erasure": erasure, "credit": credit, "cursor": cursor, "limit": limit}
     return await ask(deps.billing, "/internal/customers", caller, **asked)
 
 
 @router.get("/{customer_id}")
 async def customer(customer_id: UUID, caller: Viewer, deps: Deps) -> Any:
-    """With the newest hundred purchases, how their subscriptions stand, and the newest hundred payments; of one who is
-    forgotten also how far that is."""
+    """With the newest hundred purchases, how their subscriptions stand, the newest hundred payments, and their credit;
+    of one who is forgotten also how far that is."""
     return await ask(deps.billing, f"/internal/customers/{customer_id}", caller)
 
 

@@ -13,9 +13,11 @@ router = APIRouter(tags=["operators"])
 
 
 class Refund(Reason):
-    """Without an amount: all that is left."""
+    """Without an amount: all that is left, money and credit. With one: that much money. `credit`: how much of what the
+    customer's credit paid is credit again."""
 
-    amount: int | None = Field(default=None, gt=0)
+    amount: int | None = Field(default=None, ge=0)
+    credit: int | None = Field(default=None, ge=0)
 
 
 class MarkedPaid(Reason):

@@ -91,8 +91,8 @@ def _sums(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield plain(tax["name"]), told(tax["tax"])
     if said["credited"]:
         yield "Sum", told(said["total"])
-        yield "Your credit", told(-said["credited"])
-    yield "Total", told(said["due"])
+        yield "Back as credit" if said["corrects"] else "Your credit", told(-said["credited"])
+    yield "Back as money" if said["corrects"] and said["credited"] else "Total", told(said["due"])
 
 
 def _notes(said: Mapping[str, Any]) -> Iterator[str]:
