@@ -39,7 +39,8 @@ async def charge(work: Work, deps: BillingDeps) -> None:
         purchase, asked = await get_purchase(tx, purchase_id), await open_charge(tx, purchase_id)
         if purchase is None or asked is None:
             return
-        wanted = pays(asked, await owed(tx, purchase))
+        # Of what is in dispute by now, it is only asked whether it was charged before.
+        wanted = pays(asked, await owed(tx, purchase)) and not purchase.is_disputed
         order = _order(asked, (await wares(tx, purchase.price_id)).title)
     provider = deps.provider(asked.provider)
     late = deps.clock.now() - asked.asked_at > KEPT

@@ -30,10 +30,10 @@ async def plan_first(tx: Transaction, subscription: Subscription, renewal: Renew
 
 
 async def start(tx: Transaction, purchase: Purchase, renewal: Renewal) -> None:
-    """The intent, and the work. Nobody is charged whose money is in dispute."""
+    """The intent, and the work."""
     renewal.charge_at = None
     mandate = await mandate_of(tx, purchase.id)
-    if mandate is None or mandate.refused or purchase.state == "disputed":
+    if mandate is None or mandate.refused:
         return
     renewal.attempts += 1
     charge = Charge(

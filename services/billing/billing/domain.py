@@ -112,6 +112,10 @@ class Purchase:
         return self.state in PAID_STATES
 
     @property
+    def is_disputed(self) -> bool:
+        return self.state == "disputed"
+
+    @property
     def coupon_code(self) -> str | None:
         return self.coupon["code"] if self.coupon else None
 

@@ -30,6 +30,7 @@ async def settle(tx: Transaction, purchase: Purchase) -> None:
     disputes, refunds = await disputes_of(tx, ids), await refunds_of(tx, ids)
     purchase.refunded = standing(refunds)
     refunded = standing(refund for refund in refunds if refund.payment_id == last.id)
+    disputed_since = purchase.state_since if purchase.is_disputed else None
     paid, back = await _with_credit(tx, purchase, last, refunded)
     _move(tx, purchase, last, disputes, paid=paid, refunded=back)
     given = await terms(tx, purchase.plan)
@@ -37,7 +38,9 @@ async def settle(tx: Transaction, purchase: Purchase) -> None:
     subscription = await follow(tx, purchase, of_money)
     now_wanted = FORGOTTEN if purchase.erased_at else with_subscription(of_money, subscription)
     if subscription:
-        await keep_time(tx, subscription, given.policy, served=now_wanted.wanted == "on")
+        decided = None if purchase.is_disputed else disputed_since
+        served = now_wanted.wanted == "on"
+        await keep_time(tx, subscription, given.policy, served=served, disputed_since=decided)
     _publish(tx, purchase, given, now_wanted, await entitlement_of(tx, purchase.id))
 
 

@@ -13,6 +13,7 @@ from billing.policy import Level, Policy
 from billing.repository.mandates import forget_mandate, open_charge
 from billing.repository.payments import matched_payment
 from billing.repository.plan_changes import change_under_way
+from billing.repository.purchases import get_purchase
 from billing.repository.subscriptions import (
     add,
     amount_of,
@@ -163,17 +164,32 @@ async def follow(tx: Transaction, purchase: Purchase, of_money: Level) -> Subscr
     return subscription
 
 
-async def keep_time(tx: Transaction, subscription: Subscription, policy: Policy, *, served: bool) -> None:
-    """The clock of a customer who cannot use what is paid stands still."""
-    if not served:
-        subscription.hold(tx.now)
-    elif subscription.held_since:
-        subscription.release(tx.now)
-        await tell(tx, subscription)
-        if period := await period_of(tx, subscription.purchase_id, subscription.number):
-            assert subscription.ends_at
-            period.ends_at = subscription.ends_at
+async def keep_time(
+    tx: Transaction, subscription: Subscription, policy: Policy, *, served: bool, disputed_since: datetime | None
+) -> None:
+    """The clock of a customer who cannot use what is paid stands still. `disputed_since`: a dispute that was open since
+    then is decided, and what was to be charged meanwhile was not."""
+    if served and subscription.held_since:
+        await _release(tx, subscription, subscription.held_since)
+    else:
+        if not served:
+            subscription.hold(tx.now)
+        renewal = await open_renewal(tx, subscription.purchase_id) if disputed_since else None
+        if disputed_since and renewal and renewal.charge_at:
+            subscription.put_off(disputed_since, tx.now)
     await plan(tx, subscription, policy)
+
+
+async def _release(tx: Transaction, subscription: Subscription, held_since: datetime) -> None:
+    end = subscription.ends_at
+    subscription.release(tx.now)
+    renewal = await open_renewal(tx, subscription.purchase_id)
+    if renewal and end and subscription.ends_at:
+        renewal.put_off(tx.now - held_since, end, subscription.ends_at)
+    await tell(tx, subscription)
+    if period := await period_of(tx, subscription.purchase_id, subscription.number):
+        assert subscription.ends_at
+        period.ends_at = subscription.ends_at
 
 
 async def plan(tx: Transaction, subscription: Subscription, policy: Policy) -> None:
@@ -186,6 +202,10 @@ async def plan(tx: Transaction, subscription: Subscription, policy: Policy) -> N
         subscription.next_step_at = None  # first it has to be known what came of that; its work goes on from there
         return
     charge_at = renewal.charge_at if renewal else None
+    purchase = await get_purchase(tx, subscription.purchase_id) if charge_at else None
+    if purchase and purchase.is_disputed:
+        subscription.next_step_at = None  # nobody is charged whose money is in dispute, nor falls behind for that
+        return
     subscription.next_step_at = subscription.next_step(policy, asked=renewal is not None, charge_at=charge_at)
 
 

@@ -101,6 +101,11 @@ class Subscription:
                 self.consequence_at += now - self.held_since
         self.held_since = None
 
+    def put_off(self, since: datetime, now: datetime) -> None:
+        """What follows of not being paid: since then it could have been charged, and was not."""
+        if self.consequence_at:
+            self.consequence_at += now - max(since, self.state_since)
+
     @property
     def is_over(self) -> bool:
         return self.state == "ended"
@@ -160,6 +165,11 @@ class Renewal:
 
     def is_charged(self, now: datetime) -> bool:
         return self.charge_at is not None and self.charge_at <= now
+
+    def put_off(self, by: timedelta, end: datetime, new_end: datetime) -> None:
+        """The clock stood still. What was to be charged with the period's end is, whenever that is now."""
+        if self.charge_at:
+            self.charge_at = new_end if self.charge_at == end else self.charge_at + by
 
     @property
     def bill(self) -> Bill:
