@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
-ChargeState = Literal["asked", "paid", "failed", "dropped"]  # dropped: paid in another way, or in dispute, before it was made
+ChargeState = Literal[
+    "asked", "paid", "failed", "dropped"
+]  # dropped: paid in another way, or in dispute, before it was made
 
 
 @dataclass(kw_only=True, eq=False)

@@ -42,6 +42,8 @@ OPEN = {
 CUSTOMER = {"GET /api/account", "GET /api/account/export", "POST /api/account/erasure"}
 ADMIN = {
     "POST /api/credits",
+    "POST /api/credits/forfeit",
+    "POST /api/credits/pay-out",
     "POST /api/purchases/{purchase_id}/refund",
     "POST /api/payments/{payment_id}/refund",
     "POST /api/installs/{install_id}/delete",

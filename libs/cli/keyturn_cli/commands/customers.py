@@ -29,7 +29,7 @@ def show_all(
     """List customers, newest first."""
     here = session(ctx)
     only = {"erasure": "wanted" if to_erase else None, "credit": "left" if credit_left else None}
-    found = here.client.get("/api/customers", email=email, limit=limit, cursor=cursor, **only)
+    found = here.client.get("/api/customers", email=email, **only, limit=limit, cursor=cursor)
     here.out.rows(found, WITH_CREDIT if credit_left else COLUMNS)
 
 

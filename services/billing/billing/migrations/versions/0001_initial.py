@@ -180,10 +180,12 @@ def upgrade() -> None:
     sa.Column('customer_id', sa.Uuid(), nullable=False),
     sa.Column('currency', sa.Text(), nullable=False),
     sa.Column('balance', sa.BigInteger(), nullable=False),
+    sa.Column('left_since', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint('balance >= 0', name=op.f('ck_credit_balances_not_negative')),
     sa.ForeignKeyConstraint(['customer_id'], ['customers.id'], name=op.f('fk_credit_balances_customer_id_customers')),
     sa.PrimaryKeyConstraint('customer_id', 'currency', name=op.f('pk_credit_balances'))
     )
+    op.create_index('credit_left', 'credit_balances', ['left_since', 'customer_id'], unique=False, postgresql_where=sa.text('left_since IS NOT NULL'))
     op.create_table('plans',
     sa.Column('slug', sa.Text(), nullable=False),
     sa.Column('product', sa.Text(), nullable=False),
@@ -585,6 +587,7 @@ def upgrade() -> None:
     sa.Column('purchase_id', sa.Uuid(), nullable=False),
     sa.Column('payment_id', sa.Uuid(), nullable=False),
     sa.Column('amount', sa.BigInteger(), nullable=False),
+    sa.Column('credit', sa.BigInteger(), nullable=False),
     sa.Column('state', sa.Text(), nullable=False),
     sa.Column('refund_id', sa.Text(), nullable=True),
     sa.Column('requested_at', sa.DateTime(timezone=True), nullable=False),
