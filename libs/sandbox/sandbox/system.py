@@ -213,6 +213,8 @@ def _there(part: T | None) -> T:
 
 async def _run(arguments: argparse.Namespace) -> int:
     chosen = {"PORT": "8000"} | given(os.environ, ROOT / ".env")
+    if "SMTP_HOST" not in chosen:  # its mails go to our own mailbox
+        chosen = {"CANARY_EMAIL": "canary@sandbox.example"} | chosen
     log.configure("sandbox", "console", chosen.get("LOG_LEVEL", "WARNING"))
     host = Processes(arguments.data / "logs") if arguments.processes else None
     try:

@@ -111,7 +111,8 @@ class Wiring:
         else:
             razorpay = self._chosen("RAZORPAY_API_BASE", "RAZORPAY_KEY_ID", "RAZORPAY_KEY_SECRET")
         catalog = {"CATALOG": str(files(self.given)[0])}
-        return self._internal_key() | catalog | stripe | razorpay
+        runs = self._chosen("CANARY_EMAIL", "SCHEDULES", "SCHEDULE_TIMEZONE")
+        return self._internal_key() | catalog | stripe | razorpay | runs
 
     def _provisioner(self) -> dict[str, str]:
         more = {

@@ -114,6 +114,8 @@ def _walk(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Iterator[tu
 def _contradictions(catalog: Catalog) -> Iterator[tuple[Place, str]]:
     if catalog.default not in catalog.products:
         yield ("default",), f"there is no product {catalog.default!r}"
+    elif catalog.products[catalog.default].kind == CANARY:
+        yield ("default",), "nobody gets what the canary buys"
     yield from unknown_products(catalog.coupons, catalog.products)
     yield from unused(catalog.tax, catalog.seller)
     plans: set[str] = set()

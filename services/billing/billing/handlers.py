@@ -163,6 +163,7 @@ async def on_install_plan_changed(event: InstallPlanChanged, tx: Transaction) ->
 
 async def on_install_failed(event: InstallFailed, tx: Transaction) -> None:
     """Of a first install an operator decides; one that has not followed a change of plan goes back to the old one."""
+    await heard(event, tx)
     if event.action in {"change_plan", "provision"} and (purchase := await _with_subscription(event, tx)):
         await refused(tx, purchase, event.cause)
 

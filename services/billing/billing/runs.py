@@ -24,6 +24,7 @@ from billing.repository.runs import (
     close,
     due_renewals,
     get_run,
+    marks_of,
     note_part,
     planned,
     unpaid,
@@ -129,5 +130,5 @@ async def do_part(work: Work, deps: BillingDeps) -> None:
 
 async def part_died(work: Work, error: BaseException, tx: Transaction) -> None:
     run_id, _, customer = work.key.partition("/")
-    cause = cause_of(error)
-    await note_part(tx, UUID(run_id), customer, [], state="failed", error=cause.message or cause.error)
+    cause, did = cause_of(error), await marks_of(tx, UUID(run_id), customer)
+    await note_part(tx, UUID(run_id), customer, did, state="failed", error=cause.message or cause.error)

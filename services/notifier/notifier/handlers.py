@@ -169,7 +169,7 @@ async def on_audit_found(event: AuditFound, tx: Transaction) -> None:
 
 
 async def on_canary_failed(event: CanaryFailed, tx: Transaction) -> None:
-    await _tell(event, tx, "canary_failed", event.run_id, details=_facts(event, "run_id", "cause"))
+    await _tell(event, tx, "canary_failed", event.run_id, details=_facts(event, "run_id", "step", "cause"))
 
 
 async def _tell(

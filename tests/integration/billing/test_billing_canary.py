@@ -6,32 +6,25 @@ from typing import Any
 
 import pytest
 
-from billing.applying import apply_file
-from billing.catalog import parse_catalog
-from keyturn.events import CanaryFailed, EntitlementChanged, Event, InstallDeleted, InstallReady, PurchaseOpened
-from support.billing import CATALOG, World, order
+from keyturn.events import (
+    CanaryFailed,
+    EntitlementChanged,
+    Event,
+    InstallDeleted,
+    InstallFailed,
+    InstallReady,
+    PurchaseOpened,
+)
+from support.billing import CATALOG, World, load, order
 from support.runs import begins, report, starts
 
 pytestmark = pytest.mark.servers
-BIRD = """  bird:
-    name: Canary
-    kind: canary
-    blueprint: sandbox-app
-    policy: {retention_days: 0}
-    plans:
-      bird:
-        name: Canary
-        limits: {memory: 256M, cpus: 0.5}
-        prices: [{cycle: one_time, currency: EUR, amount: 0}]
-"""
 
 
-async def _with_a_canary(billing: World) -> None:
+def _with_a_canary(billing: World) -> None:
+    """What it buys is in the sample catalogue."""
     settings = billing.deps.settings.model_copy(update={"canary_email": "canary@example.com"})
     billing.deps = replace(billing.deps, settings=settings)
-    text = CATALOG.read_text().replace("products:\n", "products:\n" + BIRD, 1)
-    async with billing.database.transaction("test") as tx:
-        await apply_file(tx, parse_catalog(text))
 
 
 async def _begun(billing: World) -> tuple[str, str]:
@@ -39,7 +32,7 @@ async def _begun(billing: World) -> tuple[str, str]:
     run_id = await starts(billing, "canary")
     await billing.work()
     (opened,) = await billing.published(PurchaseOpened)
-    assert (opened.product, opened.contact.email) == ("bird", "canary@example.com")
+    assert (opened.product, opened.contact.email) == ("canary", "canary@example.com")
     return run_id, opened.subject
 
 
@@ -49,7 +42,7 @@ def _told(billing: World, kind: type[Event], purchase: str, **said: Any) -> Even
 
 
 async def test_the_canary_is_bought_and_deleted_and_its_time_reported(billing: World) -> None:
-    await _with_a_canary(billing)
+    _with_a_canary(billing)
     run_id, purchase = await _begun(billing)
     billing.clock.move(timedelta(seconds=30))
     await billing.hear(_told(billing, InstallReady, purchase, setup=True))
@@ -69,7 +62,7 @@ async def test_the_canary_is_bought_and_deleted_and_its_time_reported(billing: W
 
 
 async def test_a_canary_that_is_not_ready_in_time_alerts_and_is_deleted_all_the_same(billing: World) -> None:
-    await _with_a_canary(billing)
+    _with_a_canary(billing)
     run_id, purchase = await _begun(billing)
     billing.clock.move(timedelta(minutes=9))
     await billing.work()
@@ -79,25 +72,68 @@ async def test_a_canary_that_is_not_ready_in_time_alerts_and_is_deleted_all_the_
     told = await report(billing, run_id)
     assert (told["status"], told["failed"]) == ("done", 1)
     (failed,) = await billing.published(CanaryFailed)
-    assert (failed.subject, failed.cause) == (purchase, "not ready after 10 minutes")
+    assert (failed.subject, failed.step, failed.cause) == (purchase, "install", "not ready after 10 minutes")
     assert (await billing.published(EntitlementChanged, purchase))[-1].wanted == "ended"
 
 
-async def test_there_is_no_canary_without_a_plan_or_an_address_and_a_dry_run_buys_nothing(billing: World) -> None:
-    assert (await begins(billing, "canary"))["parts"] == 0
-    settings = billing.deps.settings
-    await _with_a_canary(billing)
-    assert (await begins(billing, "canary", dry_run=True))["facts"] == {"buy bird": 1}
+async def test_a_canary_whose_install_fails_alerts_at_once_with_step_and_cause(billing: World) -> None:
+    _with_a_canary(billing)
+    run_id, purchase = await _begun(billing)
+    said = {"step": "health", "cause": "Permanent", "message": "answered 500", "attempts": 3}
+    await billing.hear(_told(billing, InstallFailed, purchase, **said))
+    await billing.work()
+    told = await report(billing, run_id)
+    assert (told["status"], told["failed"]) == ("done", 1)
+    assert [mark.partition(" at ")[0] for mark in told["items"][0]["did"]] == ["failed"]
+    (failed,) = await billing.published(CanaryFailed)
+    assert failed.step == "install"
+    assert failed.cause.startswith("failed at health: Permanent: answered 500")
+    assert (await billing.published(EntitlementChanged, purchase))[-1].wanted == "ended"
+
+
+async def test_a_canary_that_is_not_deleted_in_time_alerts_and_says_what_was_done_before(billing: World) -> None:
+    _with_a_canary(billing)
+    run_id, purchase = await _begun(billing)
+    await billing.hear(_told(billing, InstallReady, purchase, setup=True))
+    await billing.work()
+    billing.clock.move(timedelta(minutes=21))
+    await billing.work()
+    (failed,) = await billing.published(CanaryFailed)
+    assert (failed.step, failed.cause) == ("deletion", "not deleted after 20 minutes")
+    (item,) = (await report(billing, run_id))["items"]
+    assert [mark.split(" after ")[0] for mark in item["did"]] == ["ready"]
+
+
+async def test_a_canary_that_cannot_buy_alerts_with_the_step(billing: World) -> None:
+    _with_a_canary(billing)
+    settings = billing.deps.settings.model_copy(update={"canary_email": "not an address"})
     billing.deps = replace(billing.deps, settings=settings)
+    await starts(billing, "canary")
+    for _ in range(8):
+        await billing.work()
+        billing.clock.move(timedelta(minutes=5))
+    (failed,) = await billing.published(CanaryFailed)
+    assert failed.step == "checkout"
+    assert "email" in failed.cause
+
+
+async def test_there_is_no_canary_without_a_plan_or_an_address_and_a_dry_run_buys_nothing(billing: World) -> None:
     assert (await begins(billing, "canary"))["changed"] == 0
+    _with_a_canary(billing)
+    assert (await begins(billing, "canary", dry_run=True))["facts"] == {"buy canary": 1}
+    text = CATALOG.read_text()
+    await load(billing, text.replace("kind: canary", "kind: application"))
+    assert (await begins(billing, "canary"))["parts"] == 0
     assert await billing.published(PurchaseOpened) == []
 
 
 async def test_nobody_else_sees_or_gets_what_the_canary_buys(billing: World) -> None:
-    await _with_a_canary(billing)
+    """Nor hears that there is such a thing."""
     products = (await billing.ask("GET", "/internal/products")).json()["items"]
-    assert "bird" not in {one["id"] for one in products}
-    for asked in ({"product": "bird"}, {"plan_id": "bird"}):
-        refused = await billing.ask("POST", "/internal/checkouts", json=order(**asked))
-        assert (refused.status_code, refused.json()["code"]) in {(422, "unknown_product"), (422, "unknown_plan")}
+    assert products
+    assert "canary" not in str(products)
+    for asked, code in (({"product": "canary"}, "unknown_product"), ({"plan_id": "canary"}, "unknown_plan")):
+        for path, body in (("/internal/checkouts", order(**asked)), ("/internal/coupons/check", asked)):
+            refused = await billing.ask("POST", path, json=body | {"coupon_code": "WELCOME10"})
+            assert (refused.status_code, refused.json()["code"]) == (422, code)
     assert await billing.rows("SELECT 1 FROM purchases") == []

@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from billing.catalog import Cycle, Kind, parse_catalog, read_catalog
+from billing.catalog import CANARY, Cycle, Kind, parse_catalog, read_catalog
 from billing.errors import CatalogError
 
 GOOD = """\
@@ -39,11 +39,13 @@ def test_a_good_catalogue_is_read() -> None:
 
 
 def test_the_catalogue_in_the_project_is_good() -> None:
-    """Ten products of every kind, with prices of every cycle, in currencies with and without decimals."""
+    """Ten products of every kind and the canary's, with prices of every cycle, in currencies with and without
+    decimals."""
     products = read_catalog(Path(__file__).parents[3] / "catalog.yaml").products.values()
     prices = [price for product in products for plan in product.plans.values() for price in plan.prices]
-    assert len(products) == 10
-    assert {product.kind for product in products} == set(get_args(Kind))
+    kinds = [product.kind for product in products]
+    assert (len(kinds), kinds.count(CANARY)) == (11, 1)
+    assert set(kinds) == {*get_args(Kind), CANARY}
     assert {price.cycle for price in prices} == set(get_args(Cycle))
     assert {price.currency for price in prices} == {"EUR", "USD", "INR", "JPY"}
 
@@ -86,6 +88,13 @@ def test_each_fault_is_named_with_its_line(good: str, bad: str, told: str) -> No
     with pytest.raises(CatalogError) as refused:
         parse_catalog(GOOD.replace(good, bad, 1))
     assert told in str(refused.value)
+
+
+def test_what_the_canary_buys_is_nobodys_default() -> None:
+    bird = "    name: Shop\n    kind: canary\n    policy: {retention_days: 0}\n    blueprint: sandbox-app\n"
+    plans = "    plans: {bird: {name: Bird, prices: [{cycle: one_time, currency: EUR, amount: 0}]}}\n"
+    with pytest.raises(CatalogError, match=r"catalog\.yaml:1: default: nobody gets what the canary buys"):
+        parse_catalog(f"default: bird\nproducts:\n  bird:\n{bird}{plans}")
 
 
 def test_all_faults_are_told_at_once() -> None:

@@ -27,7 +27,7 @@ def changed(shop: Path, before: str, after: str) -> None:
 
 
 def test_our_own_files_and_the_pages_example_fit(shop: Path) -> None:
-    assert check(ROOT / "catalog.yaml", ROOT / "blueprints").startswith("10 products")
+    assert check(ROOT / "catalog.yaml", ROOT / "blueprints").startswith("11 products")
     assert check(shop / "catalog.yaml", shop / "blueprints") == "1 products, 1 blueprints"
 
 

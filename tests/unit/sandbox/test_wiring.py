@@ -49,6 +49,12 @@ def test_nothing_made_up_reaches_a_real_provider(tmp_path: Path) -> None:
     assert not {name for name in gateway if name.endswith("_WEBHOOK_SECRET") or name == "RAZORPAY_CHECKOUT_JS"}
 
 
+def test_billing_is_told_when_its_runs_begin_and_whose_the_canary_is(tmp_path: Path) -> None:
+    chosen = {"CANARY_EMAIL": "us@shop.example", "SCHEDULES": '{"canary": "* * * * *"}', "SCHEDULE_TIMEZONE": "UTC"}
+    assert chosen.items() <= wiring(tmp_path, chosen).environment("billing").items()
+    assert "CANARY_EMAIL" not in wiring(tmp_path, {}).environment("billing")  # but for `make run`
+
+
 def test_a_service_is_told_no_secret_of_another(tmp_path: Path) -> None:
     found = wiring(tmp_path, {})
     assert not {"SESSION_KEY", "INTERNAL_SIGNING_KEY"} & set(found.environment("billing"))

@@ -60,10 +60,12 @@ class InstallsCompared(Event, wire="installs.compared.v1", publisher="provisione
 
 
 class CanaryFailed(Event, wire="canary.failed.v1", publisher="billing"):
-    """The sign-up canary did not get through: nor would a customer. `subject` is its purchase."""
+    """The sign-up canary did not get through: nor would a customer. `subject` is its purchase. `step`: where it
+    stands."""
 
     run_id: str
     cause: str
+    step: Literal["checkout", "install", "deletion"] | None = None
 
 
 class AuditFound(Event, wire="audit.found.v1", publisher="billing"):

@@ -139,7 +139,7 @@ async def offers(tx: Transaction, *, product: str | None, plan: str | None, hidd
 
 
 async def product_exists(tx: Transaction, slug: str) -> bool:
-    statement = select(products.c.slug).where(products.c.slug == slug, products.c.active)
+    statement = select(products.c.slug).where(products.c.slug == slug, products.c.active, products.c.kind != CANARY)
     return await tx.session.scalar(statement) is not None
 
 
