@@ -66,6 +66,7 @@ def _listed(rig: Rig) -> EntitlementsListed:
 async def _an_install(rig: Rig, history: Old) -> None:
     install, now = uuid4(), rig.clock.now()
     names = {"owner": str(install), "names": {"subdomain": f"s{install.hex}"}, "until": f"{now + timedelta(hours=1)}"}
+    assert (await rig.ask("POST", "/internal/room", {"blueprint": "shop", "limits": {}})).json()["room"]
     await rig.ask("POST", "/internal/names/check", {"name": f"s{install.hex}"})
     await rig.ask("POST", "/internal/names/reserve", names)
     await rig.ask("POST", "/internal/names/release", {"owner": str(uuid4())})

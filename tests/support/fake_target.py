@@ -26,6 +26,7 @@ from provisioner.resources.port import (
     Parameters,
     Refused,
     Resource,
+    Room,
     SetupCall,
 )
 
@@ -62,6 +63,7 @@ class World:
     running: int = 0
     most_running: int = 0
     applying: bool = False
+    full: set[str] = field(default_factory=set)  # sizes of which no more find room
     _next: dict[tuple[str, str], deque[Behaviour]] = field(default_factory=lambda: defaultdict(deque))
     _always: dict[tuple[str, str], Behaviour] = field(default_factory=dict)
 
@@ -116,6 +118,11 @@ class FakeThing(Resource[FakeParameters]):
     def __init__(self, given: Given[FakeParameters], tools: World) -> None:
         super().__init__(given, tools)
         self._world = tools
+
+    @classmethod
+    async def has_room(cls, parameters: Mapping[str, Any], room: Room, tools: World) -> bool:
+        pool = parameters.get("pool")
+        return parameters.get("size") not in tools.full and (not pool or await room.number(pool, range(1, 4)))
 
     async def ensure(self, notes: Notes) -> Outputs:
         how = await self._world.begin(self.given.name, "ensure")

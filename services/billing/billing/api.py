@@ -20,7 +20,7 @@ from billing import (
     run_routes,
     views,
 )
-from billing.buying import CheckoutRequest, Key, Line, Url, one_spelling
+from billing.buying import CheckoutRequest, Choice, Key, Line, Url, offered, one_spelling
 from billing.checkout import open_again, open_purchase
 from billing.deps import BillingDeps
 from billing.domain import PaymentState, PurchaseState
@@ -29,7 +29,7 @@ from billing.pages import LONGEST, cursor_of, place_of
 from billing.providers import ReturnProof
 from billing.repository.invoices import list_invoices
 from billing.repository.mandates import charges_of, mandate_of
-from billing.repository.offers import all_offers
+from billing.repository.offers import all_offers, terms
 from billing.repository.payments import disputes_of, list_payments, payments_of, refunds_of, requests_of
 from billing.repository.plan_changes import changes_of
 from billing.repository.purchases import checkouts_of, entitlement_of, get_purchase, list_purchases, notices_of
@@ -121,6 +121,14 @@ class AcceptedQuote(Keeping):
 @router.post("/checkouts")
 async def post_checkout(body: CheckoutRequest, deps: Deps, _: Public) -> JSON:
     return views.opening(await open_purchase(deps, body))
+
+
+@router.post("/checkouts/terms")
+async def post_terms(body: Choice, deps: Deps, _: Public) -> JSON:
+    """Of what would be bought: by which blueprint it is made, with which limits."""
+    async with deps.database.transaction("read_terms") as tx:
+        found = await terms(tx, (await offered(tx, body)).plan)
+    return {"blueprint": found.blueprint, "limits": found.limits}
 
 
 @router.post("/purchases/{purchase_id}/checkout")

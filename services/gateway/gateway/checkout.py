@@ -44,6 +44,8 @@ async def open_purchase(deps: GatewayDeps, order: CheckoutRequest, key: str | No
     asked = _for_billing(deps, order)  # refused before anything is kept
     purchase_id, opened, first = await _named(deps, order, key)
     try:
+        if first:  # repeated, it may have been opened before, and have room
+            await _check_room(deps, order)
         return Opened(purchase_id, opened, await _ask_billing(deps, order, purchase_id, asked))
     except Problem as problem:
         if first and _is_refusal(problem):  # repeated, what is refused now may have been opened before, and be paid
@@ -66,6 +68,21 @@ async def _ask_billing(
     async with deps.database.transaction("note_order") as tx:
         await journeys.add_refs(tx, purchase_id, [ref for name in CHECKOUT_IDS if (ref := answer.get(name))])
     return answer
+
+
+async def _check_room(deps: GatewayDeps, order: CheckoutRequest) -> None:
+    """Raises `Problem` where there is no room for what is ordered. Whoever is away cannot be asked: then we sell, and
+    an install that finds no room waits for it."""
+    try:
+        wanted = await deps.billing.request("POST", "/internal/checkouts/terms", VISITOR, json=order.chosen())
+        found = await deps.provisioner.request("POST", "/internal/room", VISITOR, json=wanted)
+    except Problem as problem:
+        if problem.status < 500:
+            raise
+        log.warning("room_not_asked", code=problem.code)
+        return
+    if not found["room"]:
+        raise Problem(409, "no_capacity", "there is no room for another one at the moment; try again later")
 
 
 def _is_refusal(problem: Problem) -> bool:

@@ -12,7 +12,7 @@ from keyturn.errors import Problem
 from keyturn.http import Named, Words
 from keyturn.internal import Admin, Caller, Customer, Operator, Public, Viewer
 from keyturn.service import get_deps
-from provisioner import erasing, names, operators, setup
+from provisioner import erasing, names, operators, room, setup
 from provisioner.deps import ProvisionerDeps
 from provisioner.domain import InstallState
 from provisioner.errors import NameConflictError
@@ -37,6 +37,11 @@ class NamesReserved(BaseModel):
 
 class NamesReleased(BaseModel):
     owner: UUID
+
+
+class RoomAsked(BaseModel):
+    blueprint: str = Field(max_length=100)
+    limits: dict[str, Any]
 
 
 class Token(BaseModel):
@@ -87,6 +92,12 @@ async def release_names(asked: NamesReleased, deps: Deps, _: Public) -> dict[str
     async with deps.database.transaction("names_released") as tx:
         await names.release(tx, asked.owner)
     return {"owner": str(asked.owner)}
+
+
+@router.post("/room")
+async def ask_for_room(asked: RoomAsked, deps: Deps, _: Public) -> dict[str, bool]:
+    """For one more install: nothing is held."""
+    return {"room": await room.for_one_more(deps, asked.blueprint, asked.limits)}
 
 
 @router.post("/setup/lookup")

@@ -199,6 +199,32 @@ async def test_we_sell_while_the_provisioner_is_away(shop: Gateway) -> None:
     assert (await shop.client.post("/api/checkout", json=ORDER)).status_code == 200
 
 
+async def test_where_there_is_no_room_nothing_is_sold_or_kept(shop: Gateway) -> None:
+    made = {"blueprint": "shop", "limits": {"memory": "1G"}}
+    room = {"/internal/checkouts/terms": answering(made), "/internal/room": answering({"room": False})}
+    shop.services.answers |= room
+    headers = {"idempotency-key": "a-key"}
+    refused = await shop.client.post("/api/checkout", json=ORDER, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (409, "no_capacity")
+    assert asked(shop, "/internal/checkouts/terms") == [{"plan_id": 2, "cycle": "monthly"}]
+    assert asked(shop, "/internal/room") == [made]
+    assert asked(shop, "/internal/checkouts") == asked(shop, "/internal/names/reserve") == []
+    assert (await shop.count("checkout_keys"), await shop.count("journey_refs")) == (0, 0)
+
+    shop.services.answers["/internal/room"] = answering({"room": True})
+    sold = await shop.client.post("/api/checkout", json=ORDER, headers=headers)
+    shop.services.answers |= room
+    again = await shop.client.post("/api/checkout", json=ORDER, headers=headers)
+    assert (sold.status_code, again.json()) == (200, sold.json())  # what was opened has its room
+
+
+@pytest.mark.parametrize("away", ["/internal/checkouts/terms", "/internal/room"])
+async def test_who_cannot_be_asked_for_room_keeps_nobody_from_buying(shop: Gateway, away: str) -> None:
+    shop.services.answers |= {"/internal/checkouts/terms": answering({}), "/internal/room": answering({"room": False})}
+    shop.services.answers[away] = problem(503, "unavailable")
+    assert (await shop.client.post("/api/checkout", json=ORDER)).status_code == 200
+
+
 async def test_what_billing_refuses_is_told_as_billing_says_it(shop: Gateway) -> None:
     shop.services.answers["/internal/checkouts"] = problem(404, "unknown_plan")
     answer = await shop.client.post("/api/checkout", json=ORDER)

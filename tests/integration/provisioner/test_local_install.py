@@ -14,6 +14,7 @@ from keyturn.clock import MovableClock
 from keyturn.events import InstallDeleted, InstallPlanChanged
 from provisioner.resources import processes
 from provisioner.resources.processes import Process
+from sandbox.postgres import free_port
 from support.provisioning import Rig, WaitUntil, running, settings_for
 
 pytestmark = pytest.mark.servers
@@ -48,6 +49,27 @@ async def test_a_purchase_becomes_an_install_that_its_customer_takes_over(rig: R
         "setup_link.issued",
         "install.activated",
     ]
+
+
+async def test_there_is_room_as_long_as_there_are_ports(
+    database_url: Any, tmp_path: Path, clock: MovableClock, wait_until: WaitUntil
+) -> None:
+    port = free_port()
+    settings = settings_for(await database_url("provisioner"), tmp_path, local_ports=f"{port}-{port}")
+    asked = {"blueprint": "sandbox-app", "limits": {"memory": "256M", "cpus": 0.5}}
+
+    async def room(of: Rig) -> Any:
+        return (await of.ask("POST", "/internal/room", asked, role="public")).json()["room"]
+
+    async with running(settings, clock, wait_until) as small:
+        assert await room(small)
+        install = await small.bought()
+        await small.until_state(install, "setup_pending")
+        assert not await room(small)
+        await small.entitle(install, 2, wanted="ended", delete_after=clock.now())
+        await small.until_state(install, "deleted")
+        assert await room(small)
+    await processes.stop_under(settings.local_data)
 
 
 async def taken_over(rig: Rig) -> tuple[UUID, str]:

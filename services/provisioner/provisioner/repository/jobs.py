@@ -13,6 +13,12 @@ from provisioner.tables import allocations, slots
 LATEST = "SELECT * FROM jobs WHERE install_id = $1 ORDER BY created_at DESC LIMIT $2"
 
 
+ANY_FREE = """
+SELECT FROM generate_series($2::int, $3::int) AS one (number)
+WHERE NOT EXISTS (SELECT FROM allocations WHERE pool = $1 AND allocations.number = one.number) LIMIT 1
+"""
+
+
 async def latest(tx: Transaction, install_id: UUID, limit: int = 20) -> list[Job]:
     """The newest first."""
     return [Job(**row) for row in await tx.run(LATEST, install_id, limit)]
@@ -39,6 +45,11 @@ async def allocate(
         if taken is not None:
             return taken
     return None
+
+
+async def any_free(tx: Transaction, pool: str, numbers: range) -> bool:
+    """Whether nobody holds one of these. They are given at random, so that the first free one is soon found."""
+    return bool(numbers) and bool(await tx.run(ANY_FREE, pool, numbers[0], numbers[-1]))
 
 
 async def enter(tx: Transaction, target: str, install_id: UUID, resource: str, most: int) -> bool:

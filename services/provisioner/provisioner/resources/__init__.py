@@ -8,7 +8,7 @@ import httpx
 
 from provisioner.resources.http import HttpCall, HttpCheck, HttpSetup
 from provisioner.resources.local import Local, LocalProcess
-from provisioner.resources.port import Given, Resource, SetupCall
+from provisioner.resources.port import Given, Resource, Room, SetupCall
 
 ResourceClass = type[Resource[Any]]
 SetupClass = type[SetupCall[Any]]
@@ -24,6 +24,9 @@ class Kinds:
 
     def resource(self, kind: str, given: Given[Any]) -> Resource[Any]:
         return self.resources[kind](given, self.tools.get(kind.partition(".")[0]))
+
+    async def has_room(self, kind: str, parameters: Mapping[str, Any], room: Room) -> bool:
+        return await self.resources[kind].has_room(parameters, room, self.tools.get(kind.partition(".")[0]))
 
     def call(self, kind: str, given: Given[Any]) -> SetupCall[Any]:
         return self.setup[kind](given, self.tools.get(kind.partition(".")[0]))

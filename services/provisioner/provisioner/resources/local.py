@@ -30,6 +30,7 @@ from provisioner.resources.port import (
     Parameters,
     Permanent,
     Resource,
+    Room,
     Transient,
 )
 from provisioner.resources.processes import Process
@@ -68,6 +69,10 @@ class LocalProcess(Resource[ProcessParameters]):
         self._tools = tools
         self._folder = tools.data.absolute() / str(given.install) / given.name
         self._record = self._folder / "process.json"
+
+    @classmethod
+    async def has_room(cls, parameters: Mapping[str, Any], room: Room, tools: Local) -> bool:  # noqa: ARG003
+        return await room.number(POOL, tools.ports)
 
     async def ensure(self, notes: Notes) -> Outputs:
         port = await notes.allocate(POOL, self._tools.ports)

@@ -76,6 +76,13 @@ class Notes(Protocol):
         Given back when the resource is gone. Raises `Capacity`."""
 
 
+class Room(Protocol):
+    """What is free now: for the question before a sale. Nothing is held by it."""
+
+    async def number(self, pool: str, numbers: range) -> bool:
+        """Whether nobody holds one of these numbers of the pool."""
+
+
 P = TypeVar("P", bound=BaseModel)
 
 
@@ -143,6 +150,12 @@ class Resource(ABC, Generic[P]):
     def promises(cls, parameters: Mapping[str, Any]) -> frozenset[str]:  # noqa: ARG003 - for kinds that capture
         """The outputs of a resource with these (still unrendered) parameters."""
         return cls.outputs
+
+    @classmethod
+    async def has_room(cls, parameters: Mapping[str, Any], room: Room, tools: Any) -> bool:  # noqa: ARG003 - for kinds with limits
+        """Whether one more would find its place now: asked before money is taken. `parameters`: as the blueprint has
+        them, with the plan's limits filled in and nothing else."""
+        return True
 
     async def target(self, notes: Notes) -> str:  # noqa: ARG002 - for kinds that choose a server
         """Where it goes: what pace, limits and breaker count by. A kind with several servers chooses one here, saves
