@@ -167,12 +167,14 @@ async def _customers(billing: World, email: dict[str, str]) -> None:
 
 
 async def _erasing(billing: World, history: Old) -> None:
-    bought = await billing.buy(email="gone@example.com")
+    bought = await billing.buy(email="gone@example.com", plan_id="wordpress-blog", cycle="monthly")
+    assert (await billing.ask("POST", "/internal/checkouts/terms", json={})).json()["blueprint"]
     params = {"email": "gone@example.com"}
     (one,) = (await billing.ask("GET", "/internal/customers", "viewer", params=params)).json()["items"]
     await billing.ask("POST", f"/internal/customers/{one['id']}/erasure-request", "customer")
     await billing.ask("GET", "/internal/customers", "viewer", params={"erasure": "wanted"})
     await billing.ask("GET", f"/internal/purchases/{bought['purchase_id']}/data", "customer")
+    await billing.ask("GET", f"/internal/customers/{one['id']}/data", "customer")
     sent = {"reason": "history", "end_everything": True}
     assert (await billing.ask("POST", f"/internal/customers/{one['id']}/erase", "admin", json=sent)).status_code == 202
     await history.works()

@@ -12,6 +12,7 @@ from uuid import UUID
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from billing.api import router
@@ -113,7 +114,7 @@ async def world(
     """`providers`: others than those in memory."""
     database = Database(url, service="billing", clock=clock)
     stripe, razorpay = FakeProvider("stripe", clock=clock), FakeProvider("razorpay", clock=clock)
-    settings = BillingSettings(_env_file=None, database_url=url, sandbox=True)
+    settings = BillingSettings(_env_file=None, database_url=url, sandbox=True, address_key=SecretStr("k" * 32))
     deps = BillingDeps(database, clock, settings, providers or {"stripe": stripe, "razorpay": razorpay})
     signer = Signer(Ed25519PrivateKey.generate())
     app = FastAPI()

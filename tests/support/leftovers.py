@@ -9,21 +9,25 @@ TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY t
 
 async def places(rows: Rows, words: Iterable[str]) -> set[str]:
     """The tables in which one of the words stands, in any column, also inside of JSON and of bytes."""
+    return {column.partition(".")[0] for column in await columns(rows, words)}
+
+
+async def columns(rows: Rows, words: Iterable[str]) -> set[str]:
+    """The same, as `table.column`. Case means nothing."""
+    wanted = [word.lower() for word in words]
     found = set()
     for table in await rows(TABLES):
-        (name,) = _values(table)
-        text = "\n".join(_texts(await rows(f'SELECT * FROM "{name}"')))
-        if any(word in text for word in words):
-            found.add(name)
+        (name,) = _fields(table).values()
+        for row in await rows(f'SELECT * FROM "{name}"'):
+            texts = {column: _text(value).lower() for column, value in _fields(row).items()}
+            found |= {f"{name}.{column}" for column, text in texts.items() if any(word in text for word in wanted)}
     return found
 
 
-def _texts(rows: Sequence[Any]) -> Iterable[str]:
-    for row in rows:
-        for value in _values(row):
-            yield value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _values(row: Any) -> Iterable[Any]:
+def _fields(row: Any) -> dict[str, Any]:
     """Of a row of the driver's or of SQLAlchemy's, or of a mapping."""
-    return row.values() if hasattr(row, "values") else tuple(row)
+    return dict(row.items() if hasattr(row, "items") else row._mapping)

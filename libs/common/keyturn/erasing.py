@@ -20,12 +20,14 @@ from keyturn.retry import RetryPolicy
 from keyturn.work import Work, WorkKind
 
 D = TypeVar("D")
+# By which condition on `$1` a row is the purchase's or customer's, and which columns are proofs and secrets.
+Tables = Mapping[str, tuple[str, Sequence[str]]]
 Erase = Callable[[Work, D, Sequence[UUID]], Awaitable[None]]
 
 ERASE = "erase"
 AT_ONCE = 50  # purchases
 PART = 2_000  # rows looked at in one statement
-ROWS = 1_000  # of one table that are shown of a purchase
+ROWS = 10_000  # of one table that are shown of a purchase, or of a customer
 KEPT = [CustomerErased.wire, CustomerDataErased.wire]  # so that a service whose database was restored hears it again
 PATIENT = RetryPolicy(attempts=60, cap=timedelta(minutes=30))
 UNPUBLISHED = timedelta(minutes=1)
@@ -95,14 +97,17 @@ async def run(work: Work, deps: D, erase: Erase[D]) -> None:
                 tx.publish(CustomerDataErased(subject=str(row.purchase_id), time=tx.now, **told))
 
 
-async def show(tx: Transaction, tables: Mapping[str, tuple[str, Sequence[str]]], purchase_id: UUID) -> dict[str, Any]:
-    """What these tables hold about one purchase: `tables` says by which condition on `$1`, and which columns are left
-    out, since they are proofs and secrets."""
+async def show(tx: Transaction, tables: Tables, of: UUID) -> dict[str, Any]:
+    """What these tables hold about one purchase, or one customer. Where a table has more than is shown, `cut_off` names
+    it."""
     found: dict[str, Any] = {}
+    cut_off: list[str] = []
     for table, (condition, hidden) in tables.items():
         sql = f"SELECT to_jsonb(one) - $2::text[] AS row FROM {table} AS one WHERE {condition} LIMIT $3"  # noqa: S608 - ours
-        found[table] = [row["row"] for row in await tx.run(sql, purchase_id, list(hidden), ROWS)]
-    return found
+        rows = [row["row"] for row in await tx.run(sql, of, list(hidden), ROWS + 1)]
+        found[table] = rows[:ROWS]
+        cut_off += [table] if len(rows) > ROWS else []
+    return found | ({"cut_off": cut_off} if cut_off else {})
 
 
 async def _forget_events(work: Work, subjects: Sequence[str]) -> None:

@@ -32,6 +32,7 @@ def _make() -> dict[str, str]:
         | bus
         | {
             "SESSION_KEY": _key(),
+            "ADDRESS_KEY": _key(),
             "INTERNAL_SIGNING_KEY": _key(),
             "STRIPE_SECRET_KEY": f"sk_test_{secrets.token_hex(12)}",
             "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_hex(16)}",

@@ -112,7 +112,7 @@ class Wiring:
             razorpay = self._chosen("RAZORPAY_API_BASE", "RAZORPAY_KEY_ID", "RAZORPAY_KEY_SECRET")
         catalog = {"CATALOG": str(files(self.given)[0])}
         runs = self._chosen("CANARY_EMAIL", "SCHEDULES", "SCHEDULE_TIMEZONE")
-        return self._internal_key() | catalog | stripe | razorpay | runs
+        return self._internal_key() | self._pick("ADDRESS_KEY") | catalog | stripe | razorpay | runs
 
     def _provisioner(self) -> dict[str, str]:
         more = {

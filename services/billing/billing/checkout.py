@@ -97,7 +97,7 @@ async def _open(tx: Transaction, deps: BillingDeps, request: CheckoutRequest, ra
     chosen = await choose(tx, request, deps.providers, rate)
     contact = contact_of(request)
     customer = await customer_of(tx, one_spelling(contact.email), contact)
-    trial = await claim_trial(tx, chosen, customer.id, request.purchase_id)
+    trial = await claim_trial(tx, chosen, customer, request.purchase_id, deps.settings.address_key)
     new = purchase_from(request, chosen, customer, contact, opened_at=tx.now, until=tx.now + LIFE, trial_days=trial)
     if await add_purchase(tx, new):
         await redeem(tx, new)

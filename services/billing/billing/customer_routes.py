@@ -22,7 +22,7 @@ from billing.repository.customers import (
     purchases_of_customer,
     subscriptions_of,
 )
-from billing.repository.erasing import PERSONAL, customers_to_erase
+from billing.repository.erasing import OF_CUSTOMER, PERSONAL, customers_to_erase
 from keyturn.database import Transaction
 from keyturn.erasing import show
 from keyturn.errors import Problem
@@ -104,6 +104,13 @@ async def get_purchases(customer_id: UUID, deps: Deps, _: Self, cursor: Named = 
     following = cursor_of(bought[-1].opened_at, bought[-1].id) if len(bought) == limit else None
     own = [views.own(one, *standing.get(one.id, (None, None))) for one in bought]
     return {"customer": views.customer(customer), **views.page(own, following)}
+
+
+@router.get("/{customer_id}/data")
+async def get_customer_data(customer_id: UUID, deps: Deps, _: Self) -> JSON:
+    """Everything that is kept here about them, beside what is kept about each purchase."""
+    async with deps.database.transaction("read_data") as tx:
+        return await show(tx, OF_CUSTOMER, customer_id)
 
 
 @router.post("/{customer_id}/erasure-request", status_code=202)

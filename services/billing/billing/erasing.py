@@ -18,6 +18,7 @@ from billing.repository.credits import balances_of
 from billing.repository.invoices import seller
 from billing.repository.purchases import lock_purchase
 from billing.repository.subscriptions import subscription_of
+from billing.trials import digest_of
 from keyturn import erasing
 from keyturn.acting import acted
 from keyturn.database import Transaction
@@ -49,6 +50,8 @@ async def erase(deps: BillingDeps, caller: Caller, customer_id: UUID, reason: st
             await _end(tx, purchase_id)
         if left := {currency: left for currency, left in (await balances_of(tx, customer_id)).items() if left}:
             raise customer_has_credit(left)
+        if digest := digest_of(deps.settings.address_key, customer.email):
+            await stored.keep_trial(tx, customer_id, digest)
         customer.email, customer.erased_at = nobody(customer_id), tx.now
         customer.name = customer.locale = customer.timezone = None
         number = await stored.forget_purchases(tx, customer_id)

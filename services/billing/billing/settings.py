@@ -4,10 +4,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from billing.schedules import Schedules
 from keyturn.settings import ServiceSettings
+
+SHORTEST_KEY = 32  # characters
 
 
 class BillingSettings(ServiceSettings):
@@ -51,6 +53,12 @@ class BillingSettings(ServiceSettings):
         validation_alias="CANARY_EMAIL",
         description="Your own address, for the mails to the sign-up canary. Empty: there is none",
     )
+    address_key: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="ADDRESS_KEY",
+        description="At least 32 random characters: by digests with it the addresses of forgotten customers are known "
+        "again who have had their trial. Empty: whoever is forgotten may try once more",
+    )
     schedules: dict[str, str] = Field(
         default={},
         validation_alias="SCHEDULES",
@@ -60,6 +68,13 @@ class BillingSettings(ServiceSettings):
     schedule_timezone: str = Field(
         default="UTC", validation_alias="SCHEDULE_TIMEZONE", description="The time zone of these times"
     )
+
+    @field_validator("address_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < SHORTEST_KEY:
+            raise ValueError(f"must have at least {SHORTEST_KEY} characters")
+        return value
 
     @model_validator(mode="after")
     def _razorpay_whole(self) -> Self:

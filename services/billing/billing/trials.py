@@ -1,18 +1,29 @@
 """Trial days: a first period that costs nothing, once for each customer."""
 
+import hmac
 from uuid import UUID
+
+from pydantic import SecretStr
 
 from billing.buying import Chosen
 from billing.coupons import Discount, discount_for
-from billing.domain import Purchase
+from billing.domain import Customer, Purchase
 from billing.repository.subscriptions import add_trial
 from keyturn.database import Transaction
 
 
-async def claim_trial(tx: Transaction, chosen: Chosen, customer_id: UUID, purchase_id: UUID) -> int:
-    """The days for which this customer has it free. 0: there are none, or the customer has had a trial already."""
+async def claim_trial(tx: Transaction, chosen: Chosen, customer: Customer, purchase_id: UUID, key: SecretStr) -> int:
+    """The days for which this customer has it free. 0: there are none, or the customer has had a trial already, under
+    this address or before they were forgotten."""
     days = chosen.offer.trial_days if chosen.provider else 0
-    return days if days and await add_trial(tx, customer_id, purchase_id) else 0
+    return days if days and await add_trial(tx, customer.id, purchase_id, digest_of(key, customer.email)) else 0
+
+
+def digest_of(key: SecretStr, email: str) -> bytes | None:
+    """By which an address is known again, and told to nobody who has no key. `email`: in its one spelling. None where
+    there is no key."""
+    secret = key.get_secret_value().encode()
+    return hmac.digest(secret, f"trial:{email}".encode(), "sha256") if secret else None
 
 
 def taken_off(purchase: Purchase, number: int, price: int) -> int:

@@ -31,13 +31,13 @@ async def erase(work: Work, _: GatewayDeps, purchases: Sequence[UUID]) -> None:
 
 
 async def _names(work: Work, purchase_id: UUID) -> set[bytes]:
-    """As they stand in a payload: our id, the provider's ids, and the address."""
+    """As they stand in a payload: our id; and in quotes, since others may end alike, the provider's ids and the
+    address."""
     async with work.transaction("read") as tx:
-        refs = await stored.refs_of(tx, purchase_id)
-        found = await journeys.find(tx, purchase_id)
-    email = found.journey.email if found else None
-    texts = [str(purchase_id), *refs, *([email] if email else [])]
-    return {form for text in texts for form in (text.encode(), json.dumps(text)[1:-1].encode())}
+        refs, addresses = await stored.refs_of(tx, purchase_id), await stored.addresses_of(tx, purchase_id)
+    whole = {*refs, *addresses, *(address.lower() for address in addresses)}
+    quoted = {json.dumps(text, ensure_ascii=ascii_).encode() for text in whole for ascii_ in (True, False)}
+    return {str(purchase_id).encode(), *quoted}
 
 
 async def _forget_journey(work: Work, purchase_id: UUID) -> None:

@@ -1,6 +1,6 @@
 """Forgetting a customer: whom to write to, and what was written. That there was a mail, and its end, stays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +15,12 @@ from notifier.signing_in import Deps
 
 router = APIRouter(prefix="/internal/purchases")
 
-# By which condition a row is the purchase's, and what opens an install.
-PERSONAL: Mapping[str, tuple[str, Sequence[str]]] = {
+# Left out is what opens an install.
+PERSONAL: erasing.Tables = {
     "contacts": ("purchase_id = $1", ()),
     "messages": ("purchase_id = $1", ("token", "credentials")),
     "attempts": ("message_id IN (SELECT id FROM messages WHERE purchase_id = $1)", ()),
+    "erasures": ("purchase_id = $1", ()),
 }
 
 

@@ -1,6 +1,7 @@
 """A customer is forgotten: not before everything has ended, and then for good; what was paid stays in the books."""
 
 import asyncio
+import hashlib
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -165,6 +166,26 @@ async def test_who_comes_back_is_another_customer(billing: World) -> None:
     assert "purchases" in await left(billing)
 
 
+async def test_a_trial_once_used_stays_used_and_nobody_can_tell_whose_it_was(billing: World) -> None:
+    tried = {"plan_id": "wordpress-blog", "cycle": "monthly"}
+    assert (await billing.buy(**ADA, **tried))["trial_days"] == 14
+    assert await billing.rows("SELECT 1 FROM used_trials") == []
+    await forget(billing, await customer(billing))
+    assert await left(billing) == set()
+    plainly = hashlib.sha256(f"trial:{ADA['email']}".encode()).digest()
+    (kept,) = await billing.rows("SELECT digest FROM used_trials")
+    assert kept["digest"] != plainly
+    again = await billing.buy(**ADA | {"email": "ZEBULON@example.com"}, **tried)
+    assert (again["amount"], again.get("trial_days")) == (900, None)
+    assert (await billing.buy(**tried, email="grace@example.com"))["trial_days"] == 14
+
+
+async def test_who_never_tried_may_once_they_come_back(billing: World) -> None:
+    await subscriber(billing)
+    await forget(billing, await customer(billing))
+    assert (await billing.buy(**ADA, plan_id="wordpress-blog", cycle="monthly"))["trial_days"] == 14
+
+
 async def test_an_order_at_the_same_moment_is_forgotten_or_somebody_elses(billing: World) -> None:
     """Never one that belongs to a forgotten customer and is kept."""
     for _ in range(5):
@@ -205,3 +226,6 @@ async def test_what_is_kept_is_shown_without_what_opens_anything(billing: World)
     assert [one["amount"] for one in shown["payments"]] == [PRICE]
     assert {"url", "client"}.isdisjoint(shown["checkouts"][0])
     assert len(shown["periods"]) == 1
+    known = await customer(billing)
+    about = (await billing.ask("GET", f"/internal/customers/{known}/data", "customer")).json()
+    assert [one["email"] for one in about["customers"]] == [ADA["email"]]

@@ -9,7 +9,7 @@ import pytest
 
 from gateway import sessions
 from gateway.handlers import HANDLERS, WORK
-from keyturn.events import CustomerDataErased, CustomerErased, PurchaseOpened, read
+from keyturn.events import Contact, CustomerDataErased, CustomerErased, PurchaseOpened, read
 from keyturn.worker import Worker
 from support import provider_webhooks as sent
 from support.gateway import Gateway
@@ -100,6 +100,25 @@ async def test_a_webhook_that_comes_later_is_emptied_once_it_is_known_whose_it_i
     assert await left(gateway) == set()
 
 
+async def test_webhooks_of_somebody_with_a_longer_address_or_id_stay_as_they_came(
+    gateway: Gateway, story: Story
+) -> None:
+    longer = {"id": f"{story.captured.payment_key}x", "email": f"gr{EMAIL}"}
+    await receive(gateway, "customer.created", longer)
+    await forget(gateway, story)
+    (kept,) = [row for row in await gateway.rows("SELECT body FROM webhooks") if longer["id"].encode() in row.body]
+    assert longer["email"].encode() in kept.body
+
+
+async def test_the_address_is_found_as_it_was_typed(gateway: Gateway, story: Story) -> None:
+    typed = "Ada.Zebulon@Example.ORG"
+    opened = story.opened.model_copy(update={"id": UUID(int=3), "contact": Contact(email=typed)})
+    await hear(gateway.service.database, opened)
+    await receive(gateway, "customer.created", {"id": "cus_3", "email": typed})
+    await forget(gateway, story)
+    assert await places(gateway.rows, [typed]) == set()
+
+
 async def test_an_emptied_webhook_that_is_sent_again_is_still_the_same(gateway: Gateway, story: Story) -> None:
     body = sent.body_of(sent.stripe_event("customer.created", {"id": "cus_9", "email": EMAIL}))
     for _ in range(2):
@@ -121,6 +140,7 @@ async def test_everything_that_is_kept_is_one_document(gateway: Gateway, story: 
         return answer({"customer": {"id": str(ADA), "email": EMAIL}, "items": items, "cursor": cursor})
 
     gateway.services.answers |= {
+        f"/internal/customers/{ADA}/data": lambda _: answer({"trials": ["one"]}),
         f"/internal/customers/{ADA}/purchases": listed,
         f"/internal/purchases/{story.id}/data": lambda request: answer({"from": [request.url.port]}),
     }
@@ -128,6 +148,8 @@ async def test_everything_that_is_kept_is_one_document(gateway: Gateway, story: 
     headers = {"authorization": f"Bearer {admin}"} if how == "operator" else {}
     told = await gateway.client.get(path, headers=headers)
     assert (told.headers["cache-control"], told.json()["customer"]["email"]) == ("no-store", EMAIL)
+    assert told.json()["billing"] == {"trials": ["one"]}
+    assert [set(one) & {"hash"} for one in told.json()["gateway"]["sessions"]] == [set()]
     first, second = told.json()["purchases"]
     assert first == second
     ports = {name: first[name]["from"] for name in ("billing", "provisioner", "notifier")}

@@ -80,6 +80,7 @@ def test_a_service_uses_its_own_user_of_database_and_broker(service: str) -> Non
         ("STRIPE_WEBHOOK_SECRET", {"gateway", "sandbox"}),
         ("RAZORPAY_WEBHOOK_SECRET", {"gateway", "sandbox"}),
         ("SESSION_KEY", {"gateway"}),
+        ("ADDRESS_KEY", {"billing"}),
         ("INTERNAL_SIGNING_KEY", {"gateway"}),
         ("PROVISIONER_SEALING_KEYS", {"provisioner"}),
         ("MAIL_KEYS", {"provisioner", "notifier"}),

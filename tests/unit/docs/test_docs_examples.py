@@ -15,6 +15,7 @@ from billing.catalog import Catalog, Plan, Price, Product, parse_catalog
 from billing.coupons import Coupon
 from billing.errors import CatalogError
 from billing.policy import Policy
+from billing.settings import BillingSettings
 from billing.taxes import Seller, TaxRule
 from gateway import limits
 from gateway.api.shapes import CheckoutAnswer, CheckoutRequest
@@ -184,6 +185,7 @@ def test_the_commands_that_make_keys_make_keys_that_the_services_take() -> None:
     )
     signer = Signer.from_seed(gateway.signing_key.get_secret_value())
     assert signer.public_key() == made["INTERNAL_PUBLIC_KEY"]
+    BillingSettings(_env_file=None, database_url="x", address_key=made["ADDRESS_KEY"])
     for ring in ("PROVISIONER_SEALING_KEYS", "MAIL_KEYS"):
         assert KeyRing.from_text(made[ring]).active_id() == "2026-11"
 

@@ -1,6 +1,5 @@
 """What is kept of a customer, what stands in the way of forgetting them, and forgetting them."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,9 +9,10 @@ from sqlalchemy import select
 from billing.domain import Customer
 from billing.tables import customers
 from keyturn.database import Transaction
+from keyturn.erasing import Tables
 
-# By which condition a row is the purchase's, and what proves something or opens a page.
-PERSONAL: Mapping[str, tuple[str, Sequence[str]]] = {
+# Left out is what proves something or opens a page.
+PERSONAL: Tables = {
     "purchases": ("id = $1", ("request_hash",)),
     "checkouts": ("purchase_id = $1", ("url", "client")),
     "payments": ("purchase_id = $1", ()),
@@ -28,7 +28,16 @@ PERSONAL: Mapping[str, tuple[str, Sequence[str]]] = {
     "invoices": ("purchase_id = $1", ()),
     "mandates": ("purchase_id = $1", ()),
     "charges": ("purchase_id = $1", ()),
-    "trials": ("customer_id = (SELECT customer_id FROM purchases WHERE id = $1)", ()),
+    "plan_changes": ("purchase_id = $1", ()),
+    "collected": ("purchase_id = $1", ()),
+    "erasures": ("purchase_id = $1", ()),
+    "erasure_reports": ("purchase_id = $1", ()),
+}
+OF_CUSTOMER: Tables = {
+    "customers": ("id = $1", ()),
+    "trials": ("customer_id = $1", ()),
+    "credit_balances": ("customer_id = $1", ()),
+    "credits": ("customer_id = $1", ()),
 }
 
 STANDING = """
@@ -48,6 +57,9 @@ SELECT purchase_id, what FROM (
   UNION ALL
   SELECT purchase_id, 'review' FROM paid WHERE state = 'review') AS found
 LIMIT $2
+"""
+KEEP_TRIAL = """
+INSERT INTO used_trials (digest) SELECT $2::bytea FROM trials WHERE customer_id = $1 ON CONFLICT DO NOTHING
 """
 FORGET = "UPDATE purchases SET erased_at = $2 WHERE customer_id = $1 AND erased_at IS NULL RETURNING 1"
 TELL = """
@@ -109,6 +121,11 @@ async def forget_purchases(tx: Transaction, customer_id: UUID) -> int:
     await tx.session.flush()
     await tx.run(FORGET, customer_id, tx.now)
     return int((await tx.run(COUNT, customer_id))[0].purchases)
+
+
+async def keep_trial(tx: Transaction, customer_id: UUID, digest: bytes) -> None:
+    """Who has had one has had it, also once they are forgotten."""
+    await tx.run(KEEP_TRIAL, customer_id, digest)
 
 
 async def to_tell(tx: Transaction, customer_id: UUID, limit: int) -> list[UUID]:

@@ -7,7 +7,7 @@ from sqlalchemy import select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.subscriptions import Period, Renewal, Subscription, SubscriptionState
-from billing.tables import periods, prices, renewals, subscriptions, trials
+from billing.tables import periods, prices, renewals, subscriptions, trials, used_trials
 from keyturn.database import Transaction
 
 
@@ -41,8 +41,10 @@ async def amount_of(tx: Transaction, price_id: UUID) -> int:
     return int((await tx.session.execute(select(prices.c.amount).where(prices.c.id == price_id))).scalar_one())
 
 
-async def add_trial(tx: Transaction, customer_id: UUID, purchase_id: UUID) -> bool:
-    """False where the customer has had one."""
+async def add_trial(tx: Transaction, customer_id: UUID, purchase_id: UUID, digest: bytes | None) -> bool:
+    """False where the customer has had one, also as somebody who was forgotten: by the digest of the address."""
+    if digest and await tx.session.scalar(select(used_trials.c.digest).where(used_trials.c.digest == digest)):
+        return False
     values = {"customer_id": customer_id, "purchase_id": purchase_id, "claimed_at": tx.now}
     statement = insert(trials).values(**values).on_conflict_do_nothing().returning(trials.c.customer_id)
     return (await tx.session.execute(statement)).first() is not None

@@ -8,7 +8,16 @@ from billing.mandates import Charge, Mandate
 from billing.plan_changes import PlanChange
 from billing.subscriptions import Period, Renewal, Subscription
 from billing.tables.billed import credit_balances, credit_entries, invoice_series, invoices, shop
-from billing.tables.bought import checkouts, customers, entitlements, erasure_reports, notices, purchases, trials
+from billing.tables.bought import (
+    checkouts,
+    customers,
+    entitlements,
+    erasure_reports,
+    notices,
+    purchases,
+    trials,
+    used_trials,
+)
 from billing.tables.columns import metadata
 from billing.tables.paid import disputes, payment_refs, payments, refund_requests, refunds, sweeps
 from billing.tables.ran import run_parts, runs, schedules
@@ -51,6 +60,7 @@ __all__ = [
     "subscriptions",
     "sweeps",
     "trials",
+    "used_trials",
 ]
 
 _mapper = registry(metadata=metadata)

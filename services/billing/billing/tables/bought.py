@@ -1,6 +1,6 @@
 """Customers, what they bought, how it is paid, and what they are entitled to."""
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint, Uuid, text
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from billing.tables.columns import amount, flag, id_, json_, metadata, of, text_, when
@@ -70,6 +70,9 @@ trials = Table(
     Column("purchase_id", Uuid, nullable=False),  # which is written after it
     when("claimed_at"),
 )
+
+# By a keyed digest of their address: who has had theirs and was forgotten.
+used_trials = Table("used_trials", metadata, Column("digest", LargeBinary, primary_key=True))
 
 checkouts = Table(
     "checkouts",

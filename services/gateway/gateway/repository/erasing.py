@@ -1,21 +1,31 @@
 """What is kept of a purchase here, and emptying it."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from uuid import UUID
 
 from gateway.facts import Facts
 from keyturn.database import Transaction
+from keyturn.erasing import Tables
 
-# By which condition a row is the purchase's.
-PERSONAL: Mapping[str, tuple[str, Sequence[str]]] = {
+PERSONAL: Tables = {
     "journeys": ("purchase_id = $1", ()),
     "journey_events": ("purchase_id = $1", ()),
     "journey_refs": ("purchase_id = $1", ()),
+    "erasures": ("purchase_id = $1", ()),
+}
+OF_CUSTOMER: Tables = {
+    "sessions": ("customer_id = $1", ("hash",)),
+    "sign_in_links": ("customer_id = $1", ("hash",)),
 }
 PART = 200  # webhooks looked at in one statement: each is read whole
 
 REFS = "SELECT ref FROM journey_refs WHERE purchase_id = $1 LIMIT 1000"
+# As the customer typed it: in the journey's own facts it has its one spelling.
+ADDRESSES = """
+SELECT DISTINCT data->'contact'->>'email' AS email FROM journey_events
+WHERE purchase_id = $1 AND data ? 'contact' AND data->'contact' ? 'email' LIMIT 100
+"""
 # A webhook belongs to no purchase: those that name one of these in their payload are theirs.
 WEBHOOKS = """
 WITH part AS (SELECT id, body FROM webhooks WHERE id > $1 ORDER BY id LIMIT $2)
@@ -41,6 +51,10 @@ SIGN_OUT = (
 
 async def refs_of(tx: Transaction, purchase_id: UUID) -> list[str]:
     return [row.ref for row in await tx.run(REFS, purchase_id)]
+
+
+async def addresses_of(tx: Transaction, purchase_id: UUID) -> list[str]:
+    return [row.email for row in await tx.run(ADDRESSES, purchase_id) if row.email]
 
 
 async def empty_webhooks(tx: Transaction, after: UUID, names: Collection[bytes]) -> UUID | None:

@@ -1,12 +1,12 @@
 """What is kept of an install that says something about its customer."""
 
-from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from keyturn.database import Transaction
+from keyturn.erasing import Tables
 
-# By which condition a row is the purchase's, and what opens something or belongs to a target.
-PERSONAL: Mapping[str, tuple[str, Sequence[str]]] = {
+# Left out is what opens something or belongs to a target.
+PERSONAL: Tables = {
     "installs": ("id = $1", ()),
     "jobs": ("install_id = $1", ()),
     "steps": ("job_id IN (SELECT id FROM jobs WHERE install_id = $1)", ()),
@@ -14,6 +14,8 @@ PERSONAL: Mapping[str, tuple[str, Sequence[str]]] = {
     "names": ("owner = $1", ()),
     "setup_links": ("install_id = $1", ("token_hash", "operation")),
     "history": ("install_id = $1", ()),
+    "allocations": ("install_id = $1", ()),
+    "erasures": ("purchase_id = $1", ()),
 }
 
 LEFT = "SELECT FROM resources WHERE install_id = $1 AND state <> 'gone' LIMIT 1"

@@ -145,6 +145,10 @@ def upgrade() -> None:
     sa.Column('swept_to', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('provider', 'kind', name=op.f('pk_sweeps'))
     )
+    op.create_table('used_trials',
+    sa.Column('digest', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('digest', name=op.f('pk_used_trials'))
+    )
     op.create_table('work',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
