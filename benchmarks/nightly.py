@@ -7,15 +7,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import psutil
 import uvloop
-from sqlalchemy import event
 
 from benchmarks import table
 from benchmarks.brokers import RabbitMQ
@@ -23,11 +21,12 @@ from benchmarks.budgets import Row
 from billing.handlers import HANDLERS, WORK
 from billing.repository.runs import PART, RUN
 from keyturn.clock import MovableClock
-from keyturn.database import Database, migrate
+from keyturn.database import migrate
 from keyturn.service import collect_less_garbage
 from keyturn.worker import Worker
 from sandbox.postgres import Postgres
 from support.billing import World, world
+from support.counting import Counter
 from support.runs import report, starts
 from support.subscriptions import subscribes
 
@@ -72,33 +71,8 @@ class Cost:
 
 
 @dataclass
-class Counter:
-    statements: int = 0
+class Memory:
     peak: float = 0.0
-    kind: type[asyncpg.Connection] = field(init=False)
-
-    def __post_init__(self) -> None:
-        counter = self
-
-        class Counted(asyncpg.Connection):  # type: ignore[misc]
-            async def fetch(self, *args: Any, **options: Any) -> Any:
-                counter.statements += 1
-                return await super().fetch(*args, **options)
-
-            async def execute(self, *args: Any, **options: Any) -> Any:
-                counter.statements += 1
-                return await super().execute(*args, **options)
-
-        self.kind = Counted
-
-    def watch(self, database: Database) -> None:
-        @event.listens_for(database.engine.sync_engine, "do_connect")
-        def connecting(_dialect: Any, _record: Any, _args: Any, parameters: dict[str, Any]) -> None:
-            parameters["connection_class"] = self.kind
-
-        @event.listens_for(database.engine.sync_engine, "before_cursor_execute")
-        def executing(*_: Any) -> None:
-            self.statements += 1
 
     async def sample(self) -> None:
         while True:
@@ -136,10 +110,9 @@ async def night(billing: World, root: asyncpg.Connection, subscriptions: int, nu
     every = subscriptions // DUE
     await root.execute(SOONER, YEAR, 1 + number, every * DUE, every)
     before, published = await settled(root), await root.fetchval("SELECT count(*) FROM outbox")
-    counter = Counter()
-    await billing.database.pool.close()
-    counter.watch(billing.database)
-    watching = asyncio.create_task(counter.sample())
+    counter, memory = Counter(), Memory()
+    await counter.watch(billing.database)
+    watching = asyncio.create_task(memory.sample())
     held, began = psutil.Process().memory_info().rss / 1e6, time.perf_counter()
     run_id = await starts(billing, "billing")
     worker = Worker(billing.database, WORKED, billing.deps, handlers=HANDLERS)
@@ -152,7 +125,7 @@ async def night(billing: World, root: asyncpg.Connection, subscriptions: int, nu
     told = await report(billing, run_id)
     assert (told["changed"], told["failed"]) == (DUE, 0), told
     events = await root.fetchval("SELECT count(*) FROM outbox") - published
-    return Cost(seconds, counter.statements, await settled(root) - before, counter.peak - held, events)
+    return Cost(seconds, counter.statements, await settled(root) - before, memory.peak - held, events)
 
 
 async def settled(root: asyncpg.Connection) -> int:

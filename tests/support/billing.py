@@ -4,7 +4,7 @@ one step after another, so that tests decide what happens when."""
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -31,6 +31,7 @@ from keyturn.events import Event, read, uuid7
 from keyturn.handling import Consumer
 from keyturn.http import install_problems
 from keyturn.internal import Caller, Signer, Verifier
+from keyturn.work import WorkKind
 from keyturn.worker import Worker
 from support.fake_provider import FakeProvider
 
@@ -49,6 +50,8 @@ class World:
     razorpay: FakeProvider
     client: httpx.AsyncClient
     signer: Signer
+    kinds: Mapping[str, WorkKind[BillingDeps]] = field(default_factory=lambda: WORK)
+    slots: int = 16
 
     async def hear(self, *events: Event) -> None:
         """Delivers events through the inbox; what cannot be handled now becomes work, as in production."""
@@ -58,7 +61,7 @@ class World:
 
     async def work(self) -> None:
         """Does all work that is due."""
-        worker = Worker(self.database, WORK, self.deps, handlers=HANDLERS)
+        worker = Worker(self.database, self.kinds, self.deps, handlers=HANDLERS, slots=self.slots)
         while await worker._claim() or worker._running:
             await asyncio.gather(*worker._running)
 

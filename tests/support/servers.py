@@ -30,11 +30,12 @@ POSTGRES_IMAGE = "postgres:18"
 RABBITMQ_IMAGE = "rabbitmq:4.2-management"
 
 
-def start() -> ExitStack:
+def start(*, broker_too: bool = True) -> ExitStack:
     """Both servers; closing the stack stops what was started here."""
     running = ExitStack()
     missing: list[str] = []
-    broker = None if _given_rabbitmq() or _rabbitmq_container(running) else _private_rabbitmq(running, missing)
+    there = not broker_too or _given_rabbitmq() or _rabbitmq_container(running)
+    broker = None if there else _private_rabbitmq(running, missing)
     if not (os.environ.get(POSTGRES_URL) or _postgres_container(running)):
         _private_postgres(running, missing)
     if broker:  # started first and awaited last: it takes the longest

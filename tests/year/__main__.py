@@ -1,12 +1,14 @@
 """`python -m year --customers 1000`: a year of customers; exit code 1 where the books do not balance."""
 
 import argparse
-import asyncio
 import os
 import sys
 import time
 
+import uvloop
+
 from keyturn import log
+from keyturn.service import collect_less_garbage
 from support import servers
 from support.databases import Databases
 from year.ledger import Ledger
@@ -31,8 +33,9 @@ def main() -> int:
     parser.add_argument("--customers", type=int, default=1000)
     asked = parser.parse_args()
     log.configure("year", "console", "ERROR")
-    with servers.start():
-        ledger = asyncio.run(_year(asked.customers))
+    collect_less_garbage()
+    with servers.start(broker_too=False):
+        ledger = uvloop.run(_year(asked.customers))
     print(ledger)
     return 1 if ledger.wrong else 0
 

@@ -44,9 +44,20 @@ AGREE: dict[str, str] = {
         SELECT s.purchase_id FROM subscriptions s JOIN entitlements e USING (purchase_id)
         WHERE (s.state = 'ended') <> (e.wanted = 'ended')""",
     "a subscription that nobody ended": "SELECT purchase_id FROM subscriptions WHERE state <> 'ended'",
+    "an end that says not when everything is to be deleted": """
+        SELECT purchase_id FROM entitlements WHERE (wanted = 'ended') <> (delete_after IS NOT NULL)""",
+    "an end that was told otherwise, or not at all": """
+        SELECT e.purchase_id FROM entitlements e LEFT JOIN (
+          SELECT DISTINCT ON (subject) subject, convert_from(body, 'UTF8')::jsonb->'data' AS said FROM outbox
+          WHERE wire = 'entitlement.changed.v1' ORDER BY subject, id DESC) told ON told.subject = e.purchase_id::text
+        WHERE (said->>'wanted', (said->>'delete_after')::timestamptz) IS DISTINCT FROM (e.wanted, e.delete_after)""",
     "work that died": "SELECT id FROM work WHERE state = 'dead'",
 }
 NUMBERS = "SELECT number FROM invoices"
+DELETED = """
+SELECT round(extract(epoch FROM delete_after - changed_at) / 86400)::int AS what, count(*) AS count
+FROM entitlements WHERE wanted = 'ended' GROUP BY 1
+"""
 
 
 @dataclass
@@ -56,7 +67,9 @@ class Ledger:
     given_back: Counter[str]
     ends: Counter[str]  # how the subscriptions ended
     charges: Counter[str]  # of saved cards, and what came of them
+    deletions: Counter[str]  # asked for so many days after the end
     wrong: list[str] = field(default_factory=list)
+    lost: int = 0  # payments made while billing was away, of which nobody told it
     seconds: float = 0.0
 
     def __str__(self) -> str:
@@ -69,8 +82,20 @@ class Ledger:
             ", ".join(f"{what} {count}" for what, count in sorted(counted.items()))
             for counted in (self.ends, self.charges)
         )
-        verdict = [f"WRONG: {one}" for one in self.wrong] or ["It balances."]
-        return "\n".join([*table, f"cards: {charged}", f"ended: {ended}", *verdict, f"{self.seconds:.0f} s"])
+        deleted = ", ".join(f"{count} after {days} days" for days, count in sorted(self.deletions.items(), key=_days))
+        lines = [
+            f"cards: {charged}",
+            f"ended: {ended}",
+            f"deletion: {deleted} (what billing tells; only billing runs here)",
+            f"paid while billing was away for two days, and found by asking: {self.lost}",
+        ]
+        balances = ["It balances, and each of its runs once more changes nothing."]
+        verdict = [f"WRONG: {one}" for one in self.wrong] or balances
+        return "\n".join([*table, *lines, *verdict, f"{self.seconds:.0f} s"])
+
+
+def _days(counted: tuple[str, int]) -> int:
+    return int(counted[0])
 
 
 HEADINGS = ["currency", "invoices", "void", "open", "invoiced", "credited", "paid", "refunded", "noted"]
@@ -98,7 +123,7 @@ async def keep(billing: World) -> Ledger:
     ]
     ends = await _counted(billing, "SELECT ended_because AS what, count(*) AS count FROM subscriptions GROUP BY 1")
     charges = await _counted(billing, "SELECT state AS what, count(*) AS count FROM charges GROUP BY 1")
-    ledger = Ledger(lines, taken, back, ends, charges)
+    ledger = Ledger(lines, taken, back, ends, charges, await _counted(billing, DELETED))
     ledger.wrong = [*_sums(ledger), *await _disagreements(billing), *await _gaps(billing)]
     return ledger
 

@@ -22,8 +22,9 @@ D = TypeVar("D")
 Died = Callable[["Work", BaseException, Transaction], Awaitable[None]]
 
 # KEY SHARE keeps another worker from claiming the row until we commit, and does not make whoever schedules the same
-# work again wait for us: that could be a transaction that holds a row we want next.
-HOLD = "SELECT 1 FROM work WHERE id = $1 AND fence = $2 AND state = 'open' FOR KEY SHARE"
+# work again wait for us: that could be a transaction that holds a row we want next. With its values in it, which are
+# ours, it takes no way of its own to the server.
+HOLD = "SELECT 1 FROM work WHERE id = '{id}' AND fence = {fence} AND state = 'open' FOR KEY SHARE"
 
 
 def ending(now: str, following: str) -> str:
@@ -75,13 +76,14 @@ class Work:
     async def labelled(
         self, label: str, *, finish: bool, hold: bool = True, cause: Event | Envelope | None = None
     ) -> AsyncIterator[Transaction]:
-        async with self.database.transaction(label, cause=cause) as tx:
+        held = HOLD.format(id=self.id, fence=self.fence) if hold and not finish else ""
+        async with self.database.transaction(label, cause=cause, first=held) as tx:
+            if held and tx.first != "SELECT 1":
+                raise LeaseLost(f"{self.kind} {self.id}")
             tx.waiting_since = self.waiting_since
             tx.causationid = tx.causationid or self.causationid
             if finish:  # which checks the fence itself
                 tx.before_commit.append(lambda: self._finish(tx))
-            elif hold and not await tx.run(HOLD, self.id, self.fence):
-                raise LeaseLost(f"{self.kind} {self.id}")
             yield tx
         self.finished = self.finished or finish
 

@@ -16,7 +16,7 @@ from billing.prorating import unused, worth
 from billing.providers.money import smallest
 from billing.repository.mandates import open_charge
 from billing.repository.offers import Offer, offers, terms
-from billing.repository.plan_changes import add_change, change_under_way, forget_quotes, plan_change
+from billing.repository.plan_changes import add_change, change_under_way, forget_quotes, is_under_way, plan_change
 from billing.repository.subscriptions import periods_of
 from billing.subscriptions import Subscription
 from billing.taxes import Item, Rate, charge
@@ -62,6 +62,7 @@ async def accept(
 
 
 async def _begin(tx: Transaction, purchase: Purchase, subscription: Subscription, change: PlanChange) -> None:
+    is_under_way(tx, change)
     if change.charge:
         change.move_to("open", tx.now)
         change.expires_at = tx.now + PAYABLE_FOR

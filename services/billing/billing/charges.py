@@ -18,10 +18,10 @@ from billing.payments import record_payment
 from billing.periods import standing
 from billing.providers import ChargeOrder, ChargeResult
 from billing.refunds import ask_for_refund
-from billing.renewing import advance, ask_provider
+from billing.renewing import advance, read
 from billing.repository.mandates import open_charge
 from billing.repository.offers import terms, wares
-from billing.repository.purchases import get_purchase, lock_purchase
+from billing.repository.purchases import lock_purchase
 from billing.repository.subscriptions import open_renewal, subscription_of
 from keyturn.database import Transaction
 from keyturn.errors import Problem, Wait
@@ -34,14 +34,10 @@ PENDING = timedelta(hours=1)
 
 async def charge(work: Work, deps: BillingDeps) -> None:
     purchase_id = UUID(work.key)
-    await ask_provider(work, deps, purchase_id)  # somebody may have paid by link
-    async with work.transaction("read") as tx:
-        purchase, asked = await get_purchase(tx, purchase_id), await open_charge(tx, purchase_id)
-        if purchase is None or asked is None:
-            return
-        # Of what is in dispute by now, it is only asked whether it was charged before.
-        wanted = pays(asked, await owed(tx, purchase)) and not purchase.is_disputed
-        order = _order(asked, (await wares(tx, purchase.price_id)).title)
+    known = await read(work, deps, purchase_id, _to_charge)  # somebody may have paid by link
+    if known is None:
+        return
+    asked, wanted, order = known
     provider = deps.provider(asked.provider)
     late = deps.clock.now() - asked.asked_at > KEPT
     result = await provider.charged(order) if late or not wanted else None
@@ -51,6 +47,16 @@ async def charge(work: Work, deps: BillingDeps) -> None:
         raise Wait("not_ready", "the bank has not decided yet", until=deps.clock.now() + PENDING)
     async with work.transaction("record", finish=True) as tx:
         await _record(tx, purchase_id, asked.id, result)
+
+
+async def _to_charge(tx: Transaction, purchase: Purchase) -> tuple[Charge, bool, ChargeOrder] | None:
+    """What was asked for, and whether that is still owed."""
+    asked = await open_charge(tx, purchase.id)
+    if asked is None:
+        return None
+    # Of what is in dispute by now, it is only asked whether it was charged before.
+    wanted = pays(asked, await owed(tx, purchase)) and not purchase.is_disputed
+    return asked, wanted, _order(asked, (await wares(tx, purchase.price_id)).title)
 
 
 async def save_mandate(work: Work, deps: BillingDeps) -> None:

@@ -10,7 +10,7 @@ from billing.policy import NONPAYMENT, Level, Policy, level, state_of_paid
 from billing.repository.invoices import invoice_paid_by
 from billing.repository.offers import Terms, terms
 from billing.repository.payments import disputes_of, matched_payments, refunds_of, returned
-from billing.repository.purchases import entitlement_of
+from billing.repository.purchases import add_entitlement, entitlement_of
 from billing.reversals import Dispute, gone_back, standing
 from billing.subscriptions import with_subscription
 from keyturn.database import Transaction
@@ -95,7 +95,7 @@ def _publish(tx: Transaction, purchase: Purchase, given: Terms, wanted: Level, e
         return
     if entitlement is None:
         entitlement = _first(tx, purchase, given, wanted)
-        tx.session.add(entitlement)
+        add_entitlement(tx, entitlement)
     else:
         was_ended = entitlement.wanted == "ended"
         entitlement.version += 1

@@ -31,7 +31,7 @@ from billing.repository.payments import (
     payment_by_key,
     payment_by_refs,
 )
-from billing.repository.purchases import checkouts_of, lock_purchase, lock_purchase_by_refs
+from billing.repository.purchases import checkouts_of, held_purchase, lock_purchase, lock_purchase_by_refs
 from billing.telling import end_stray, take_up
 from keyturn.database import Transaction
 from keyturn.events import FoundBy, PaymentNeedsReview, PurchasePaid, uuid7
@@ -48,10 +48,12 @@ async def record_payment(tx: Transaction, fact: MoneyFact, found_by: FoundBy) ->
         await add_refs(tx, known, fact.refs)
         return known
     named = purchase_id_in(fact.reference)
-    purchase = await _lock_purchase_of(tx, fact, named)
+    purchase = held_purchase(tx, named) if named else None
+    if purchase is None:
+        purchase = await _lock_purchase_of(tx, fact, named)
+        known = await payment_by_key(tx, fact.provider, fact.payment_key)  # again, now that nobody else can book it
     if purchase is None:
         return None
-    known = await payment_by_key(tx, fact.provider, fact.payment_key)  # again, now that nobody else can book it
     if known and not known.may_be_placed_again:
         await add_refs(tx, known, fact.refs)
         return known

@@ -107,7 +107,7 @@ async def ask_for_next(
             currency=purchase.currency,
             opened_at=tx.now,
         )
-        add(tx, renewal)
+    add(tx, renewal)
     renewal.price_id = subscription.price_id
     renewal.state, renewal.amount = "open", invoice.due if invoice else 0
     renewal.discount, renewal.setup_fee, renewal.tax_added = off, fee, charged.added

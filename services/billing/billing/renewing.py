@@ -3,7 +3,10 @@
 A periodic run only says whose turn it is; each is work of its own, so one that fails stops no other.
 """
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 from uuid import UUID
 
 from billing import charging
@@ -19,7 +22,7 @@ from billing.periods import ask_for_next, end, fall_behind, plan, standing
 from billing.policy import Policy
 from billing.reconcile import AT_MOST, captured, record_found
 from billing.repository.offers import terms
-from billing.repository.purchases import checkouts_of, get_purchase, lock_purchase
+from billing.repository.purchases import checkouts_of, lock_purchase, read_purchase
 from billing.repository.subscriptions import open_renewal, subscription_of, take_steps
 from billing.subscriptions import Act, Subscription
 from billing.taxes import Buyer
@@ -32,6 +35,9 @@ from keyturn.events import (
     SubscriptionWarned,
 )
 from keyturn.work import Work
+
+T = TypeVar("T")
+Reads = Callable[[Transaction, Purchase], Awaitable[T]]
 
 STEP = "subscription"
 AGAIN = timedelta(hours=1)  # where a step was taken and its work is not done: that goes on by itself
@@ -46,29 +52,43 @@ async def billing_run(work: Work, deps: BillingDeps) -> None:  # noqa: ARG001 - 
 async def step(work: Work, deps: BillingDeps) -> None:
     """Before anybody falls behind, is suspended or deleted, the provider is asked: a webhook may be lost."""
     purchase_id = UUID(work.key)
-    purchase, collected = await ask_provider(work, deps, purchase_id), False
-    async with work.transaction("read") as tx:
-        collected = await is_collected(tx, purchase_id)
-    if collected:
+    known = await read(work, deps, purchase_id, _whom_to_tax)
+    if known and known.is_collected:
         await bring_in_line(work, deps, purchase_id)
     # What a provider collects is taxed as it was ordered.
-    rate = await rate_for(deps, Buyer.model_validate(purchase.buyer)) if purchase and not collected else None
+    rate = await rate_for(deps, known.buyer) if known and not known.is_collected else None
     async with work.transaction("advance", finish=True) as tx:
         if purchase := await lock_purchase(tx, purchase_id):
             purchase.tax = rate.model_dump(mode="json") if rate else purchase.tax
             await advance(tx, purchase)
 
 
-async def ask_provider(work: Work, deps: BillingDeps, purchase_id: UUID) -> Purchase | None:
-    """Whether a period that is over was paid by link."""
-    async with work.transaction("read") as tx:
-        purchase = await get_purchase(tx, purchase_id)
-        unsure = await _may_be_paid(tx, purchase) if purchase else []
-    for checkout in unsure:
-        found = await captured(deps, checkout)
-        async with work.transaction("record") as tx:
-            await record_found(tx, checkout, found, "reconciler")
-    return purchase
+async def read(work: Work, deps: BillingDeps, purchase_id: UUID, reads: Reads[T]) -> T | None:
+    """What `reads` finds, once the provider was asked whether a period that is over was paid by link."""
+    asked = False
+    while True:
+        async with work.transaction("read", hold=False) as tx:
+            purchase = await read_purchase(tx, purchase_id)
+            if purchase is None:
+                return None
+            unsure = [] if asked else await _may_be_paid(tx, purchase)
+            if not unsure:
+                return await reads(tx, purchase)
+        for checkout in unsure:
+            found = await captured(deps, checkout)
+            async with work.transaction("record") as tx:
+                await record_found(tx, checkout, found, "reconciler")
+        asked = True
+
+
+@dataclass(frozen=True)
+class _Known:
+    buyer: Buyer
+    is_collected: bool
+
+
+async def _whom_to_tax(tx: Transaction, purchase: Purchase) -> _Known:
+    return _Known(Buyer.model_validate(purchase.buyer), await is_collected(tx, purchase.id))
 
 
 async def advance(tx: Transaction, purchase: Purchase) -> None:
@@ -140,7 +160,9 @@ async def _suspend(tx: Transaction, purchase: Purchase, subscription: Subscripti
 async def _may_be_paid(tx: Transaction, purchase: Purchase) -> list[Checkout]:
     """The checkouts of a renewal that nobody paid by the end, as far as we know."""
     subscription = await subscription_of(tx, purchase.id)
+    if subscription is None or subscription.ends_at is None or subscription.ends_at > tx.now:
+        return []
     due = await owed(tx, purchase)
-    if subscription is None or due is None or subscription.ends_at is None or subscription.ends_at > tx.now:
+    if due is None:
         return []
     return [one for one in await checkouts_of(tx, purchase.id) if one.provider_id and one.period == due.period]

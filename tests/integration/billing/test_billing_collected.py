@@ -72,7 +72,7 @@ async def test_rule_10_the_time_before_ready_is_not_charged(billing: World, curr
     await billing.work()
     ends_at = await subscriber.ends_at()
     assert ends_at == datetime(2027, 2, 28, 15, tzinfo=UTC)
-    moved = collecting(subscriber).period_until
+    moved = collecting(subscriber).period_until.replace(second=0)
     assert moved == (ends_at if currency == "EUR" else ends_at - timedelta(hours=5))
     for _ in range(2):
         await renews(subscriber)

@@ -7,14 +7,16 @@ from uuid import UUID
 from sqlalchemy import select, update
 
 from billing.collecting import Collected
+from billing.repository.rows import of_purchase, remember
 from billing.tables import collected, payments
 from keyturn.database import Transaction
+
+COLLECTED = "SELECT * FROM collected WHERE purchase_id = $1"
 
 
 async def collected_of(tx: Transaction, purchase_id: UUID) -> Collected | None:
     """Whoever changes it holds its purchase's lock."""
-    statement = select(Collected).where(collected.c.purchase_id == purchase_id)
-    return (await tx.session.scalars(statement.execution_options(populate_existing=True))).one_or_none()
+    return await of_purchase(tx, Collected, COLLECTED, purchase_id)
 
 
 async def purchase_collected_by(tx: Transaction, provider: str, provider_id: str) -> UUID | None:
@@ -47,3 +49,4 @@ async def take_looks_at_collected(tx: Transaction, until: datetime, limit: int) 
 
 def add(tx: Transaction, row: Collected) -> None:
     tx.session.add(row)
+    remember(tx, row)

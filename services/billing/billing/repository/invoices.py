@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from billing.catalog import Catalog
 from billing.invoices import Invoice, InvoiceKind, InvoiceState, numbered
+from billing.repository.rows import first
 from billing.tables import customers, invoices, shop
 from billing.taxes import Seller, TaxRule
 from keyturn.database import Transaction
@@ -18,6 +19,7 @@ NUMBER = """
 INSERT INTO invoice_series (series, last) VALUES ($1, 1)
 ON CONFLICT (series) DO UPDATE SET last = invoice_series.last + 1 RETURNING last
 """
+STANDING = "SELECT * FROM invoices WHERE purchase_id = $1 AND source = $2 AND state <> 'void'"
 Position = tuple[datetime, UUID]
 
 
@@ -49,9 +51,7 @@ async def add_invoice(tx: Transaction, invoice: Invoice) -> None:
 
 async def invoice_for(tx: Transaction, purchase_id: UUID, source: str) -> Invoice | None:
     """The one that stands. Whoever changes it holds its purchase's lock."""
-    of = invoices.c.purchase_id == purchase_id, invoices.c.source == source, invoices.c.state != "void"
-    statement = select(Invoice).where(*of).execution_options(populate_existing=True)
-    return (await tx.session.scalars(statement)).one_or_none()
+    return await first(tx, Invoice, STANDING, purchase_id, source)
 
 
 async def invoice_paid_by(tx: Transaction, purchase_id: UUID, payment_id: UUID) -> Invoice | None:

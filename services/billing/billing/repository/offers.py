@@ -155,20 +155,23 @@ SELECT blueprint, limits, policy FROM plans JOIN products ON products.slug = pla
 """
 
 
+WARES = """
+SELECT products.name AS product, plans.name AS plan, ids, collection
+FROM prices JOIN plans ON plans.slug = prices.plan JOIN products ON products.slug = plans.product WHERE prices.id = $1
+"""
+
+
 async def terms(tx: Transaction, plan: str) -> Terms:
-    row = (await tx.run(TERMS, plan))[0]
-    return Terms(row.blueprint, row.limits, Policy.model_validate(row.policy))
+    """Read once in a transaction."""
+    known: dict[str, Terms] = tx.session.info.setdefault("terms", {})
+    if plan not in known:
+        row = (await tx.run(TERMS, plan))[0]
+        known[plan] = Terms(row.blueprint, row.limits, Policy.model_validate(row.policy))
+    return known[plan]
 
 
 async def wares(tx: Transaction, price: UUID) -> Wares:
-    names = (products.c.name.label("product"), plans.c.name.label("plan"))
-    statement = (
-        select(*names, prices.c.ids, prices.c.collection)
-        .join_from(prices, plans)
-        .join(products)
-        .where(prices.c.id == price)
-    )
-    row = (await tx.session.execute(statement)).one()
+    row = (await tx.run(WARES, price))[0]
     return Wares(f"{row.product}, {row.plan}", row.ids, row.collection)
 
 

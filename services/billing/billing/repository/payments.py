@@ -9,7 +9,7 @@ from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.domain import Payment, PaymentState
-from billing.repository.rows import attached, objects
+from billing.repository.rows import attached, first, objects
 from billing.reversals import Dispute, Refund, RefundRequest
 from billing.tables import disputes, payment_refs, payments, refund_requests, refunds
 from keyturn.database import Transaction
@@ -21,6 +21,9 @@ OWN_REFS = frozenset({"session", "payment_intent", "charge", "invoice", "payment
 _NAMES = [column.name for column in payments.columns]
 _COLUMNS = ", ".join(_NAMES)
 BY_KEY = "SELECT * FROM payments WHERE provider = $1 AND payment_key = $2"
+MATCHED = "SELECT * FROM payments WHERE purchase_id = $1 AND state = 'matched' ORDER BY period"
+REFUNDS = "SELECT * FROM refunds WHERE payment_id = ANY($1::uuid[]) ORDER BY booked_at"
+DISPUTES = "SELECT * FROM disputes WHERE payment_id = ANY($1::uuid[]) ORDER BY told_at"
 ADD = f"""
 WITH new AS (
   INSERT INTO payments ({_COLUMNS}) SELECT {_COLUMNS} FROM json_populate_record(NULL::payments, $1::text::json)
@@ -34,7 +37,7 @@ SELECT FROM new
 
 
 async def payment_by_key(tx: Transaction, provider: str, key: str) -> Payment | None:
-    return next(iter(await objects(tx, Payment, BY_KEY, provider, key)), None)
+    return await first(tx, Payment, BY_KEY, provider, key)
 
 
 async def get_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
@@ -71,8 +74,7 @@ async def payment_by_refs(tx: Transaction, provider: str, refs: Mapping[str, str
 
 async def matched_payments(tx: Transaction, purchase_id: UUID) -> list[Payment]:
     """One for each period, in order; then those of changes of plan."""
-    statement = select(Payment).where(payments.c.purchase_id == purchase_id, payments.c.state == "matched")
-    return list(await tx.session.scalars(statement.order_by(payments.c.period)))
+    return await objects(tx, Payment, MATCHED, purchase_id)
 
 
 async def matched_payment(tx: Transaction, purchase_id: UUID) -> Payment | None:
@@ -104,8 +106,7 @@ async def refund_by_id(tx: Transaction, provider: str, refund_id: str) -> Refund
 
 
 async def refunds_of(tx: Transaction, payment_ids: Iterable[UUID]) -> list[Refund]:
-    statement = select(Refund).where(refunds.c.payment_id.in_(list(payment_ids))).order_by(refunds.c.booked_at)
-    return list(await tx.session.scalars(statement))
+    return await objects(tx, Refund, REFUNDS, list(payment_ids))
 
 
 async def dispute_by_id(tx: Transaction, provider: str, dispute_id: str) -> Dispute | None:
@@ -114,8 +115,7 @@ async def dispute_by_id(tx: Transaction, provider: str, dispute_id: str) -> Disp
 
 
 async def disputes_of(tx: Transaction, payment_ids: Iterable[UUID]) -> list[Dispute]:
-    statement = select(Dispute).where(disputes.c.payment_id.in_(list(payment_ids))).order_by(disputes.c.told_at)
-    return list(await tx.session.scalars(statement))
+    return await objects(tx, Dispute, DISPUTES, list(payment_ids))
 
 
 async def refund_request(tx: Transaction, request_id: UUID) -> RefundRequest | None:
@@ -129,6 +129,7 @@ async def requests_of(tx: Transaction, payment_ids: Iterable[UUID]) -> list[Refu
 
 async def requested(tx: Transaction, payment_id: UUID) -> int:
     """What operators asked to send back and no provider has answered yet."""
+    await tx.session.flush()
     open_ones = refund_requests.c.payment_id == payment_id, refund_requests.c.state == "requested"
     total = await tx.session.scalar(select(func.sum(refund_requests.c.amount)).where(*open_ones))
     return int(total or 0)
@@ -137,6 +138,7 @@ async def requested(tx: Transaction, payment_id: UUID) -> int:
 async def returned(tx: Transaction, payment_id: UUID) -> int:
     """How much of what credit paid beside this payment is credit again."""
     of = refund_requests.c.payment_id == payment_id
+    await tx.session.flush()
     return int(await tx.session.scalar(select(func.sum(refund_requests.c.credit)).where(of)) or 0)
 
 

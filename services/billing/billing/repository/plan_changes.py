@@ -6,12 +6,20 @@ from sqlalchemy import delete, select
 
 from billing.domain import Payment
 from billing.plan_changes import PlanChange
+from billing.repository.rows import open_of_purchase, remember
 from billing.tables import payments, plan_changes
 from keyturn.database import Transaction
+
+UNDER_WAY = "SELECT * FROM plan_changes WHERE purchase_id = $1 AND state IN ('open', 'applying')"
 
 
 def add_change(tx: Transaction, change: PlanChange) -> None:
     tx.session.add(change)
+
+
+def is_under_way(tx: Transaction, change: PlanChange) -> None:
+    """From now on: it was accepted."""
+    remember(tx, change)
 
 
 async def plan_change(tx: Transaction, purchase_id: UUID, change_id: UUID) -> PlanChange | None:
@@ -21,9 +29,7 @@ async def plan_change(tx: Transaction, purchase_id: UUID, change_id: UUID) -> Pl
 
 async def change_under_way(tx: Transaction, purchase_id: UUID) -> PlanChange | None:
     """The one that was accepted and is not decided."""
-    of = plan_changes.c.purchase_id == purchase_id, plan_changes.c.state.in_(["open", "applying"])
-    statement = select(PlanChange).where(*of)
-    return (await tx.session.scalars(statement.execution_options(populate_existing=True))).one_or_none()
+    return await open_of_purchase(tx, PlanChange, UNDER_WAY, purchase_id, {"open", "applying"})
 
 
 async def changes_of(tx: Transaction, purchase_id: UUID, limit: int = 100) -> list[PlanChange]:

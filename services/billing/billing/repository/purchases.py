@@ -10,7 +10,7 @@ from sqlalchemy import select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.domain import Checkout, Customer, Entitlement, Payment, Purchase, PurchaseState
-from billing.repository.rows import objects
+from billing.repository.rows import first, held, hold, objects, of_purchase, remember
 from billing.tables import checkouts, customers, notices, payments, purchases
 from keyturn.database import Transaction
 from keyturn.events import Contact, uuid7
@@ -41,25 +41,43 @@ async def add_purchase(tx: Transaction, purchase: Purchase) -> bool:
 
 
 async def get_purchase(tx: Transaction, purchase_id: UUID) -> Purchase | None:
-    return (await tx.session.scalars(select(Purchase).where(purchases.c.id == purchase_id))).one_or_none()
+    return held_purchase(tx, purchase_id) or await first(tx, Purchase, ONE, purchase_id)
 
 
+async def read_purchase(tx: Transaction, purchase_id: UUID) -> Purchase | None:
+    """For a transaction that changes nothing: what belongs to it is read once, as with the lock."""
+    return _held(tx, await get_purchase(tx, purchase_id))
+
+
+ONE = "SELECT * FROM purchases WHERE id = $1"
 LOCK = "SELECT * FROM purchases WHERE id = $1 FOR UPDATE"
 LOCK_BY_REFS = """
 SELECT purchases.* FROM checkouts JOIN purchases ON purchases.id = checkouts.purchase_id
 WHERE checkouts.provider = $1 AND checkouts.provider_id = ANY($2::text[]) LIMIT 1 FOR UPDATE OF purchases
 """
 CHECKOUTS = "SELECT * FROM checkouts WHERE purchase_id = $1 ORDER BY attempt"
+ENTITLEMENT = "SELECT * FROM entitlements WHERE purchase_id = $1"
 
 
 async def lock_purchase(tx: Transaction, purchase_id: UUID) -> Purchase | None:
     """Whoever changes money of a purchase holds its row, and takes it before any other: one at a time, no deadlock."""
-    return next(iter(await objects(tx, Purchase, LOCK, purchase_id)), None)
+    return held_purchase(tx, purchase_id) or _held(tx, await first(tx, Purchase, LOCK, purchase_id))
+
+
+def held_purchase(tx: Transaction, purchase_id: UUID) -> Purchase | None:
+    """Where this transaction has locked it already."""
+    return held(tx, Purchase, purchase_id)
 
 
 async def lock_purchase_by_refs(tx: Transaction, provider: str, refs: Iterable[str]) -> Purchase | None:
     """The same, by the provider's ids of its checkouts."""
-    return next(iter(await objects(tx, Purchase, LOCK_BY_REFS, provider, list(refs))), None)
+    return _held(tx, await first(tx, Purchase, LOCK_BY_REFS, provider, list(refs)))
+
+
+def _held(tx: Transaction, purchase: Purchase | None) -> Purchase | None:
+    if purchase:
+        hold(tx, purchase)
+    return purchase
 
 
 async def lock_purchase_of(tx: Transaction, payment: Payment) -> Purchase | None:
@@ -120,7 +138,12 @@ async def put_off_looks(tx: Transaction, purchase_ids: Iterable[UUID], until: da
 
 
 async def entitlement_of(tx: Transaction, purchase_id: UUID) -> Entitlement | None:
-    return await tx.session.get(Entitlement, purchase_id)
+    return await of_purchase(tx, Entitlement, ENTITLEMENT, purchase_id)
+
+
+def add_entitlement(tx: Transaction, entitlement: Entitlement) -> None:
+    tx.session.add(entitlement)
+    remember(tx, entitlement)
 
 
 async def notice(tx: Transaction, purchase_id: UUID, kind: str, detail: dict[str, Any]) -> None:

@@ -6,24 +6,28 @@ from uuid import UUID
 from sqlalchemy import select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.repository.rows import first, of_purchase, open_of_purchase, remember
 from billing.subscriptions import Period, Renewal, Subscription, SubscriptionState
-from billing.tables import periods, prices, renewals, subscriptions, trials, used_trials
+from billing.tables import periods, prices, subscriptions, trials, used_trials
 from keyturn.database import Transaction
+
+SUBSCRIPTION = "SELECT * FROM subscriptions WHERE purchase_id = $1"
+RENEWAL = "SELECT * FROM renewals WHERE purchase_id = $1 AND number = $2"
+OPEN_RENEWAL = "SELECT * FROM renewals WHERE purchase_id = $1 AND state = 'open'"
 
 
 async def subscription_of(tx: Transaction, purchase_id: UUID) -> Subscription | None:
     """Whoever changes it holds its purchase's lock."""
-    statement = select(Subscription).where(subscriptions.c.purchase_id == purchase_id)
-    return (await tx.session.scalars(statement.execution_options(populate_existing=True))).one_or_none()
+    return await of_purchase(tx, Subscription, SUBSCRIPTION, purchase_id)
 
 
 async def open_renewal(tx: Transaction, purchase_id: UUID) -> Renewal | None:
-    statement = select(Renewal).where(renewals.c.purchase_id == purchase_id, renewals.c.state == "open")
-    return (await tx.session.scalars(statement.execution_options(populate_existing=True))).one_or_none()
+    return await open_of_purchase(tx, Renewal, OPEN_RENEWAL, purchase_id, {"open"})
 
 
 async def renewal_of(tx: Transaction, purchase_id: UUID, number: int) -> Renewal | None:
-    return await tx.session.get(Renewal, (purchase_id, number))
+    found = await open_renewal(tx, purchase_id)
+    return found if found and found.number == number else await first(tx, Renewal, RENEWAL, purchase_id, number)
 
 
 async def period_of(tx: Transaction, purchase_id: UUID, number: int) -> Period | None:
@@ -74,4 +78,6 @@ async def take_steps(tx: Transaction, until: datetime, limit: int) -> list[UUID]
 
 
 def add(tx: Transaction, row: Subscription | Period | Renewal) -> None:
+    """Or, of a renewal: it is open again."""
     tx.session.add(row)
+    remember(tx, row)
