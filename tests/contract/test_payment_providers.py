@@ -677,7 +677,9 @@ async def test_another_card_is_given_on_a_page_that_takes_no_money(stripe: World
     )
     opened = await stripe.provider.open_card_page(wanted)
     assert opened
-    page, url = opened
+    page, url = opened.id, opened.url
+    assert page
+    assert url
     assert await stripe.provider.saved_mandate({"session": page}) is None
     async with httpx.AsyncClient() as customer:
         assert "Give a card" in (await customer.get(url)).text

@@ -5,12 +5,20 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
-from billing.providers import CheckoutOrder, CheckoutRefs, PaymentProvider, PaymentRefs, Recurring, ReturnProof
+from billing.providers import (
+    CardOrder,
+    CheckoutOrder,
+    CheckoutRefs,
+    PaymentProvider,
+    PaymentRefs,
+    Recurring,
+    ReturnProof,
+)
 from billing.providers.failures import NotFound, PriceRefused
 from billing.providers.razorpay import RazorpayProvider
 from billing.providers.stripe import StripeProvider
@@ -21,6 +29,7 @@ from sandbox.stripe import StripeSandbox
 
 START = datetime(2027, 1, 31, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+GOOD, LOST = "pm_card_visa", "pm_card_visa_chargeDeclinedLostCard"
 
 
 @dataclass
@@ -174,6 +183,39 @@ async def test_a_card_that_fails_shows_and_so_does_one_that_pays_later(world: Wo
     world.sandbox.use_card(world.subscription, "good")
     found = await world.provider.subscription_now(world.subscription)
     assert (found.status, len(found.payments)) == ("active", 2)
+
+
+@STRIPE
+@pytest.mark.parametrize(("card", "status", "payments"), [(GOOD, "active", 2), (LOST, "past_due", 1)])
+async def test_another_card_is_charged_at_once_what_is_overdue_and_what_comes(
+    world: World, card: str, status: str, payments: int
+) -> None:
+    order = await world.subscribes()
+    world.sandbox.use_card(world.subscription, "declined")
+    world.time_passes(days=28)
+    wanted = CardOrder(
+        purchase_id=UUID(order.reference),
+        currency=order.currency,
+        email=order.email,
+        locale=None,
+        customer_id=None,
+        return_url="https://shop.example/",
+        expires_at=world.clock.now() + HOUR,
+        subscription_id=world.subscription,
+    )
+    opened = await world.provider.open_card_page(wanted)
+    assert opened
+    assert opened.id
+    world.sandbox.give_card(opened.id, card)
+    given = await world.provider.saved_mandate({"session": opened.id})
+    assert given
+    for _ in range(2):
+        await world.provider.use_card(world.subscription, given)
+    found = await world.provider.subscription_now(world.subscription)
+    assert (found.status, len(found.payments)) == (status, payments)
+    if status == "active":
+        world.time_passes(days=31)
+        assert len((await world.provider.subscription_now(world.subscription)).payments) == 3
 
 
 @STRIPE

@@ -151,6 +151,8 @@ async def _reading(billing: World) -> None:
     await _customers(billing, email)
     await billing.ask("GET", "/internal/coupons", "viewer", params={"cursor": "CODE-77"})
     await billing.ask("GET", "/internal/coupons/WELCOME10", "viewer")
+    following = (await billing.ask("GET", "/internal/coupons/WELCOME10/redemptions", "viewer")).json()["cursor"]
+    await billing.ask("GET", "/internal/coupons/WELCOME10/redemptions", "viewer", params={"cursor": following})
     await billing.ask("POST", "/internal/coupons/check", json={"coupon_code": "WELCOME10"})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from itertools import count
 
-from billing.providers import CapturedPayment, CardOrder, ChargeOrder, ChargeResult, SavedMandate
+from billing.providers import CapturedPayment, CardOrder, ChargeOrder, ChargeResult, OpenedCard, SavedMandate
 from keyturn.errors import GiveUp
 
 _numbers = count(1)
@@ -48,6 +48,9 @@ class FakeMandates:
         self._called("saved_mandate")
         return next((self.given[ref] for ref in refs.values() if ref in self.given), None)
 
+    async def use_card(self, subscription_id: str, saved: SavedMandate) -> None:
+        self._called(f"use_card {subscription_id} {saved.method_id}")
+
     async def charge(self, order: ChargeOrder) -> ChargeResult:
         self._called(f"charge {order.method_id}")
         if self.name == "razorpay":
@@ -67,13 +70,13 @@ class FakeMandates:
         self._called("charged")
         return self.charges.get(order.key)
 
-    async def open_card_page(self, order: CardOrder) -> tuple[str, str] | None:
+    async def open_card_page(self, order: CardOrder) -> OpenedCard | None:
         self._called("open_card_page")
         if self.name == "razorpay":
-            return None
+            return OpenedCard(client={"subscription_id": order.subscription_id}) if order.subscription_id else None
         page = f"cs_card{next(_numbers)}"
         self.pages[page] = order
-        return page, f"https://pay.test/{page}"
+        return OpenedCard(page, f"https://pay.test/{page}")
 
     @property
     def _amounts(self) -> dict[str, tuple[int, str]]:

@@ -114,7 +114,7 @@ class Year:
         self.lost = len(paying)
 
     async def _changes(self, purchase: UUID, plan: str) -> None:
-        quoted = await quote(self.billing.deps, purchase, plan)
+        quoted, _ = await quote(self.billing.deps, purchase, plan)
         _, opened = await accept(self.billing.deps, CUSTOMER, purchase, quoted.id)
         if opened and opened.checkout:
             await self._pay(str(opened.checkout.provider_id))

@@ -26,8 +26,8 @@ from billing.deps import BillingDeps
 from billing.domain import PaymentState, PurchaseState
 from billing.errors import purchase_unknown
 from billing.pages import LONGEST, cursor_of, place_of
-from billing.providers import ReturnProof
-from billing.repository.invoices import list_invoices
+from billing.providers import OpenedCard, ReturnProof
+from billing.repository.invoices import list_invoices, read_shop
 from billing.repository.mandates import charges_of, mandate_of
 from billing.repository.offers import all_offers, terms
 from billing.repository.payments import disputes_of, list_payments, payments_of, refunds_of, requests_of
@@ -144,8 +144,10 @@ async def post_return(purchase_id: UUID, body: Return, deps: Deps, _: Public) ->
 
 @router.get("/products")
 async def get_products(deps: Deps, _: Public) -> JSON:
+    """And where customers are taxed by their country: which there are, and which one it is taken to be without that."""
     async with deps.database.transaction("read_products") as tx:
-        return {"items": views.products(await all_offers(tx))}
+        selling = await read_shop(tx)
+        return {"items": views.products(await all_offers(tx)), "tax": views.taxing(*selling)}
 
 
 @router.get("/purchases")
@@ -213,9 +215,16 @@ async def post_resumption(purchase_id: UUID, body: Keeping, deps: Deps, caller: 
     return views.subscription(await pausing.resume(deps, caller, purchase_id, body.reason))
 
 
+@router.get("/subscriptions/{purchase_id}/plans")
+async def get_plans(purchase_id: UUID, deps: Deps, _: Customer) -> JSON:
+    """Which it could change to, and why not where it cannot."""
+    return views.choice(await changing.choice(deps, purchase_id))
+
+
 @router.post("/subscriptions/{purchase_id}/plan/quote")
 async def post_quote(purchase_id: UUID, body: WantedPlan, deps: Deps, _: Customer) -> JSON:
-    return views.plan_change(await changing.quote(deps, purchase_id, body.plan_id))
+    change, following = await changing.quote(deps, purchase_id, body.plan_id)
+    return views.plan_change(change) | following.said
 
 
 @router.post("/subscriptions/{purchase_id}/plan")
@@ -227,7 +236,7 @@ async def post_plan(purchase_id: UUID, body: AcceptedQuote, deps: Deps, caller: 
 @router.post("/subscriptions/{purchase_id}/card")
 async def post_card(purchase_id: UUID, body: CardPage, deps: Deps, _: Customer) -> JSON:
     opened = await cards.open_card_page(deps, purchase_id, body.return_url)
-    return {"url": opened} if isinstance(opened, str) else views.opening(opened)
+    return views.card(opened) if isinstance(opened, OpenedCard) else views.opening(opened)
 
 
 @router.get("/payments")

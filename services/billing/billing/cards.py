@@ -14,7 +14,8 @@ from billing.charging import SAVE_MANDATE
 from billing.checkout import Opening, open_again
 from billing.deps import BillingDeps
 from billing.errors import provider_refused, provider_unavailable, subscription_over
-from billing.providers import CardOrder
+from billing.providers import CardOrder, OpenedCard
+from billing.repository.collecting import collected_of
 from billing.repository.mandates import mandate_of
 from keyturn.database import Transaction
 from keyturn.errors import Failure, GiveUp
@@ -23,13 +24,14 @@ LIFE = timedelta(hours=1)
 GRACE = timedelta(minutes=10)
 
 
-async def open_card_page(deps: BillingDeps, purchase_id: UUID, return_url: str) -> str | Opening:
-    """Its address; where the provider has no such page, the checkout for what is owed."""
+async def open_card_page(deps: BillingDeps, purchase_id: UUID, return_url: str) -> OpenedCard | Opening:
+    """Where the provider has no such page, the checkout for what is owed."""
     async with deps.database.transaction("read_card") as tx:
         purchase, subscription = await locked(tx, purchase_id)
         if subscription.is_over:
             raise subscription_over()
         mandate = await mandate_of(tx, purchase_id)
+        collected = await collected_of(tx, purchase_id) if subscription.collection == "provider" else None
         order = CardOrder(
             purchase_id=purchase_id,
             currency=purchase.currency,
@@ -38,9 +40,8 @@ async def open_card_page(deps: BillingDeps, purchase_id: UUID, return_url: str) 
             customer_id=mandate.customer_id if mandate else None,
             return_url=return_url,
             expires_at=tx.now + LIFE,
+            subscription_id=collected.provider_id if collected else None,
         )
-    if subscription.collection == "provider":
-        return await open_again(deps, purchase_id)
     name = str(purchase.provider)
     provider = deps.providers.get(name)
     if provider is None:
@@ -53,10 +54,10 @@ async def open_card_page(deps: BillingDeps, purchase_id: UUID, return_url: str) 
         raise provider_unavailable(name) from failed
     if opened is None:
         return await open_again(deps, purchase_id)
-    page, url = opened
-    async with deps.database.transaction("open_card_page") as tx:
-        ask_for_card(tx, purchase_id, name, {"session": page}, after=LIFE + GRACE)
-    return url
+    if opened.id:
+        async with deps.database.transaction("open_card_page") as tx:
+            ask_for_card(tx, purchase_id, name, {"session": opened.id}, after=LIFE + GRACE)
+    return opened
 
 
 def ask_for_card(

@@ -1,11 +1,15 @@
 """A change of plan, asked for by a customer or an operator: quoted first, and charged as quoted."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from billing.acts import audit, level_of, locked
 from billing.buying import fitting
 from billing.checkout import Opening, open_again
+from billing.coming import Coming, coming
 from billing.deps import BillingDeps
 from billing.domain import Purchase
 from billing.errors import amount_too_small, cannot_change_plan, quote_expired, quote_outdated, quote_unknown, unknown
@@ -15,7 +19,7 @@ from billing.plan_changes import PAYABLE_FOR, QUOTED_FOR, PlanChange
 from billing.prorating import unused, worth
 from billing.providers.money import smallest
 from billing.repository.mandates import open_charge
-from billing.repository.offers import Offer, offers, terms
+from billing.repository.offers import Offer, offers, plans_on_offer, terms
 from billing.repository.plan_changes import add_change, change_under_way, forget_quotes, is_under_way, plan_change
 from billing.repository.subscriptions import periods_of
 from billing.subscriptions import Subscription
@@ -26,8 +30,30 @@ from keyturn.events import uuid7
 from keyturn.internal import Caller
 
 
-async def quote(deps: BillingDeps, purchase_id: UUID, wanted: str) -> PlanChange:
-    """What the change would cost or give back now. `wanted`: a plan of the same product, or its documented integer."""
+@dataclass(frozen=True)
+class Choice:
+    """What it has, and what it could have. `why_not`: why it cannot change now. `open`: a change that waits for its
+    payment."""
+
+    subscription: Subscription
+    currency: str
+    plans: Sequence[Any]
+    why_not: str | None
+    open: PlanChange | None
+
+
+async def choice(deps: BillingDeps, purchase_id: UUID) -> Choice:
+    async with deps.database.transaction("read_plans") as tx:
+        purchase, subscription = await locked(tx, purchase_id)
+        plans = await plans_on_offer(tx, purchase.product, purchase.cycle, purchase.currency)
+        change = await change_under_way(tx, purchase_id)
+        waiting = change if change and change.state == "open" else None
+        return Choice(subscription, purchase.currency, plans, await _why_not(tx, purchase, subscription), waiting)
+
+
+async def quote(deps: BillingDeps, purchase_id: UUID, wanted: str) -> tuple[PlanChange, Coming]:
+    """What the change would cost or give back now, and what comes next. `wanted`: a plan of the same product, or its
+    documented integer."""
     async with deps.database.transaction("quote_plan") as tx:
         purchase, subscription = await locked(tx, purchase_id)
         await _check(tx, purchase, subscription)
@@ -38,7 +64,7 @@ async def quote(deps: BillingDeps, purchase_id: UUID, wanted: str) -> PlanChange
             raise amount_too_small(str(purchase.provider), least, purchase.currency)
         await forget_quotes(tx, purchase_id)
         add_change(tx, change)
-        return change
+        return change, coming(purchase, subscription.number, change.price)
 
 
 async def accept(
@@ -72,15 +98,20 @@ async def _begin(tx: Transaction, purchase: Purchase, subscription: Subscription
 
 
 async def _check(tx: Transaction, purchase: Purchase, subscription: Subscription) -> None:
-    if why := _why_not(purchase, subscription):
+    if why := await _why_not(tx, purchase, subscription):
         raise cannot_change_plan(why)
+
+
+async def _why_not(tx: Transaction, purchase: Purchase, subscription: Subscription) -> str | None:
+    if why := _never(purchase, subscription):
+        return why
     if await change_under_way(tx, purchase.id):
-        raise cannot_change_plan("Another change is under way.")
-    if await open_charge(tx, purchase.id):
-        raise cannot_change_plan("The next period is being charged.")
+        return "Another change is under way."
+    return "The next period is being charged." if await open_charge(tx, purchase.id) else None
 
 
-def _why_not(purchase: Purchase, subscription: Subscription) -> str | None:
+def _never(purchase: Purchase, subscription: Subscription) -> str | None:
+    """As it stands."""
     if subscription.state != "active":
         return f"The plan of what is {subscription.state} cannot be changed."
     if not subscription.number:

@@ -19,10 +19,12 @@ from billing.periods import standing
 from billing.providers import ChargeOrder, ChargeResult
 from billing.refunds import ask_for_refund
 from billing.renewing import advance, read
+from billing.repository.collecting import collected_of
 from billing.repository.mandates import open_charge
 from billing.repository.offers import terms, wares
 from billing.repository.purchases import lock_purchase
 from billing.repository.subscriptions import open_renewal, subscription_of
+from billing.telling import ask_to_mirror, is_collected
 from keyturn.database import Transaction
 from keyturn.errors import Problem, Wait
 from keyturn.events import SubscriptionChargeFailed
@@ -60,11 +62,19 @@ async def _to_charge(tx: Transaction, purchase: Purchase) -> tuple[Charge, bool,
 
 
 async def save_mandate(work: Work, deps: BillingDeps) -> None:
-    """Where it is not known any more, nothing follows: what is owed is paid by link."""
-    found = await deps.provider(work.payload["provider"]).saved_mandate(work.payload["refs"])
+    """Where it is not known any more, nothing follows: what is owed is paid by link. What the provider collects, it
+    charges to it."""
+    purchase_id, provider = UUID(work.payload["purchase_id"]), deps.provider(work.payload["provider"])
+    found = await provider.saved_mandate(work.payload["refs"])
+    async with work.transaction("read") as tx:
+        collected = await collected_of(tx, purchase_id) if await is_collected(tx, purchase_id) else None
+    if found and collected:
+        await provider.use_card(collected.provider_id, found)
     async with work.transaction("save", finish=True) as tx:
-        purchase = await lock_purchase(tx, UUID(work.payload["purchase_id"]))
-        if found and purchase and await charging.save(tx, purchase, found):
+        purchase = await lock_purchase(tx, purchase_id)
+        if found and collected:
+            ask_to_mirror(tx, purchase_id)
+        elif found and purchase and await charging.save(tx, purchase, found):
             await advance(tx, purchase)
 
 

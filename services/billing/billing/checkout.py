@@ -19,6 +19,7 @@ from billing.buying import (
     purchase_from,
 )
 from billing.calendar import recurs
+from billing.coming import coming
 from billing.deps import BillingDeps
 from billing.domain import Bill, Checkout, Purchase
 from billing.errors import provider_refused, provider_unavailable, purchase_id_reused, purchase_unknown, tax_unavailable
@@ -101,7 +102,7 @@ async def _open(tx: Transaction, deps: BillingDeps, request: CheckoutRequest, ra
     new = purchase_from(request, chosen, customer, contact, opened_at=tx.now, until=tx.now + LIFE, trial_days=trial)
     if await add_purchase(tx, new):
         await redeem(tx, new)
-        tx.publish(_opened(tx, new))
+        tx.publish(_opened(tx, new, chosen.offer.amount))
         if new.amount:
             tx.session.add(_checkout(tx, new, first_bill(new), attempt=1))
         else:
@@ -220,7 +221,8 @@ def _note(purchase: Purchase, due: Bill) -> str | None:
     return ", ".join(filter(None, (rest, less, plus, by_credit))) or None
 
 
-def _opened(tx: Transaction, purchase: Purchase) -> PurchaseOpened:
+def _opened(tx: Transaction, purchase: Purchase, price: int) -> PurchaseOpened:
+    recurring = recurs(purchase.cycle) and price
     return PurchaseOpened(
         subject=str(purchase.id),
         time=tx.now,
@@ -236,4 +238,5 @@ def _opened(tx: Transaction, purchase: Purchase) -> PurchaseOpened:
         contact=Contact(**purchase.contact),
         parameters=purchase.parameters,
         expires_at=purchase.expires_at,
+        **(coming(purchase, 0, price).said if recurring else {}),
     )

@@ -11,7 +11,7 @@ from billing.coupons import Code, Coupon, code_of
 from billing.deps import BillingDeps
 from billing.errors import coupon_unknown, coupon_used_up
 from billing.invoicing import rate_for
-from billing.pages import LONGEST
+from billing.pages import LONGEST, cursor_of, place_of
 from billing.repository.coupons import find_coupon, list_coupons, redemptions_of
 from billing.taxes import Buyer
 from keyturn.http import Named, Words
@@ -71,6 +71,19 @@ async def get_coupon(code: str, deps: Deps, _: Viewer) -> JSON:
             raise coupon_unknown()
         redemptions = await redemptions_of(tx, found.code, REDEMPTIONS)
     return {**views.coupon(found), "redemptions": [views.redemption(row) for row in redemptions]}
+
+
+@router.get("/{code}/redemptions")
+async def get_redemptions(code: str, deps: Deps, _: Viewer, cursor: Named = None, limit: Limit = 50) -> JSON:
+    """All of them, newest first."""
+    after = place_of(cursor)
+    async with deps.database.transaction("read_redemptions") as tx:
+        found = await find_coupon(tx, code_of(code) or "")
+        if found is None:
+            raise coupon_unknown()
+        rows = await redemptions_of(tx, found.code, limit, after=after)
+    following = cursor_of(rows[-1].redeemed_at, rows[-1].purchase_id) if len(rows) == limit else None
+    return views.page([views.redemption(row) for row in rows], following)
 
 
 @router.post("", status_code=201)

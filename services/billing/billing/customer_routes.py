@@ -12,7 +12,7 @@ from billing.deps import BillingDeps
 from billing.domain import Customer, Purchase
 from billing.errors import customer_unknown
 from billing.pages import LONGEST, cursor_of, place_of
-from billing.repository.credits import credit_of
+from billing.repository.credits import balances_of, credit_of
 from billing.repository.customers import (
     customers_with_credit_left,
     find_customer,
@@ -101,9 +101,10 @@ async def get_purchases(customer_id: UUID, deps: Deps, _: Self, cursor: Named = 
         customer = await known_customer(tx, customer_id)
         bought = await purchases_of_customer(tx, customer_id, after=after, limit=limit)
         standing = await subscriptions_of(tx, [one.id for one in bought])
+        credit = await balances_of(tx, customer_id)
     following = cursor_of(bought[-1].opened_at, bought[-1].id) if len(bought) == limit else None
     own = [views.own(one, *standing.get(one.id, (None, None))) for one in bought]
-    return {"customer": views.customer(customer), **views.page(own, following)}
+    return {"customer": views.customer(customer), "credit": views.balances(credit), **views.page(own, following)}
 
 
 @router.get("/{customer_id}/data")

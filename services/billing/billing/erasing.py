@@ -15,6 +15,7 @@ from billing.owing import CLOSE_CHECKOUTS
 from billing.periods import end
 from billing.repository import erasing as stored
 from billing.repository.credits import balances_of
+from billing.repository.customers import purchases_of_customer
 from billing.repository.invoices import seller
 from billing.repository.purchases import lock_purchase
 from billing.repository.subscriptions import subscription_of
@@ -22,7 +23,7 @@ from billing.trials import digest_of
 from keyturn import erasing
 from keyturn.acting import acted
 from keyturn.database import Transaction
-from keyturn.events import Contact, CustomerDataErased, CustomerErased
+from keyturn.events import Contact, CustomerDataErased, CustomerErased, CustomerErasureWanted
 from keyturn.internal import Caller
 from keyturn.work import Work, WorkKind
 
@@ -62,12 +63,16 @@ async def erase(deps: BillingDeps, caller: Caller, customer_id: UUID, reason: st
 
 
 async def ask_for_erasure(deps: BillingDeps, customer_id: UUID) -> None:
-    """The customer's own wish: operators see it, and do it."""
+    """The customer's own wish: operators are told, and do it. A repetition changes nothing."""
     async with deps.database.transaction("erasure_wanted") as tx:
         customer = await stored.lock_customer(tx, customer_id)
         if customer is None:
             raise customer_unknown()
-        customer.erasure_wanted_at = customer.erasure_wanted_at or tx.now
+        if customer.erasure_wanted_at or customer.erased_at:
+            return
+        customer.erasure_wanted_at = tx.now
+        (newest,) = await purchases_of_customer(tx, customer_id, limit=1)
+        tx.publish(CustomerErasureWanted(subject=str(newest.id), time=tx.now, customer_id=str(customer_id)))
 
 
 async def progress(tx: Transaction, customer_id: UUID) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from billing.calendar import recurs
 from billing.charging import plan_first
+from billing.coming import coming
 from billing.credits import note_left
 from billing.domain import Payment, Purchase
 from billing.invoicing import issue_next, next_charge, overdue, withdraw_invoice
@@ -228,6 +229,8 @@ def standing(
         "charges_at": renewal.charge_at if renewal and renewal.state == "open" else None,
         "suspends_at": subscription.consequence_at if subscription.state == "past_due" else None,
         "deletes_at": subscription.consequence_at if subscription.state == "suspended" else None,
+        "collection": subscription.collection,
+        **coming(purchase, subscription.number, subscription.price).said,
     }
 
 

@@ -41,6 +41,7 @@ from gateway.intake import Intake, WebhookEndpoints
 from gateway.live import LiveJourneys
 from gateway.pages import account as account_page
 from gateway.pages import invoices as invoice_pages
+from gateway.pages import plan as plan_page
 from gateway.pages import purchase, rendering, shop
 from gateway.pages import setup as setup_page
 from gateway.paths import PlainPaths
@@ -83,6 +84,7 @@ ROUTERS: Sequence[APIRouter] = (
     shop.router,
     purchase.router,
     invoice_pages.router,
+    plan_page.router,
     setup_page.router,
     account_page.router,
     rendering.router,

@@ -1,7 +1,7 @@
 """One purchase as everything that was said about it adds up. What is said, and in what order it counts: `facts`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +43,18 @@ class Subscription:
     charges_at: datetime | None = None
     suspends_at: datetime | None = None
     deletes_at: datetime | None = None
+    collection: str = "keyturn"
+
+
+@dataclass(frozen=True)
+class Coming:
+    """What the next period of something that recurs costs, and any without the coupon, which counts for `discounted`
+    (a number, or `always`) of the periods to come."""
+
+    cycle: str
+    next_price: int
+    full_price: int
+    discounted: int | str = 0
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,9 @@ class Journey:
     plan: str | None = None
     amount: int | None = None
     currency: str | None = None
+    discount: int = 0
+    coupon: str | None = None
+    coming: Coming | None = None
     refunded: int = 0
     email: str | None = None
     customer_id: str | None = None
@@ -91,13 +106,27 @@ def read(purchase_id: str, facts: Facts) -> Journey:
         failure=known.get("failure") if failed else None,
         suspended_for=tuple(known.get("suspended") or ()),
         mail=known.get("mail:setup"),
+        discount=known.get("discount", 0),
+        coming=_coming(known.get("coming")),
         refunded=known.get("refunded", 0),
         **{
             name: known.get(name)
-            for name in ("product", "plan", "amount", "currency", "email", "customer_id", "url", "admin_url")
+            for name in ("product", "plan", "amount", "currency", "coupon", "email", "customer_id", "url", "admin_url")
         },
         **moments,
     )
+
+
+def as_billing_says(journey: Journey, bought: Mapping[str, Any]) -> Journey:
+    """The journey with billing's word on what is paid, which may be ahead of the events."""
+    standing = bought.get("subscription") or {}
+    said = {"product": bought["product"], "plan": standing.get("plan") or bought["plan"]}
+    said |= {"discount": bought.get("discount") or 0, "coupon": bought.get("coupon"), "amount": bought["amount"]}
+    told = standing | {"state": standing.get("status"), "cycle": bought["cycle"]}
+    coming = _coming(told) if standing.get("next_price") is not None else journey.coming
+    created = journey.created_at or _moment(bought["created_at"])
+    more = {"currency": bought["currency"], "refunded": bought["refunded"], "purchase_status": bought["status"]}
+    return replace(journey, **said, **more, created_at=created, subscription=_subscription(told), coming=coming)
 
 
 _MOMENTS = ("created_at", "paid_at", "ready_at", "activated_at", "deleted_at")
@@ -133,14 +162,20 @@ def _waiting(known: Mapping[str, Any]) -> Waiting | None:
     return Waiting(**first | {"until": _moment(first.get("until"))})
 
 
+def _coming(told: Mapping[str, Any] | None) -> Coming | None:
+    if not told or not told.get("cycle"):
+        return None
+    return Coming(told["cycle"], told["next_price"], told["full_price"], told.get("discounted") or 0)
+
+
 def _subscription(told: Mapping[str, Any] | None) -> Subscription | None:
+    """`told`: also as billing answers, in events' words."""
     if not told or not told.get("state"):
         return None
     names = ("period_from", "period_until", "renews_at", "resumes_at", "charges_at", "suspends_at", "deletes_at")
-    moments = {name: _moment(told.get(name)) for name in names}
-    return Subscription(
-        told["state"], **moments, cancel_at_period_end=bool(told.get("cancel_at_period_end")), due=told.get("due")
-    )
+    moments: dict[str, Any] = {name: _moment(told.get(name)) for name in names}
+    plain: dict[str, Any] = {"due": told.get("due"), "collection": told.get("collection") or "keyturn"}
+    return Subscription(told["state"], **moments, **plain, cancel_at_period_end=bool(told.get("cancel_at_period_end")))
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -68,7 +68,9 @@ _SUBSCRIPTION = (
     "charges_at",
     "suspends_at",
     "deletes_at",
+    "collection",
 )
+_COMING = ("cycle", "next_price", "full_price", "discounted")
 _DISPUTE = {"open": "disputed", "won": "paid", "closed": "paid", "lost": "refunded"}
 
 
@@ -98,8 +100,9 @@ def merge(facts: Facts, event: Occurrence) -> dict[str, tuple[Stamp, Any]]:
 
 # What happened to a purchase without saying to whom. `erased` holds the customer's id, and stays.
 _OF_NOBODY = frozenset({
-    "purchase", "created_at", "paid_at", "product", "plan", "amount", "currency", "refunded", "subscription", "job",
-    "provision_job", "phase", "setup", "suspended", "ready_at", "activated_at", "deleted_at", ERASED,
+    "purchase", "created_at", "paid_at", "product", "plan", "amount", "currency", "refunded", "discount", "coupon",
+    "coming", "subscription", "job", "provision_job", "phase", "setup", "suspended", "ready_at", "activated_at",
+    "deleted_at", ERASED,
 })  # fmt: skip
 
 
@@ -130,8 +133,8 @@ def _purchase(fact: str, data: Mapping[str, Any], now: str) -> dict[str, Any]:
         case "opened":
             ordered = data.get("parameters") or {}
             wanted = {"ordered_domain": ordered.get("domain") or ordered.get("subdomain")}
-            known = _present(data, "customer_id", "product", "plan", "amount", "currency") | _contact(data)
-            return {"purchase": "pending", "created_at": now} | known | wanted
+            known = _present(data, "customer_id", "product", "plan", "amount", "currency", "discount", "coupon")
+            return {"purchase": "pending", "created_at": now} | known | _contact(data) | _coming(data) | wanted
         case "paid":
             return {"purchase": "paid", "paid_at": now} | _present(
                 data, "customer_id", "product", "plan", "amount", "currency"
@@ -152,7 +155,12 @@ def _subscription(event: Occurrence) -> dict[str, Any]:
     """Each of its events says how it stands; of types that are not known here nothing is believed."""
     if event.type not in _RANK or "state" not in event.data:
         return {}
-    return {"subscription": {name: event.data.get(name) for name in _SUBSCRIPTION}}
+    return {"subscription": {name: event.data.get(name) for name in _SUBSCRIPTION}} | _coming(event.data)
+
+
+def _coming(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What the next period costs; older events don't say."""
+    return {"coming": {name: data.get(name) for name in _COMING}} if data.get("next_price") is not None else {}
 
 
 def _job(fact: str, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ Template = Literal[
     "charge_failed",
     "suspension_ahead",
     "resumes_soon",
+    "plan_changed",
     "plan_refused",
     "suspended",
     "deletion_ahead",
@@ -31,6 +32,7 @@ Template = Literal[
     "orphan_found",
     "audit_found",
     "canary_failed",
+    "erasure_wanted",
     "message_failed",
 ]
 
@@ -45,6 +47,7 @@ AUDIENCE: dict[Template, Audience] = {
     "charge_failed": "customer",
     "suspension_ahead": "customer",
     "resumes_soon": "customer",
+    "plan_changed": "customer",
     "plan_refused": "customer",
     "suspended": "customer",
     "deletion_ahead": "customer",
@@ -57,6 +60,7 @@ AUDIENCE: dict[Template, Audience] = {
     "orphan_found": "operator",
     "audit_found": "operator",
     "canary_failed": "operator",
+    "erasure_wanted": "operator",
     "message_failed": "operator",
 }
 

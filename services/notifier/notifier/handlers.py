@@ -11,6 +11,7 @@ from keyturn.events import (
     CanaryFailed,
     CreditNoteIssued,
     CustomerErased,
+    CustomerErasureWanted,
     EntitlementChanged,
     Event,
     InstallFailed,
@@ -25,6 +26,7 @@ from keyturn.events import (
     SubscriptionChargeFailed,
     SubscriptionEnded,
     SubscriptionPastDue,
+    SubscriptionPlanChanged,
     SubscriptionPlanRefused,
     SubscriptionRenewalDue,
     SubscriptionResumesSoon,
@@ -32,6 +34,7 @@ from keyturn.events import (
     SubscriptionWarned,
     WebhookUnreadable,
 )
+from keyturn.events.subscriptions import SubscriptionEvent
 from keyturn.handling import Handlers
 from keyturn.work import WorkKind
 from notifier import repository
@@ -90,7 +93,7 @@ async def on_credit_note_issued(event: CreditNoteIssued, tx: Transaction) -> Non
 
 async def on_past_due(event: SubscriptionPastDue, tx: Transaction) -> None:
     """Of a charge that failed there is a mail of its own."""
-    details = _facts(event, "due", "currency", "period_until", "suspends_at")
+    details = _missing(event) | _facts(event, "period_until", "suspends_at", "collection")
     if not event.charged:
         await _tell(event, tx, "past_due", f"{event.subject}/{event.period + 1}", details=details)
 
@@ -103,7 +106,7 @@ async def on_charge_failed(event: SubscriptionChargeFailed, tx: Transaction) -> 
 
 async def on_warned(event: SubscriptionWarned, tx: Transaction) -> None:
     template: Template = "suspension_ahead" if event.consequence == "suspension" else "deletion_ahead"
-    details = _facts(event, "due", "currency", "period_until", "suspends_at", "deletes_at")
+    details = _missing(event) | _facts(event, "period_until", "suspends_at", "deletes_at")
     await _tell(event, tx, template, f"{event.subject}/{event.period + 1}", details=details)
 
 
@@ -122,6 +125,11 @@ async def on_subscription_ended(event: SubscriptionEnded, tx: Transaction) -> No
 async def on_resumes_soon(event: SubscriptionResumesSoon, tx: Transaction) -> None:
     fact = f"{event.subject}/{event.resumes_at}"
     await _tell(event, tx, "resumes_soon", fact, details=_facts(event, "resumes_at"))
+
+
+async def on_plan_changed(event: SubscriptionPlanChanged, tx: Transaction) -> None:
+    fields = "time", "plan", "previous_plan", "charged", "credited", "currency", "renews_at", "next_price"
+    await _tell(event, tx, "plan_changed", str(event.id), details=_facts(event, *fields))
 
 
 async def on_plan_refused(event: SubscriptionPlanRefused, tx: Transaction) -> None:
@@ -168,6 +176,10 @@ async def on_audit_found(event: AuditFound, tx: Transaction) -> None:
     await _tell(event, tx, "audit_found", event.run_id, details=_facts(event, "run_id", "counts", "mended", "examples"))
 
 
+async def on_erasure_wanted(event: CustomerErasureWanted, tx: Transaction) -> None:
+    await _tell(event, tx, "erasure_wanted", event.customer_id, details=_facts(event, "customer_id"))
+
+
 async def on_canary_failed(event: CanaryFailed, tx: Transaction) -> None:
     await _tell(event, tx, "canary_failed", event.run_id, details=_facts(event, "run_id", "step", "cause"))
 
@@ -186,6 +198,11 @@ async def _contact_known(event: Event, tx: Transaction) -> None:
     """Mails that waited for the contact go now."""
     for message_id in await repository.pending(tx, UUID(event.subject)):
         tx.schedule(MAIL, str(message_id), subject=event.subject)
+
+
+def _missing(event: SubscriptionEvent) -> dict[str, Any]:
+    """What was not paid. Of what a provider collects nothing can be paid here: it is what that tried to charge."""
+    return {"due": event.next_price if event.due is None else event.due, "currency": event.currency}
 
 
 def _facts(event: Event, *fields: str) -> dict[str, Any]:
@@ -214,6 +231,7 @@ HANDLERS: Handlers = {
     SubscriptionSuspended: on_subscription_suspended,
     SubscriptionEnded: on_subscription_ended,
     SubscriptionResumesSoon: on_resumes_soon,
+    SubscriptionPlanChanged: on_plan_changed,
     SubscriptionPlanRefused: on_plan_refused,
     InstallSuspended: on_install_suspended,
     InstallResumed: on_install_resumed,
@@ -223,6 +241,7 @@ HANDLERS: Handlers = {
     OrphanFound: on_orphan_found,
     AuditFound: on_audit_found,
     CanaryFailed: on_canary_failed,
+    CustomerErasureWanted: on_erasure_wanted,
     CustomerErased: erasing.on_customer_erased,
 }
 

@@ -7,6 +7,7 @@ import pytest
 
 from keyturn.errors import Retry
 from keyturn.events import (
+    MandateSaved,
     PaymentNeedsReview,
     SubscriptionCancelled,
     SubscriptionEnded,
@@ -383,3 +384,35 @@ async def test_what_a_provider_cannot_collect_is_refused_and_leaves_nothing(
     assert (answer.status_code, answer.json()["code"]) == (422, "not_collectable")
     assert await billing.rows("SELECT 1 FROM purchases") == []
     assert await billing.rows("SELECT 1 FROM redemptions") == []
+
+
+async def test_another_card_is_given_to_the_provider_which_charges_what_is_overdue(billing: World) -> None:
+    subscriber = await subscribes(billing, currency="EUR")
+    found, stripe = collecting(subscriber), billing.stripe
+    billing.clock.move(found.period_until - billing.clock.now())
+    stripe.fail(found.id)
+    await billing.hear(stripe.changed(found.id))
+    await billing.work()
+    (late,) = await billing.published(SubscriptionPastDue, subscriber.id)
+    assert (late.due, late.next_price, late.collection) == (None, 900, "provider")
+    path = f"/internal/subscriptions/{subscriber.id}/card"
+    answer = await billing.ask("POST", path, "customer", json={"return_url": "https://keyturn.test/back"})
+    page = str(answer.json()["url"]).rpartition("/")[2]
+    assert stripe.pages[page].subscription_id == found.id
+    about = {"provider": "stripe", "livemode": False, "reference": subscriber.id, "refs": stripe.give(page)}
+    stripe.renew(found.id)  # which the provider then does
+    fact = MandateSaved(subject=f"stripe:{page}", time=billing.clock.now(), **about)
+    await billing.hear(fact, *copies([fact]))
+    await billing.work()
+    assert f"use_card {found.id} {stripe.given[page].method_id}" in stripe.calls
+    assert (await subscriber.payments())[-1] == ("matched", 2)
+    assert (await subscriber.subscription())["status"] == "active"
+    assert (await subscriber.whole())["mandate"] is None
+
+
+async def test_razorpay_takes_another_card_in_its_own_window(billing: World) -> None:
+    subscriber = await subscribes(billing, currency="INR")
+    path = f"/internal/subscriptions/{subscriber.id}/card"
+    answer = await billing.ask("POST", path, "customer", json={"return_url": "https://keyturn.test/back"})
+    assert answer.json() == {"subscription_id": collecting(subscriber).id}
+    assert await billing.rows("SELECT 1 FROM work WHERE kind = 'save_mandate'") == []

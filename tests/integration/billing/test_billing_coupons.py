@@ -337,6 +337,23 @@ async def test_coupons_are_listed_page_by_page_and_shown_with_who_redeemed_them(
     assert UUID(one["customer_id"]) == customer["id"]
 
 
+async def test_redemptions_are_read_page_by_page_also_while_there_are_new_ones(billing: World) -> None:
+    await coupon(billing, "A0")
+    bought = [(await billing.buy(coupon_code="A0"))["purchase_id"] for _ in range(3)]
+    path = "/internal/coupons/A0/redemptions"
+    first = (await billing.ask("GET", f"{path}?limit=2", "viewer")).json()
+    await billing.buy(coupon_code="A0")
+    rest = (await billing.ask("GET", f"{path}?limit=2&cursor={first['cursor']}", "viewer")).json()
+    found = [one["purchase_id"] for one in first["items"] + rest["items"]]
+    assert (sorted(found), rest["cursor"]) == (sorted(bought), None)
+    for wrong, status, code in (
+        ("A0/redemptions?cursor=x", 422, "invalid_cursor"),
+        ("B/redemptions", 404, "coupon_unknown"),
+    ):
+        refused = await billing.ask("GET", f"/internal/coupons/{wrong}", "viewer")
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
+
+
 async def test_what_a_coupon_would_do_is_told_and_nothing_is_stored(billing: World) -> None:
     await coupon(billing, "ONCE", limit=1, duration=3)
     before = await stored(billing)

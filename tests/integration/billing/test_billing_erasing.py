@@ -14,6 +14,7 @@ from billing.checkout import open_purchase
 from keyturn.events import (
     CustomerDataErased,
     CustomerErased,
+    CustomerErasureWanted,
     EntitlementChanged,
     OperatorActed,
     PaymentNeedsReview,
@@ -215,6 +216,8 @@ async def test_a_customers_wish_is_seen_by_operators_until_it_is_done(billing: W
         return [one["id"] for one in found.json()["items"]]
 
     assert await wanting() == [known]
+    (told,) = await billing.published(CustomerErasureWanted)
+    assert told.customer_id == known
     await erase(billing, known, end_everything=True)
     assert await wanting() == []
 

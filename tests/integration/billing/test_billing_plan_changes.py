@@ -102,6 +102,7 @@ async def test_an_upgrade_is_charged_as_quoted_and_the_install_follows_after_the
     follows = _follows(subscriber, "sample-pro")
     await billing.hear(follows, *copies([follows]))
     (told,) = await billing.published(SubscriptionPlanChanged, subscriber.id)
+    assert (told.next_price, told.full_price, told.discounted) == (told.price, told.price, 0)
     assert (told.plan, told.previous_plan, told.charged, told.state) == ("sample-pro", "sample-starter", half, "active")
     assert ((await subscriber.subscription())["plan"], await _status(subscriber)) == ("sample-pro", ["done"])
     assert [one.total for one in await billing.published(InvoicePaid, subscriber.id)][-1] == half

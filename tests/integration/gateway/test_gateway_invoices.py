@@ -47,7 +47,11 @@ async def test_a_customer_sees_lists_pages_and_pdfs_of_their_own(gateway: Gatewa
     assert (one["lines"][0]["net"], one["seller"]["name"]) == (4118, "Shop Ltd")
     page = (await gateway.client.get(f"/purchases/{story.id}/invoices/{NUMBER}")).text
     assert all(text in page for text in ("Shop Ltd", "$49.00", "&lt;b&gt;Ada", f"{NUMBER}.pdf"))
-    assert NUMBER in (await gateway.client.get(f"/purchases/{story.id}/invoices")).text
+    path = f"/internal/purchases/{story.id}/invoices"
+    gateway.services.answers[path] = answering({"items": [INVOICE], "cursor": "more"})
+    listed = (await gateway.client.get(f"/purchases/{story.id}/invoices?cursor=c")).text
+    assert gateway.services.asked[-1].url.query == b"cursor=c&limit=50"
+    assert all(text in listed for text in (f"{NUMBER}.pdf", "invoices?cursor=more"))
     assert f"/purchases/{story.id}/invoices" in (await gateway.client.get(f"/purchases/{story.id}")).text
     pdf = await gateway.client.get(f"/api/install/{story.id}/invoices/{NUMBER}.pdf")
     assert (pdf.headers["content-type"], pdf.content[:5]) == ("application/pdf", b"%PDF-")

@@ -1,5 +1,6 @@
 """The pages over HTTP, without a browser: what they show, set, refuse and never give away."""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -62,6 +63,48 @@ async def test_order_form_leads_to_stripe_by_a_page_of_ours(shop: Gateway) -> No
     assert page.headers["refresh"] == "1; url=https://checkout.example/1"
     assert page.headers["referrer-policy"] == "no-referrer"
     assert len(page.cookies) == 1
+
+
+TAXING = {"country": "DE", "countries": ["AT", "DE", "IN"]}
+
+
+async def test_country_and_business_are_asked_for_where_tax_needs_them_and_go_to_the_checkout(shop: Gateway) -> None:
+    assert "country" not in (await shop.client.get("/")).text
+    shop.services.answers["/internal/products"] = answering({"items": [PRODUCT], "tax": TAXING})
+    page = (await shop.client.get("/")).text
+    assert re.findall(r'<option value="(\w+)" (selected)?', page) == [("AT", ""), ("DE", "selected"), ("IN", "")]
+    opened = {"amount": 4900, "currency": "USD", "plan": "small", "url": "https://checkout.example/1", "tax": 782}
+    shop.services.answers["/internal/checkouts"] = answering(opened)
+    given = {"country": "AT", "company": "Ada & Co", "taxId": "ATU12345678"}
+    paying = await shop.client.post("/", data={"offer": OFFER, "email": EMAIL} | given)
+    assert "Of it $7.82 tax." in paying.text
+    told = json.loads(shop.services.asked[-1].content)
+    assert (told["country"], told["company"], told["tax_id"]) == ("AT", "Ada & Co", "ATU12345678")
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "marked"),
+    [
+        (
+            {"country": "ZZ"},
+            "unknown_country",
+            'id="country" name="country" autocomplete="country" aria-invalid="true"',
+        ),
+        ({"country": "Austria"}, "", 'id="country" name="country" autocomplete="country" aria-invalid="true"'),
+        ({"taxId": "<b>"}, "", "A tax id has letters"),
+    ],
+)
+async def test_what_is_wrong_about_the_buyer_is_marked_and_kept(
+    shop: Gateway, given: dict[str, str], code: str, marked: str
+) -> None:
+    shop.services.answers["/internal/products"] = answering({"items": [PRODUCT], "tax": TAXING})
+    shop.services.answers["/internal/checkouts"] = refusing(422, code)
+    page = await shop.client.post("/", data={"offer": OFFER, "email": EMAIL, "company": "Ada & Co"} | given)
+    assert page.status_code == 422
+    assert marked in page.text
+    assert 'value="Ada &amp; Co"' in page.text
+    assert "<details open>" in page.text
+    assert "<b>" not in page.text
 
 
 async def test_order_form_opens_razorpay_with_its_script_and_nobody_elses(shop: Gateway) -> None:

@@ -59,7 +59,8 @@ async def story(gateway: Gateway) -> Story:
 
 async def test_status_and_page_say_until_when_it_is_paid_and_what_is_due(gateway: Gateway, story: Story) -> None:
     seen = (await gateway.client.get(f"/api/install/{story.id}")).json()["subscription"]
-    nothing = {"chargesAt": None, "suspendsAt": None, "deletesAt": None}
+    nothing: dict[str, Any] = {"chargesAt": None, "suspendsAt": None, "deletesAt": None, "collection": "keyturn"}
+    nothing |= {"nextPrice": None, "fullPrice": None, "discounted": 0}
     assert seen == SEEN | nothing | {"renewsAt": UNTIL.isoformat(), "cancelAtPeriodEnd": False, "due": 4900}
     page = (await gateway.client.get(f"/purchases/{story.id}")).text
     assert "$49.00 can be paid now" in page
@@ -83,16 +84,20 @@ async def test_a_customer_cancels_and_takes_it_back_pauses_and_resumes(gateway: 
         assert answer.json() == SEEN
         assert json.loads(gateway.services.asked[-1].content) == sent
         page = await gateway.client.post(f"/purchases/{story.id}/{act}")
+        assert json.loads(gateway.services.asked[-1].content) == sent
         assert (page.status_code, gateway.services.asked[-1].url.path.split("/")[-1]) == (200, act)
 
 
 async def test_without_proof_nothing_is_asked(gateway: Gateway, story: Story) -> None:
     gateway.client.cookies.clear()
-    for act in ("checkout", "cancel", "keep", "pause", "resume"):
+    for act in ("checkout", "card", "cancel", "keep", "pause", "resume"):
         answer = await gateway.client.post(f"/api/install/{story.id}/{act}", json={})
         assert (answer.status_code, answer.json()["code"]) == (404, "install_not_found")
-    for act in ("pay", "cancel", "keep", "pause", "resume"):
+    for act in ("pay", "card", "cancel", "keep", "pause", "resume", "plan/quote"):
         assert (await gateway.client.post(f"/purchases/{story.id}/{act}")).status_code == 404
+    assert (await gateway.client.get(f"/purchases/{story.id}/plan")).status_code == 404
+    accepting = await gateway.client.post(f"/purchases/{story.id}/plan", data={"quote": QUOTE["quote_id"]})
+    assert accepting.status_code == 404
     assert gateway.services.asked == []
 
 

@@ -138,7 +138,7 @@ async def test_a_customer_sees_what_they_bought_with_what_is_due_and_how_it_stan
     story = await story_of(gateway, ADA)
     until = "2026-12-31T10:00:00+00:00"
     standing: dict[str, Any] = {"status": "active", "period_from": None, "period_until": until, "renews_at": until}
-    standing |= {"cancel_at_period_end": False, "due": 900}
+    standing |= {"cancel_at_period_end": False, "due": 900, "next_price": 4900, "full_price": 4900, "discounted": 0}
     has_bought(gateway, bought(story, subscription=standing), cursor="next")
     page = (await gateway.client.get("/account")).text
     for text in (

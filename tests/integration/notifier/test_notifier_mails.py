@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from prometheus_client import REGISTRY
@@ -11,6 +11,7 @@ from keyturn.errors import Problem
 from keyturn.events import (
     AuditFound,
     CreditNoteIssued,
+    CustomerErasureWanted,
     InstallResumed,
     InvoicePaid,
     MessageFailed,
@@ -20,7 +21,9 @@ from keyturn.events import (
     PurchaseFailed,
     SetupLinkUnsent,
     SubscriptionPastDue,
+    SubscriptionPlanChanged,
     SubscriptionRenewalDue,
+    SubscriptionWarned,
     WebhookUnreadable,
     derived_id,
 )
@@ -102,6 +105,39 @@ async def test_every_fact_has_its_mail(world: World) -> None:
     assert "1.234,50\xa0€" in problem.text
     (suspended,) = [mail for mail in customer if "suspended" in mail.subject]
     assert "because a payment is missing" in suspended.text
+
+
+async def test_a_change_of_plan_is_told_to_the_customer_and_a_wish_to_be_forgotten_to_the_operator(
+    world: World,
+) -> None:
+    changed = world.renewal(
+        SubscriptionPlanChanged, plan="pro", previous_plan="tiny", price=2900, charged=1000, next_price=2900,
+        renews_at=world.clock.now() + timedelta(days=9),
+    )  # fmt: skip
+    wish = CustomerErasureWanted(subject=world.purchase, time=world.clock.now(), customer_id="c-77")
+    for _ in range(2):
+        await world.hear(world.opened(), changed, wish)
+    (mail,) = await world.mailbox.wait_for(ADA)
+    assert all(words in mail.text for words in ("10,00\xa0€ were charged", "instead of tiny", "29,00\xa0€ on"))
+    (asked,) = await world.mailbox.wait_for(OPERATOR)
+    assert asked.subject == "A customer asks to be forgotten"
+    assert "keyturn customers erase c-77" in asked.text
+
+
+async def test_what_a_provider_failed_to_charge_is_told_with_its_amount(world: World) -> None:
+    """Nothing of it can be paid at a checkout of ours, so nothing is due."""
+    said: dict[str, Any] = {"due": None, "next_price": 3000, "collection": "provider", "suspends_at": world.clock.now()}
+    await world.hear(
+        world.opened(),
+        world.renewal(SubscriptionPastDue, **said),
+        world.renewal(SubscriptionWarned, **said, consequence="suspension"),
+    )
+    mails = await world.mailbox.wait_for(ADA, count=2)
+    assert sorted(mail.subject for mail in mails) == [
+        "Ada's shop is about to be suspended",
+        "The charge for Ada's shop failed",
+    ]
+    assert all("30,00\xa0€" in mail.text for mail in mails)
 
 
 async def test_what_was_paid_and_what_went_back_is_told_once(world: World) -> None:

@@ -18,6 +18,9 @@ def test_coupons_are_listed_and_shown_with_who_redeemed_them(server: Server) -> 
     redemption = {"purchaseId": "018f", "status": "paid", "discount": 490}
     server.answers["GET /api/coupons/WELCOME10"] = WELCOME | {"redemptions": [redemption]}
     assert "018f" in server.run("coupons", "show", "WELCOME10").stdout
+    server.answers["GET /api/coupons/WELCOME10/redemptions"] = {"items": [redemption], "nextCursor": None}
+    assert "018f" in server.run("coupons", "redemptions", "WELCOME10", "--cursor", "c", "-n", "9").stdout
+    assert server.asked[-1].url.query == b"limit=9&cursor=c"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.domain import Journey, Step, Subscription, Waiting
+from gateway.domain import Coming, Journey, Step, Subscription, Waiting
 from gateway.pages.progress import progress_of
 from gateway.pages.rendering import money, page
 
@@ -45,10 +45,21 @@ def test_page_says_how_it_stands(journey: Journey, words: str) -> None:
         (Subscription("active", NOW, NOW, NOW, due=900), ["$9.00 can be paid now", "/pay", "cancel it"], ["Keep it"]),
         (
             Subscription("active", NOW, NOW, cancel_at_period_end=True),
-            ["and ends then", "Keep it"],
-            ["/pay", "/cancel"],
+            ["and ends then", "Keep it", "End it now", "Cancelled, and ends with what is paid"],
+            ["/pay", ">cancel it", "/plan", "/pause"],
         ),
-        (Subscription("ended", NOW, NOW), ["(ended)"], ["/pay", "/cancel", "Keep it"]),
+        (Subscription("ended", NOW, NOW), ["(ended)", "Ended"], ["/pay", "/cancel", "Keep it", "/plan", "/card"]),
+        (Subscription("active", NOW, NOW, NOW), ["/plan", "/card", "/pause", "End it now"], []),
+        (
+            Subscription("active", NOW, NOW, NOW, collection="provider"),
+            ["/card", ">cancel it"],
+            ["/plan", "/pause"],
+        ),
+        (
+            Subscription("active", NOW, NOW, NOW, resumes_at=NOW),
+            ["Paused", "Go on now"],
+            ["/pause", "/plan"],
+        ),
         (Subscription("active"), ["cancel it"], ["/pay", "Paid until"]),
         (None, [], ["/pay", "Paid until", "/cancel", "Keep it"]),
     ],
@@ -59,6 +70,28 @@ def test_page_says_how_a_subscription_stands(
     shown = html(replace(PAID, status="active", activated_at=NOW, subscription=subscription))
     assert [word for word in words if word not in shown] == []
     assert [word for word in missing if word in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("coupon", "coming", "words"),
+    [
+        (None, None, ["$49.00"]),
+        (None, Coming("monthly", 900, 900), ["$9.00 a month"]),
+        ("TEN", None, ["TEN, $4.90 less"]),
+        ("TEN", Coming("monthly", 900, 900), ["TEN, $4.90 less: $9.00 a month from the next payment on"]),
+        ("TEN", Coming("yearly", 810, 900, 1), ["$8.10 for the next payment, then $9.00 a year", "$9.00 a year<"]),
+        ("TEN", Coming("monthly", 810, 900, 3), ["$8.10 for the next 3 payments, then $9.00 a month"]),
+        ("TEN", Coming("monthly", 810, 900, "always"), ["$8.10 a month, for good"]),
+    ],
+)
+def test_page_says_what_a_coupon_takes_off_and_what_comes_after_it(
+    coupon: str | None, coming: Coming | None, words: list[str]
+) -> None:
+    until = Subscription("active", NOW, NOW, NOW)
+    shown = html(replace(PAID, coupon=coupon, discount=490 if coupon else 0, coming=coming, subscription=until))
+    assert [word for word in words if word not in shown] == []
+    assert ("Next payment" in shown) == (coming is not None)
+    assert ("Coupon" in shown) == (coupon is not None)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ FACTS: dict[str, Any] = {
     "state": "active", "due": 90000, "period_until": "2026-12-20T12:00:00+00:00", "suspends_at": "2026-12-23T12:00:00+00:00",
     "deletes_at": "2027-01-22T12:00:00+00:00", "withdrawn": 90000, "resumes_at": "2026-12-24T12:00:00+00:00",
     "charges_at": "2026-12-22T12:00:00+00:00", "verdict": "again",
-    "plan": "small", "refused_plan": "large", "refund": 1200,
+    "plan": "small", "refused_plan": "large", "refund": 1200, "collection": "keyturn", "customer_id": "c1",
+    "time": "2026-12-10T12:00:00+00:00", "previous_plan": "tiny", "charged": 1200, "credited": 0, "next_price": 90000,
+    "renews_at": "2026-12-20T12:00:00+00:00",
     "number": "INV-2026-000001", "invoice": "INV-2026-000001", "total": 90000,
     "message_id": "m1", "template": "setup", "code": "550 5.1.1",
     "resource": "container", "kind": "docker.container", "target": "docker",
@@ -90,6 +92,31 @@ def test_the_mail_about_a_renewal_says_how_much_and_until_when_and_where_it_is_p
     assert all("is free until" in " ".join(body.split()) for body in (text, html))
     _, text, _ = built(message("past_due"))
     assert "is suspended on 23. Dezember 2026, 13:00" in " ".join(text.split())
+
+
+def test_what_a_provider_could_not_charge_is_told_with_the_amount_and_where_another_card_is_given() -> None:
+    parsed, text, html = built(message("past_due", details=FACTS | {"collection": "provider"}))
+    assert parsed["Subject"] == "The charge for Ada's <shop> failed"
+    for body in (text, html):
+        plain = " ".join(body.split())
+        assert "900,00\xa0€" in body
+        assert all(part in plain for part in ("give another one", "is suspended on 23. Dezember", "/purchases/"))
+
+
+def test_a_change_of_plan_is_told_with_what_was_charged_or_credited_from_when_and_what_comes_next() -> None:
+    for money, told in (
+        ({}, "12,00\xa0€ were charged"),
+        ({"charged": 0, "credited": 700}, "7,00\xa0€ of the time that was paid already are your credit now"),
+        ({"charged": 0}, "Nothing was charged"),
+    ):
+        _, text, html = built(message("plan_changed", details=FACTS | money))
+        for body in (text, html.replace("<strong>", "").replace("</strong>", "")):
+            plain = " ".join(body.split(" ")).replace("\n", " ")
+            assert told in plain
+            assert "Since 10. Dezember 2026, 13:00" in plain
+            assert "Next: 900,00\xa0€ on 20. Dezember 2026, 13:00" in plain
+    _, text, _ = built(message("plan_changed", details=FACTS | {"renews_at": None}))
+    assert "Next:" not in text
 
 
 def test_the_mail_about_a_failed_charge_says_what_comes_next() -> None:

@@ -49,6 +49,14 @@ def show(ctx: typer.Context, *, code: Code) -> None:
 
 
 @app.command()
+def redemptions(ctx: typer.Context, *, code: Code, limit: Limit = 50, cursor: Cursor = None) -> None:
+    """List who redeemed a coupon, newest first."""
+    here = session(ctx)
+    found = here.client.get(f"/api/coupons/{code}/redemptions", limit=limit, cursor=cursor)
+    here.out.rows(found, ("purchaseId", "status", "discount", "amount", "currency", "redeemedAt", "givenBackAt"))
+
+
+@app.command()
 def create(
     ctx: typer.Context,
     *,

@@ -12,7 +12,7 @@ from keyturn.events.audits import (
     Listed,
     Mismatch,
 )
-from keyturn.events.customers import CustomerDataErased, CustomerErased
+from keyturn.events.customers import CustomerDataErased, CustomerErased, CustomerErasureWanted
 from keyturn.events.entitlements import EntitlementChanged, Wanted
 from keyturn.events.envelope import CONTENT_TYPE, Envelope, Event, Unreadable, derived_id, uuid7
 from keyturn.events.installs import (
@@ -122,6 +122,7 @@ EVENTS: tuple[type[Event], ...] = (
     CreditLeft,
     CreditNoteIssued,
     CustomerErased,
+    CustomerErasureWanted,
     InstallRequested,
     InstallStepChanged,
     InstallWaiting,
@@ -167,6 +168,7 @@ __all__ = [
     "CreditNoteIssued",
     "CustomerDataErased",
     "CustomerErased",
+    "CustomerErasureWanted",
     "DisputeClosed",
     "EntitlementChanged",
     "EntitlementsListed",

@@ -5,6 +5,12 @@ from typing import Literal
 from keyturn.events.envelope import Event
 
 
+class CustomerErasureWanted(Event, wire="customer.erasure_wanted.v1", publisher="billing"):
+    """A customer asks to be forgotten, once; an operator does it. `subject` is their newest purchase."""
+
+    customer_id: str
+
+
 class CustomerErased(Event, wire="customer.erased.v1", publisher="billing"):
     """Whoever keeps anything personal about this purchase, or about the customer, erases it now. What the law wants
     kept stays in billing."""

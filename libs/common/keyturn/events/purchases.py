@@ -23,7 +23,8 @@ class Contact(BaseModel):
 
 class PurchaseOpened(Event, wire="purchase.opened.v1", publisher="billing"):
     """A customer started to buy. `parameters` are the order's own: subdomain, domain, store name. `amount` is to be
-    paid, `discount` what the `coupon` took off."""
+    paid, `discount` what the `coupon` took off. Where it recurs: what the second period costs (`next_price`), and any
+    without the coupon (`full_price`), which counts for `discounted` of those to come."""
 
     customer_id: str
     product: str
@@ -37,6 +38,10 @@ class PurchaseOpened(Event, wire="purchase.opened.v1", publisher="billing"):
     contact: Contact
     parameters: dict[str, str] = Field(default_factory=dict)
     expires_at: AwareDatetime | None = None
+    cycle: str | None = None
+    next_price: int | None = None
+    full_price: int | None = None
+    discounted: int | Literal["always"] = 0
 
 
 class PurchasePaid(Event, wire="purchase.paid.v1", publisher="billing"):

@@ -12,7 +12,8 @@ class SubscriptionEvent(Event):
     """The fields of each. `period`, `period_from`, `period_until`: the last one that is paid. `due`: what can be paid
     now, for the next one, in minor units of `currency`. `charges_at`: when that is charged to what the customer saved.
     `suspends_at`, `deletes_at`: what comes next where it is not paid. `resumes_at`: it is paused, until then at
-    most."""
+    most. `collection`: who charges the next period. `next_price`: what that costs, `full_price`: without the coupon,
+    which counts for `discounted` periods from the next one on; both with the tax that is added."""
 
     state: Literal["trialing", "active", "past_due", "suspended", "ended"]
     period: int
@@ -26,6 +27,11 @@ class SubscriptionEvent(Event):
     charges_at: AwareDatetime | None = None
     suspends_at: AwareDatetime | None = None
     deletes_at: AwareDatetime | None = None
+    collection: Literal["keyturn", "provider"] = "keyturn"
+    cycle: str | None = None
+    next_price: int | None = None
+    full_price: int | None = None
+    discounted: int | Literal["always"] = 0
 
 
 class SubscriptionRenewed(SubscriptionEvent, wire="subscription.renewed.v1", publisher="billing"):

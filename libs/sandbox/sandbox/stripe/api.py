@@ -43,6 +43,7 @@ class Api:
             "/v1/customers": lambda p, _: self._create_customer(p),
             "/v1/coupons": lambda p, _: coupons.create(account, p),
             "/v1/subscriptions/{id}": lambda p, id_: renewing.update(account, id_, p),
+            "/v1/invoices/{id}/pay": lambda p, id_: renewing.pay_invoice(account, id_, p),
             "/v1/subscriptions/{id}/resume": lambda p, id_: renewing.resume(account, id_, p),
         }
         kinds = {

@@ -10,9 +10,10 @@ from typing import Any, Literal
 from sandbox.calendar import period_after
 from sandbox.stripe import coupons, invoicing, objects, paying
 from sandbox.stripe.account import StripeAccount
-from sandbox.stripe.errors import invalid, missing, refused
+from sandbox.stripe.errors import StripeProblem, invalid, missing, refused
 from sandbox.stripe.invoicing import Made
-from sandbox.stripe.params import integer, known, metadata
+from sandbox.stripe.params import integer, known, metadata, required
+from sandbox.stripe.saving import CARDS
 
 DRAFT = 60 * 60
 RETRIES = tuple(days * 86400 for days in (3, 5, 7))  # after the first failure, the second, the third
@@ -69,6 +70,10 @@ def update(account: StripeAccount, subscription_id: str, params: dict[str, Any])
     before = {name: subscription[name] for name in ("cancel_at", "cancel_at_period_end", "status", "trial_end")}
     if "metadata" in params:
         subscription["metadata"] |= metadata(params)
+    if "default_payment_method" in params:
+        method = _own_method(account, subscription, params["default_payment_method"], "default_payment_method")
+        subscription["default_payment_method"] = method["id"]
+        account.hidden.setdefault(subscription_id, {})["card"] = _becomes(account, method)
     if "cancel_at_period_end" in params:
         ends = params["cancel_at_period_end"] == "true"
         cancel_at = _end(subscription) if ends else None
@@ -82,6 +87,34 @@ def update(account: StripeAccount, subscription_id: str, params: dict[str, Any])
     previous = {name: value for name, value in before.items() if subscription[name] != value}
     account.emit("customer.subscription.updated", subscription, previous=previous)
     return subscription
+
+
+def pay_invoice(account: StripeAccount, invoice_id: str, params: dict[str, Any]) -> Made:
+    """POST /v1/invoices/{id}/pay, with a card of the customer's."""
+    known(params, ("payment_method", "expand"))
+    invoice = account.get(invoice_id, "invoice")
+    subscription = account.objects[invoice["parent"]["subscription_details"]["subscription"]]
+    method = _own_method(account, subscription, required(params, "payment_method"), "payment_method")
+    if invoice["status"] != "open":
+        raise refused(f"This invoice is {invoice['status']}.")
+    hidden = account.hidden.setdefault(subscription["id"], {})
+    kept, hidden["card"] = hidden.get("card", "good"), _becomes(account, method)
+    _collect(account, subscription, invoice)
+    hidden["card"] = kept
+    if invoice["status"] != "paid":
+        raise StripeProblem(402, {"type": "card_error", "code": "card_declined", "message": "Declined."}, executed=True)
+    return invoice
+
+
+def _own_method(account: StripeAccount, subscription: Made, id_: str, param: str) -> Made:
+    method = account.get(id_, "payment_method", param)
+    if method["customer"] != subscription["customer"]:
+        raise invalid("The customer does not have a payment method with this ID.", param=param)
+    return method
+
+
+def _becomes(account: StripeAccount, method: Made) -> Card:
+    return "good" if CARDS[account.hidden[method["id"]]["card"]] is None else "declined"
 
 
 def resume(account: StripeAccount, subscription_id: str, params: dict[str, Any]) -> Made:

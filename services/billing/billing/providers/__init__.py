@@ -9,7 +9,7 @@ whose outcome is unknown, the adapter looks for the object before it makes anoth
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 # The key under which `CheckoutOrder.reference` stands in Stripe's metadata and Razorpay's notes; the gateway reads it.
@@ -208,7 +208,8 @@ class ChargeResult:
 
 @dataclass(frozen=True)
 class CardOrder:
-    """A page of the provider on which the customer gives another card, and pays nothing."""
+    """A page of the provider on which the customer gives another card, and pays nothing. `subscription_id`: that the
+    provider charges by itself, and whose customer it then is."""
 
     purchase_id: UUID
     currency: str
@@ -217,6 +218,16 @@ class CardOrder:
     customer_id: str | None
     return_url: str
     expires_at: datetime
+    subscription_id: str | None = None
+
+
+@dataclass(frozen=True)
+class OpenedCard:
+    """A page at `url`, by whose `id` what is given there is asked for; or what the provider's window needs in ours."""
+
+    id: str | None = None
+    url: str | None = None
+    client: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -281,6 +292,11 @@ class PaymentProvider(Protocol):
         """Moves the end of its period, and all that follow, at no cost. False: the provider cannot."""
         ...
 
+    async def use_card(self, subscription_id: str, saved: SavedMandate) -> None:
+        """Charges the subscription to it from now on, and what is overdue at once. Where that is declined too, the
+        provider goes on trying."""
+        ...
+
     async def saved_mandate(self, refs: Mapping[str, str]) -> SavedMandate | None:
         """What was saved with this payment, or on this page. None: nothing."""
         ...
@@ -293,8 +309,8 @@ class PaymentProvider(Protocol):
         """What came of it. None: the provider was never asked for it."""
         ...
 
-    async def open_card_page(self, order: CardOrder) -> tuple[str, str] | None:
-        """Its id and address. None: the provider has no such page."""
+    async def open_card_page(self, order: CardOrder) -> OpenedCard | None:
+        """None: the provider has no such page."""
         ...
 
     def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:

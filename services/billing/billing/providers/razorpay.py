@@ -26,6 +26,7 @@ from billing.providers import (
     FoundDispute,
     FoundPayment,
     FoundRefund,
+    OpenedCard,
     OpenedCheckout,
     PaymentRefs,
     RefundResult,
@@ -186,8 +187,16 @@ class RazorpayProvider(RazorpaySubscriptions):
     async def charged(self, order: ChargeOrder) -> ChargeResult | None:  # noqa: ARG002 - the port's shape
         return None
 
-    async def open_card_page(self, order: CardOrder) -> tuple[str, str] | None:  # noqa: ARG002 - the port's shape
-        return None
+    async def use_card(self, subscription_id: str, saved: SavedMandate) -> None:  # noqa: ARG002 - the port's shape
+        """Its own window does that."""
+        raise GiveUp(f"Razorpay takes no card for {subscription_id} from us")
+
+    async def open_card_page(self, order: CardOrder) -> OpenedCard | None:
+        """Of what it collects: in its window, which charges what is overdue at once."""
+        if order.subscription_id is None:
+            return None
+        client = {"subscription_id": order.subscription_id, "key_id": self._key_id, "subscription_card_change": True}
+        return OpenedCard(client=client)
 
     def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
         if not proof.payment_id or not proof.signature:

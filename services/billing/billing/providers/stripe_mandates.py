@@ -1,6 +1,7 @@
 """What customers save with Stripe, and what is charged to it while they are away."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import stripe
@@ -12,6 +13,7 @@ from billing.providers import (
     ChargeOrder,
     ChargeResult,
     FoundPayment,
+    OpenedCard,
     SavedMandate,
 )
 from billing.providers.money import UNLIKE_ISO_AT_STRIPE, check_amount
@@ -30,6 +32,9 @@ class StripeMandates:
     async def _once(
         self, key: str, create: Callable[[str], Awaitable[Json]], find: Callable[[], Awaitable[Json | None]]
     ) -> Json:
+        raise NotImplementedError
+
+    async def _customer_of(self, subscription_id: str) -> str:
         raise NotImplementedError
 
     async def saved_mandate(self, refs: Mapping[str, str]) -> SavedMandate | None:
@@ -80,14 +85,16 @@ class StripeMandates:
 
         return charge_result(await self._once(f"charge-{order.key}", create, lambda: self._made_of(order)), order)
 
-    async def open_card_page(self, order: CardOrder) -> tuple[str, str] | None:
+    async def open_card_page(self, order: CardOrder) -> OpenedCard | None:
         """A page that takes no money. Each is another one; what is given on the last counts."""
+        if order.subscription_id:
+            order = replace(order, customer_id=await self._customer_of(order.subscription_id))
         params = card_params(order)
         try:
             made = await self._client.checkout.sessions.create_async(params, {"idempotency_key": f"card-{uuid7()}"})
         except stripe.StripeError as error:
             raise failure("opening a page for a card", error) from None
-        return made["id"], made["url"]
+        return OpenedCard(made["id"], made["url"])
 
     async def _find_charged(self, intent_id: str) -> FoundPayment | None:
         """Money that we took ourselves has no session."""

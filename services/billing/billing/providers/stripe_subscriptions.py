@@ -14,6 +14,7 @@ from billing.providers import (
     CollectedStatus,
     FoundPayment,
     FoundSubscription,
+    SavedMandate,
 )
 from billing.providers.failures import NotFound
 from billing.providers.stripe_calls import Json, answered, failure
@@ -64,6 +65,21 @@ class StripeSubscriptions:
         moved = {"trial_end": int(moment.timestamp()), "proration_behavior": "none"}
         await self._update(subscription_id, moved)
         return True
+
+    async def use_card(self, subscription_id: str, saved: SavedMandate) -> None:
+        await self._update(subscription_id, {"default_payment_method": saved.method_id})
+        asked = self._client.invoices.list_async({"subscription": subscription_id, "status": "open", "limit": LATELY})
+        for invoice in (await answered("list of invoices", asked))["data"]:
+            try:
+                await self._client.invoices.pay_async(invoice["id"], {"payment_method": saved.method_id})
+            except (stripe.CardError, stripe.InvalidRequestError):
+                continue  # declined; or paid or void meanwhile
+            except stripe.StripeError as error:
+                raise failure("paying an invoice", error) from None
+
+    async def _customer_of(self, subscription_id: str) -> str:
+        found = await answered("subscription", self._client.subscriptions.retrieve_async(subscription_id))
+        return str(found["customer"])
 
     async def _update(self, subscription_id: str, values: Any) -> None:
         await answered("changed subscription", self._client.subscriptions.update_async(subscription_id, values))

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.coupons import Coupon, Source, StoredCoupon
 from billing.domain import Purchase
+from billing.repository.purchases import Position
 from billing.tables import coupons, purchases, redemptions
 from keyturn.database import Transaction
 
@@ -68,11 +69,14 @@ async def list_coupons(tx: Transaction, *, after: str | None, limit: int) -> lis
     return [_coupon(row) for row in await tx.session.execute(statement)]
 
 
-async def redemptions_of(tx: Transaction, code: str, limit: int) -> list[Any]:
+async def redemptions_of(tx: Transaction, code: str, limit: int, *, after: Position | None = None) -> list[Any]:
     """Newest first."""
     of_purchase = (purchases.c.state, purchases.c.amount, purchases.c.discount, purchases.c.currency)
     statement = select(redemptions, *of_purchase).join(purchases).where(redemptions.c.coupon == code)
-    newest = statement.order_by(redemptions.c.redeemed_at.desc(), redemptions.c.purchase_id.desc())
+    place = redemptions.c.redeemed_at, redemptions.c.purchase_id
+    if after:
+        statement = statement.where(tuple_(*place) < after)
+    newest = statement.order_by(*(column.desc() for column in place))
     return list(await tx.session.execute(newest.limit(limit)))
 
 

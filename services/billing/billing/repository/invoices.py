@@ -35,8 +35,12 @@ def shop_in(row: Any) -> tuple[Seller, dict[str, TaxRule]]:
     return Seller.model_validate(row.seller), rules
 
 
+async def read_shop(tx: Transaction) -> tuple[Seller, dict[str, TaxRule]]:
+    return shop_in((await tx.run(SHOP))[0])
+
+
 async def seller(tx: Transaction) -> Seller:
-    return shop_in((await tx.run(SHOP))[0])[0]
+    return (await read_shop(tx))[0]
 
 
 async def next_number(tx: Transaction, series: str) -> str:

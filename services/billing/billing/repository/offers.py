@@ -150,6 +150,13 @@ async def all_offers(tx: Transaction) -> Sequence[Any]:
     return list(await tx.session.execute(statement.limit(2000)))
 
 
+async def plans_on_offer(tx: Transaction, product: str, cycle: str, currency: str) -> Sequence[Any]:
+    """The plans of a product that are sold for this cycle in this currency."""
+    of = products.c.slug == product, prices.c.cycle == cycle, prices.c.currency == currency
+    statement = _offers(plans.c.limits).where(*of).order_by(plans.c.position, prices.c.position)
+    return list(await tx.session.execute(statement.limit(100)))
+
+
 TERMS = """
 SELECT blueprint, limits, policy FROM plans JOIN products ON products.slug = plans.product WHERE plans.slug = $1
 """

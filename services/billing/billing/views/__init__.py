@@ -4,17 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from billing.views.billed import balances, credit, credit_balances, invoice, left, whole_invoice
-from billing.views.bought import checkout, customer, entitlement, opening, own, purchase
+from billing.views.bought import card, checkout, customer, entitlement, opening, own, purchase
 from billing.views.paid import asked_back, dispute, payment, refund, refund_request
 from billing.views.ran import part, run
-from billing.views.sold import chosen, coupon, difference, products, redemption
-from billing.views.subscribed import charge, mandate, period, plan_change, subscription
+from billing.views.sold import chosen, coupon, difference, products, redemption, taxing
+from billing.views.subscribed import charge, choice, mandate, period, plan_change, subscription
 
 __all__ = [
     "asked_back",
     "balances",
+    "card",
     "charge",
     "checkout",
+    "choice",
     "chosen",
     "coupon",
     "credit",
@@ -40,6 +42,7 @@ __all__ = [
     "refund_request",
     "run",
     "subscription",
+    "taxing",
     "whole_invoice",
 ]
 

@@ -3,9 +3,11 @@
 from typing import Any
 
 from billing.checkout import Opening
+from billing.coming import coming
 from billing.domain import Checkout, Customer, Entitlement, Purchase
 from billing.invoicing import first_charge
 from billing.owing import first_bill
+from billing.providers import OpenedCard
 from billing.subscriptions import Renewal, Subscription
 from billing.views.subscribed import subscription
 
@@ -40,6 +42,10 @@ def opening(opened: Opening) -> JSON:
         answer |= {"expires_at": checkout.expires_at}
         answer |= {"prefill": {"name": purchase.contact.get("name"), "email": purchase.contact["email"]}}
     return answer
+
+
+def card(opened: OpenedCard) -> JSON:
+    return dict(opened.client) | ({"url": opened.url} if opened.url else {})
 
 
 def customer(found: Customer) -> JSON:
@@ -85,10 +91,17 @@ def purchase(found: Purchase) -> JSON:
     }
 
 
+OWN = (
+    "status", "plan", "period_from", "period_until", "renews_at", "cancel_at_period_end", "resumes_at", "due",
+    "charges_at", "suspends_at", "deletes_at", "collection",
+)  # fmt: skip
+
+
 def own(found: Purchase, subscribed: Subscription | None, renewal: Renewal | None) -> JSON:
     """A purchase as its customer sees it."""
-    seen = ("status", "period_from", "period_until", "renews_at", "cancel_at_period_end", "due")
     standing = subscription(subscribed, renewal) if subscribed else None
+    if subscribed and standing:
+        standing = {name: standing[name] for name in OWN} | coming(found, subscribed.number, subscribed.price).said
     return {
         "id": str(found.id),
         "product": found.product,
@@ -96,10 +109,12 @@ def own(found: Purchase, subscribed: Subscription | None, renewal: Renewal | Non
         "cycle": found.cycle,
         "amount": found.amount,
         "currency": found.currency,
+        "discount": found.discount,
+        "coupon": found.coupon_code,
         "refunded": found.refunded,
         "status": found.state,
         "created_at": found.opened_at,
-        "subscription": {name: standing[name] for name in seen} if standing else None,
+        "subscription": standing,
     }
 
 

@@ -1,12 +1,14 @@
 """What is sold: the price list, coupons, and what another catalogue would change."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from billing.applying import Difference
 from billing.buying import Chosen
+from billing.countries import COUNTRIES
 from billing.coupons import StoredCoupon
+from billing.taxes import Seller, TaxRule
 
 JSON = dict[str, Any]
 
@@ -21,6 +23,11 @@ def products(rows: Iterable[Any]) -> list[JSON]:
     for product in found.values():
         product["plans"] = list(product["plans"].values())
     return list(found.values())
+
+
+def taxing(seller: Seller, rules: Mapping[str, TaxRule]) -> JSON | None:
+    """None: nobody is taxed."""
+    return {"country": seller.country, "countries": sorted(COUNTRIES)} if rules else None
 
 
 def _product(row: Any) -> JSON:

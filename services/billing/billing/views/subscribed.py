@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from billing.changing import Choice
 from billing.mandates import Charge, Mandate
 from billing.plan_changes import PlanChange
 from billing.subscriptions import Period, Renewal, Subscription
@@ -68,8 +69,25 @@ def plan_change(found: PlanChange) -> JSON:
         "charge": found.charge,
         "credit": found.credit,
         "currency": found.currency,
+        "paid_until": found.until,
         "quoted_at": found.quoted_at,
         "expires_at": found.expires_at,
+    }
+
+
+def choice(found: Choice) -> JSON:
+    has = found.subscription.plan
+    plans = [
+        {"id": row.plan, "name": row.plan_name, "limits": row.limits, "amount": row.amount, "current": row.plan == has}
+        for row in found.plans
+    ]
+    return {
+        "plan": has,
+        "cycle": found.subscription.cycle,
+        "currency": found.currency,
+        "why_not": found.why_not,
+        "open": plan_change(found.open) if found.open else None,
+        "items": plans,
     }
 
 

@@ -55,14 +55,15 @@ async def sign_out(request: Request, response: Response, deps: Deps) -> dict[str
 
 @router.get("", dependencies=[limits.STATUS])
 async def account(session: SignedIn, deps: Deps, cursor: Cursor = None, limit: Few = 20) -> dict[str, Any]:
-    """The purchases, newest first: `install` is what `/api/install/{id}` says of each."""
+    """The purchases, newest first: `install` is what `/api/install/{id}` says of each. `credit`, by currency, is taken
+    off the next payments."""
     found = await account_of(deps, session, cursor, limit)
     items = [
         camel(one.bought) | {"install": views.customer(one.journey), "statusUrl": status_url(deps, one.purchase_id)}
         for one in found.purchases
     ]
     purchases = {"items": items, "nextCursor": found.cursor}
-    return {"email": found.email, "name": found.name, "purchases": purchases}
+    return {"email": found.email, "name": found.name, "credit": found.credit, "purchases": purchases}
 
 
 @router.get("/export", dependencies=[limits.EXPORT], response_class=StreamingResponse, responses=exports.RESPONSES)

@@ -41,6 +41,12 @@ async def coupon(code: Code, caller: Viewer, deps: Deps) -> Any:
     return await ask(deps.billing, f"/internal/coupons/{code}", caller)
 
 
+@router.get("/api/coupons/{code}/redemptions")
+async def redemptions(code: Code, caller: Viewer, deps: Deps, cursor: Cursor = None, limit: Limit = 50) -> Any:
+    """All of them, newest first: which purchase, what was taken off, and whether it was given back."""
+    return await ask(deps.billing, f"/internal/coupons/{code}/redemptions", caller, cursor=cursor, limit=limit)
+
+
 @router.post("/api/coupons", status_code=201)
 async def create(wanted: NewCoupon, caller: Operator, deps: Deps) -> Any:
     terms = wanted.model_dump(exclude={"code", "reason", "starts"}) | {"from": wanted.starts}

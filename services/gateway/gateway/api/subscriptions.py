@@ -11,6 +11,7 @@ from gateway.api import proofs
 from gateway.api.asking import Cursor, Deps, Limit, Reason, ask, tell
 from gateway.api.camel import camel
 from gateway.api.shapes import CheckoutAnswer
+from gateway.deps import GatewayDeps
 from gateway.operators import Operator, Viewer, because
 from keyturn.internal import Caller
 
@@ -46,12 +47,16 @@ async def post_checkout(install_id: str, request: Request, deps: Deps) -> Checko
 
 @router.post("/api/install/{install_id}/card", dependencies=[limits.CHECKOUT, Private])
 async def post_card(install_id: str, request: Request, deps: Deps) -> Any:
-    """Where another card is given: `url`, a page that takes no money and leads back to the status page. Where the
-    provider has none, the checkout of what is owed."""
+    """Where another card is given: `url`, a page that takes no money and leads back to the status page; or what
+    Razorpay's window needs. Where the provider has none, the checkout of what is owed."""
     known = await proofs.must_own(request, deps, install_id)
-    back = {"return_url": checkout.status_url(deps, known)}
-    answer = await deps.billing.request("POST", f"/internal/subscriptions/{known}/card", CUSTOMER, json=back)
+    answer = await open_card_page(deps, known)
     return camel({name: answer.get(name) for name in CARD if name in answer})
+
+
+async def open_card_page(deps: GatewayDeps, known: UUID) -> dict[str, Any]:
+    back = {"return_url": checkout.status_url(deps, known)}
+    return dict(await deps.billing.request("POST", f"/internal/subscriptions/{known}/card", CUSTOMER, json=back))
 
 
 @router.post("/api/install/{install_id}/cancel", dependencies=[limits.CHECKOUT, Private])
@@ -112,7 +117,10 @@ async def resume(purchase_id: UUID, why: Reason, caller: Operator, deps: Deps) -
     return await tell(deps.billing, path, because(caller, why.reason), why.model_dump())
 
 
-CARD = ("provider", "amount", "currency", "url", "order_id", "key_id", "prefill", "expires_at")
+CARD = (
+    "provider", "amount", "currency", "url", "order_id", "subscription_id", "subscription_card_change", "key_id",
+    "prefill", "expires_at",
+)  # fmt: skip
 SEEN = ("status", "period_from", "period_until", "renews_at", "cancel_at_period_end", "resumes_at")
 
 

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from gateway.domain import Journey, Subscription
+from gateway.domain import Coming, Journey, Subscription
 from gateway.repository.journeys import StoredEvent
 
 JSON = dict[str, Any]
@@ -30,6 +30,8 @@ def customer(journey: Journey) -> JSON:
         "plan": journey.plan,
         "amount": journey.amount,
         "currency": journey.currency,
+        "discount": journey.discount,
+        "coupon": journey.coupon,
         "refunded": journey.refunded,
         "createdAt": _iso(journey.created_at),
         "paidAt": _iso(journey.paid_at),
@@ -38,7 +40,7 @@ def customer(journey: Journey) -> JSON:
         "deletedAt": _iso(journey.deleted_at),
         "steps": [{"name": step.name, "kind": step.kind, "status": step.status} for step in journey.steps],
         "waiting": {"reason": waiting.reason, "until": _iso(waiting.until)} if waiting else None,
-        "subscription": _subscription(journey.subscription) if journey.subscription else None,
+        "subscription": _subscription(journey.subscription, journey.coming) if journey.subscription else None,
     }
 
 
@@ -71,7 +73,7 @@ def text(told: StoredEvent) -> str:
     return " ".join(filter(None, [money, *said]))[:200]
 
 
-def _subscription(found: Subscription) -> JSON:
+def _subscription(found: Subscription, coming: Coming | None) -> JSON:
     return {
         "status": found.state,
         "periodFrom": _iso(found.period_from),
@@ -83,6 +85,10 @@ def _subscription(found: Subscription) -> JSON:
         "chargesAt": _iso(found.charges_at),
         "suspendsAt": _iso(found.suspends_at),
         "deletesAt": _iso(found.deletes_at),
+        "collection": found.collection,
+        "nextPrice": coming.next_price if coming else None,
+        "fullPrice": coming.full_price if coming else None,
+        "discounted": coming.discounted if coming else 0,
     }
 
 

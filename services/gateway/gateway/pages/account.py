@@ -1,5 +1,5 @@
-"""Signing in by a mailed link, and what a signed-in customer has. What can be done with a purchase stands on its own
-page, which takes the session as proof."""
+"""Signing in by a mailed link, and what a signed-in customer has. Its forms are those of the status page, which
+takes the session as proof."""
 
 from typing import Annotated, Any
 
@@ -12,9 +12,8 @@ from gateway.accounts import CUSTOMER, Owned, account_of, want_erasure
 from gateway.api import exports
 from gateway.api.account import sign_out_of
 from gateway.deps import GatewayDeps
-from gateway.pages.progress import Progress, progress_of
+from gateway.pages.progress import progress_of
 from gateway.pages.rendering import PageRoute, money, page
-from gateway.pages.shop import CYCLES
 from gateway.repository.sessions import Session
 from keyturn.clock import moment_of
 from keyturn.errors import Problem
@@ -34,14 +33,15 @@ async def account(
     if session is None:
         return _sign_in()
     found = await account_of(deps, session, cursor)
-    purchases = [_purchase(one) for one in found.purchases]
     shown: dict[str, Any] = {
         "email": found.email,
-        "purchases": purchases,
+        "credit": [money(one["balance"], one["currency"]) for one in found.credit],
+        "purchases": [_purchase(one) for one in found.purchases],
         "more": found.cursor,
         "first": cursor is None,
+        "erasure_wanted": found.erasure_wanted,
     }
-    answer = page("account.html", **shown, erasure_wanted=found.erasure_wanted)
+    answer = page("account.html", **shown)
     await _renew(answer, deps, session)
     return answer
 
@@ -109,25 +109,6 @@ async def _renew(answer: Response, deps: GatewayDeps, session: Session) -> None:
 
 
 def _purchase(owned: Owned) -> dict[str, Any]:
-    """What the page shows of one. Billing knows best what is to be paid: its word may be ahead of the events."""
-    bought, progress = owned.bought, progress_of(owned.journey)
-    standing = bought["subscription"] or {}
-    cycle = CYCLES.get(bought["cycle"], bought["cycle"]) if standing else ""
-    return {
-        "number": bought["id"],
-        "plan": bought["plan"],
-        "price": f"{money(bought['amount'], bought['currency'])} {cycle}".strip(),
-        "at": moment_of(bought["created_at"]),
-        "headline": progress.headline,
-        "mood": progress.mood,
-        "domain": progress.domain,
-        "open_url": progress.open_url,
-        "due": money(standing["due"], bought["currency"]) if standing.get("due") else None,
-        "may_pay": bool(standing.get("due")) or _may_pay(progress, bought),
-        "until": moment_of(standing["period_until"]) if standing.get("period_until") else None,
-        "renews": bool(standing.get("renews_at")) and not standing.get("cancel_at_period_end"),
-    }
-
-
-def _may_pay(progress: Progress, bought: dict[str, Any]) -> bool:
-    return bought["status"] in ("pending", "failed", "expired") and progress.may_pay
+    """What the page shows of one."""
+    ordered = moment_of(owned.bought["created_at"])
+    return {"number": owned.bought["id"], "at": ordered, "progress": progress_of(owned.journey)}

@@ -16,16 +16,35 @@ from gateway.settings import origin
 def pay_page(deps: GatewayDeps, purchase_id: UUID, answer: Mapping[str, Any]) -> Response:
     """To the provider's page: by a page of ours, since a policy that allows only our own forms also holds for where
     the answer to a form redirects to."""
+    if not leads_on(answer):
+        return RedirectResponse(f"/purchases/{purchase_id}", 303)  # paid already, or free
+    price, plan, saved = money(answer["amount"], answer["currency"]), human(answer["plan"]), _saved(answer)
+    tax = f"Of it {money(answer['tax'], answer['currency'])} tax." if answer.get("tax") else None
+    shown = {"title": price, "plan": plan, "notes": [note for note in (saved, tax) if note], "button": f"Pay {price}"}
+    options = {"name": plan, "amount": answer["amount"], "currency": answer["currency"]}
+    return _leading(deps, purchase_id, answer, shown, options | ({"description": saved} if saved else {}))
+
+
+def card_page(deps: GatewayDeps, purchase_id: UUID, answer: Mapping[str, Any]) -> Response:
+    """In the same way to where another card is given."""
+    shown = {"title": "Another card", "plan": "For the next payments.", "notes": [], "button": "Give another card"}
+    return _leading(deps, purchase_id, answer, shown, {"subscription_card_change": 1})
+
+
+def leads_on(answer: Mapping[str, Any]) -> bool:
+    """Whether there is something to pay."""
+    return any(answer.get(name) for name in ("url", "order_id", "subscription_id"))
+
+
+def _leading(
+    deps: GatewayDeps, purchase_id: UUID, answer: Mapping[str, Any], shown: dict[str, Any], options: dict[str, Any]
+) -> Response:
     number = str(purchase_id)
-    status = f"/purchases/{number}"
-    if not any(answer.get(name) for name in ("url", "order_id", "subscription_id")):
-        return RedirectResponse(status, 303)  # paid already, or free
-    shown = {"price": money(answer["amount"], answer["currency"]), "plan": answer["plan"], "number": number[:8]}
-    shown |= {"saved": _saved(answer)}
     script = str(deps.settings.razorpay_checkout_js)
     confirm = f"/api/checkout/razorpay/confirm?{urlencode({'purchaseId': number})}"
     values = shown | {
-        "order_url": status,
+        "number": number[:8],
+        "order_url": f"/purchases/{number}",
         "script": script,
         "back": confirm,
         "url": answer.get("url"),
@@ -35,10 +54,8 @@ def pay_page(deps: GatewayDeps, purchase_id: UUID, answer: Mapping[str, Any]) ->
         made = page("pay.html", **values)
         made.headers["Refresh"] = f"1; url={answer['url']}"
         return made
-    options = {"key": answer["key_id"], "prefill": answer.get("prefill") or {}}
+    options |= {"key": answer["key_id"], "prefill": answer.get("prefill") or {}}
     options |= {name: answer[name] for name in ("order_id", "subscription_id") if answer.get(name)}
-    options |= {"name": human(answer["plan"]), "amount": answer["amount"], "currency": answer["currency"]}
-    options |= {"description": values["saved"]} if values["saved"] else {}
     return page("pay.html", policy=_razorpay_policy(script), **values | {"razorpay": options})
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from gateway.domain import Journey, Step, Subscription
+from gateway.pages.prices import coupon_of, next_price_of, price_of, standing_of
 from gateway.pages.rendering import human, money
 from gateway.pages.words import HEADLINES, PART_STATES, PARTS, PAUSED, STARTING, UNPAID, WAITS, Mood
 
@@ -46,18 +47,25 @@ class Progress:
     may_ask_for_link: bool = False
     may_pay: bool = False
     due: str | None = None
+    standing: str | None = None
+    paid_from: datetime | None = None
     paid_until: datetime | None = None
     renews_at: datetime | None = None
     charges_at: datetime | None = None
     suspends_at: datetime | None = None
     deletes_at: datetime | None = None
     resumes_at: datetime | None = None
+    next_price: str | None = None
+    may_change_plan: bool = False
+    may_give_card: bool = False
     may_pause: bool = False
     may_resume: bool = False
     may_cancel: bool = False
+    may_end_now: bool = False
     may_keep: bool = False
     plan: str | None = None
     price: str | None = None
+    coupon: str | None = None
     refunded: str | None = None
     domain: str | None = None
 
@@ -75,6 +83,9 @@ def progress_of(journey: Journey) -> Progress:
     counted: list[Milestone | Step] = [*(m for m in milestones if not m.parts), *journey.steps]
     subscription = journey.subscription or Subscription("none")
     running_on = journey.subscription is not None and subscription.state != "ended"
+    ours = running_on and subscription.collection == "keyturn"
+    goes_on = not (subscription.cancel_at_period_end or subscription.resumes_at)
+    usual = running and ours and subscription.state == "active" and goes_on
     due = money(subscription.due, journey.currency) if subscription.due and journey.currency else None
     return Progress(
         headline=headline,
@@ -92,18 +103,25 @@ def progress_of(journey: Journey) -> Progress:
         may_ask_for_link=journey.status == "setup_pending",
         may_pay=due is not None or (not paid and unpaid is not None and journey.created_at is not None),
         due=due,
+        standing=standing_of(subscription) if journey.subscription else None,
+        paid_from=subscription.period_from,
         paid_until=subscription.period_until,
         renews_at=subscription.renews_at,
         charges_at=subscription.charges_at,
         suspends_at=subscription.suspends_at,
         deletes_at=subscription.deletes_at,
         resumes_at=subscription.resumes_at,
-        may_pause=running and subscription.state == "active" and not subscription.cancel_at_period_end,
+        next_price=next_price_of(journey) if subscription.renews_at else None,
+        may_change_plan=usual and subscription.period_until is not None,
+        may_give_card=running_on,
+        may_pause=usual,
         may_resume=running_on and subscription.resumes_at is not None,
         may_cancel=running_on and not subscription.cancel_at_period_end,
+        may_end_now=running_on,
         may_keep=running_on and subscription.cancel_at_period_end,
         plan=journey.plan,
-        price=money(journey.amount, journey.currency) if journey.amount is not None and journey.currency else None,
+        price=price_of(journey),
+        coupon=coupon_of(journey),
         refunded=money(journey.refunded, journey.currency) if journey.refunded and journey.currency else None,
         domain=journey.domain,
     )

@@ -1,17 +1,18 @@
 """The status page of a purchase: live for whoever opened it, and for whoever knows its e-mail address."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from gateway import limits
 from gateway.api import installs, proofs
+from gateway.api.subscriptions import open_card_page
 from gateway.checkout import VISITOR
 from gateway.deps import GatewayDeps
 from gateway.domain import Journey
 from gateway.journeys import uuid
-from gateway.pages.paying import pay_page
+from gateway.pages.paying import card_page, leads_on, pay_page
 from gateway.pages.progress import progress_of
 from gateway.pages.rendering import PageRoute, page
 from keyturn.errors import Problem
@@ -21,6 +22,7 @@ from keyturn.service import get_deps
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Deps = Annotated[GatewayDeps, Depends(get_deps)]
 CUSTOMER = Caller(actor="customer", role="customer")
+NO_CARD = "Nothing is to be paid now. Whenever something is, you choose how on the payment page."
 
 
 @router.get("/purchases/{number}", dependencies=[limits.STATUS])
@@ -31,7 +33,7 @@ async def status(number: str, request: Request, deps: Deps) -> Response:
         raise proofs.unknown()
     if await proofs.seer(request, deps, known) == "nobody":
         return page("prove.html", number=number, email="", problem=None)
-    return page("purchase.html", **await _shown(deps, number), notice=None)
+    return page("purchase.html", **await shown(deps, number), notice=None)
 
 
 @router.post("/purchases/{number}", dependencies=[limits.SIGN_IN])
@@ -50,7 +52,7 @@ async def prove(number: str, request: Request, deps: Deps, email: Annotated[str,
 async def progress(number: str, request: Request, deps: Deps) -> Response:
     """The part of the page that changes."""
     await proofs.must_see(request, deps, number)
-    return page("progress.html", **await _shown(deps, number))
+    return page("progress.html", **await shown(deps, number))
 
 
 @router.post("/purchases/{number}/pay", dependencies=[limits.CHECKOUT])
@@ -66,39 +68,53 @@ async def new_link(number: str, request: Request, deps: Deps) -> Response:
     """A new setup link by mail; the old one stops working."""
     known = await proofs.must_own(request, deps, number)
     await deps.provisioner.request("POST", f"/internal/installs/{known}/reissue", CUSTOMER, json={})
-    return page("purchase.html", **await _shown(deps, number), notice="A new link is on its way to you.")
+    return page("purchase.html", **await shown(deps, number), notice="A new link is on its way to you.")
 
 
 @router.post("/purchases/{number}/cancel", dependencies=[limits.CHECKOUT])
-async def cancel(number: str, request: Request, deps: Deps) -> Response:
-    """With what is paid; at once only by the API."""
+async def cancel(
+    number: str, request: Request, deps: Deps, when: Annotated[Literal["now", "period_end"], Form()] = "period_end"
+) -> Response:
     known = await proofs.must_own(request, deps, number)
-    await deps.billing.request("POST", f"/internal/subscriptions/{known}/cancel", CUSTOMER, json={})
-    return page("purchase.html", **await _shown(deps, number), notice="It is cancelled, and ends with what is paid.")
+    await deps.billing.request("POST", f"/internal/subscriptions/{known}/cancel", CUSTOMER, json={"when": when})
+    ended = "It has ended." if when == "now" else "It is cancelled, and ends with what is paid."
+    return page("purchase.html", **await shown(deps, number), notice=ended)
+
+
+@router.post("/purchases/{number}/card", dependencies=[limits.CHECKOUT])
+async def card(number: str, request: Request, deps: Deps) -> Response:
+    """To a page of the provider that takes no money; where it has none, to the checkout of what is owed."""
+    known = await proofs.must_own(request, deps, number)
+    answer = await open_card_page(deps, known)
+    if "amount" not in answer:
+        return card_page(deps, known, answer)
+    if not leads_on(answer):
+        return page("purchase.html", **await shown(deps, number), notice=NO_CARD)
+    return pay_page(deps, known, answer)
 
 
 @router.post("/purchases/{number}/keep", dependencies=[limits.CHECKOUT])
 async def keep(number: str, request: Request, deps: Deps) -> Response:
     known = await proofs.must_own(request, deps, number)
     await deps.billing.request("POST", f"/internal/subscriptions/{known}/keep", CUSTOMER, json={})
-    return page("purchase.html", **await _shown(deps, number), notice="It goes on.")
+    return page("purchase.html", **await shown(deps, number), notice="It goes on.")
 
 
 @router.post("/purchases/{number}/pause", dependencies=[limits.CHECKOUT])
 async def pause(number: str, request: Request, deps: Deps) -> Response:
     known = await proofs.must_own(request, deps, number)
     await deps.billing.request("POST", f"/internal/subscriptions/{known}/pause", CUSTOMER, json={})
-    return page("purchase.html", **await _shown(deps, number), notice="It is paused.")
+    return page("purchase.html", **await shown(deps, number), notice="It is paused.")
 
 
 @router.post("/purchases/{number}/resume", dependencies=[limits.CHECKOUT])
 async def resume(number: str, request: Request, deps: Deps) -> Response:
     known = await proofs.must_own(request, deps, number)
     await deps.billing.request("POST", f"/internal/subscriptions/{known}/resume", CUSTOMER, json={})
-    return page("purchase.html", **await _shown(deps, number), notice="It goes on.")
+    return page("purchase.html", **await shown(deps, number), notice="It goes on.")
 
 
-async def _shown(deps: GatewayDeps, number: str) -> dict[str, Any]:
+async def shown(deps: GatewayDeps, number: str) -> dict[str, Any]:
     known = uuid(number)
     journey = (await installs.read(deps, known) if known else None) or Journey(number)
     return {"number": number, "progress": progress_of(journey)}

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+from babel import Locale
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ValidationError
 
@@ -15,31 +16,24 @@ from gateway.api.shapes import CheckoutRequest
 from gateway.deps import GatewayDeps
 from gateway.pages.paying import pay_page
 from gateway.pages.rendering import PageRoute, money, page
+from gateway.pages.words import CYCLES
 from keyturn.errors import Problem
 from keyturn.service import get_deps
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Deps = Annotated[GatewayDeps, Depends(get_deps)]
-FIELDS = ("email", "name", "storeName", "subdomain", "couponCode")
+FIELDS = ("email", "name", "storeName", "subdomain", "couponCode", "country", "company", "taxId")
 WRONG = {
     "email": "Please check the e-mail address.",
     "name": "Please check your name.",
     "storeName": "Please check the name of your shop or site.",
     "subdomain": "The address may have small letters, digits and hyphens only.",
     "couponCode": "Please check the coupon.",
+    "country": "Please choose your country.",
+    "company": "Please check the name of the company.",
+    "taxId": "A tax id has letters, digits, and . / - between them.",
 }
 SIZE = re.compile(r"^([\d.]+)([KMGT])$")
-CYCLES = {
-    "once": "once",
-    "one_time": "once",
-    "month": "a month",
-    "monthly": "a month",
-    "quarterly": "a quarter",
-    "year": "a year",
-    "yearly": "a year",
-    "biennial": "for two years",
-    "triennial": "for three years",
-}
 
 
 @router.get("/", dependencies=[limits.STATUS])
@@ -74,6 +68,8 @@ def _field_of(code: str) -> str:
     """The field that the customer has to change."""
     if code.startswith("name_"):
         return "subdomain"
+    if code == "unknown_country":
+        return "country"
     return "couponCode" if code == "unknown_coupon" or code.startswith("coupon_") else ""
 
 
@@ -101,9 +97,20 @@ async def _shop(
         given=given,
         wrong=wrong,
         problem=problem,
+        countries=_countries(listed.get("tax"), given.get("country", "")),
         # A corrected order is another order, so it needs another key.
         key=secrets.token_urlsafe(16),
     )
+
+
+def _countries(taxing: dict[str, Any] | None, chosen: str) -> list[tuple[str, str, bool]]:
+    """Code, name, and whether it is chosen: where the seller is, to begin with. Empty: nobody is taxed by it."""
+    if not taxing:
+        return []
+    names = Locale("en").territories
+    chosen = chosen.strip().upper() or taxing["country"]
+    found = ((names.get(code, code), code) for code in taxing["countries"])
+    return [(code, name, code == chosen) for name, code in sorted(found)]
 
 
 def _product(product: dict[str, Any]) -> dict[str, Any]:
@@ -125,10 +132,13 @@ def _offer(product: str, plan: dict[str, Any], price: dict[str, Any]) -> dict[st
         "trial": price.get("trial_days"),
         "currency": price["currency"],
     }
-    return shown | {"value": chosen, "limits": [_limit(name, value) for name, value in (plan["limits"] or {}).items()]}
+    return shown | {
+        "value": chosen,
+        "limits": [limit_said(name, value) for name, value in (plan["limits"] or {}).items()],
+    }
 
 
-def _limit(name: str, value: Any) -> str:
+def limit_said(name: str, value: Any) -> str:
     """`256M` of memory reads 256 MB memory; what is not known here stands as the catalogue has it."""
     text = SIZE.sub(r"\1 \2B", str(value))
     if name == "cpus":

@@ -5,6 +5,25 @@ from typing import Literal, TypeAlias
 Mood: TypeAlias = Literal["busy", "good", "bad", "quiet"]
 Told: TypeAlias = tuple[str, str, Mood]  # headline, what it means, and how it looks
 
+CYCLES = {
+    "once": "once",
+    "one_time": "once",
+    "month": "a month",
+    "monthly": "a month",
+    "quarterly": "a quarter",
+    "year": "a year",
+    "yearly": "a year",
+    "biennial": "for two years",
+    "triennial": "for three years",
+}
+STANDINGS = {
+    "trialing": "Free trial",
+    "active": "Active",
+    "past_due": "A payment is missing",
+    "suspended": "Suspended until it is paid",
+    "ended": "Ended",
+}
+
 UNPAID: dict[str, Told] = {
     "pending": (
         "Waiting for your payment",
