@@ -28,7 +28,8 @@ from keyturn.clock import SystemClock
 from keyturn.database import Database, migrate
 from keyturn.relay import Relay
 from keyturn.service import collect_less_garbage
-from sandbox.postgres import Postgres, free_port
+from sandbox.ports import free_port
+from sandbox.postgres import Postgres
 from support.history import fill
 
 ROUNDS = 4

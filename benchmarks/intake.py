@@ -18,7 +18,8 @@ from benchmarks import interruption, lag, load, receivers, table, usage
 from benchmarks.brokers import RabbitMQ, virtual_host
 from benchmarks.budgets import Row
 from benchmarks.receivers import DJSTRIPE, EXPRESS, NOOP, SECRET, Contender
-from sandbox.postgres import Postgres, free_port
+from sandbox.ports import free_port
+from sandbox.postgres import Postgres
 
 ROUNDS = 3
 CONNECTIONS = (64, 16)

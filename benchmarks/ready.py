@@ -25,7 +25,8 @@ from benchmarks.brokers import RabbitMQ, virtual_host
 from benchmarks.budgets import Row
 from benchmarks.system import running
 from keyturn.events import InstallReady
-from sandbox.postgres import Postgres, free_port
+from sandbox.ports import free_port
+from sandbox.postgres import Postgres
 from sandbox.system import System
 from support.broker import VirtualHost
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import servers
-from sandbox.postgres import Postgres, free_port
+from sandbox.ports import free_port
+from sandbox.postgres import Postgres
 
 SECRET = "whsec_" + secrets.token_hex(16)
 NOOP, EXPRESS, DJSTRIPE = "FastAPI no-op", "Express + BullMQ", "dj-stripe"

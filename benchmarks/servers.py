@@ -16,7 +16,8 @@ from pathlib import Path
 
 import psutil
 
-from sandbox.postgres import Postgres, dies_with_us, free_port
+from sandbox.ports import free_port
+from sandbox.postgres import Postgres, dies_with_us
 
 ROOT = Path(__file__).parents[1]
 PEERS = Path(__file__).parent / "peers"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from benchmarks import servers
 from sandbox.hosts import Processes
-from sandbox.postgres import SERVICES, Postgres, free_port
+from sandbox.ports import free_port
+from sandbox.postgres import SERVICES, Postgres
 from sandbox.system import System
 from support.broker import VirtualHost
 

@@ -5,7 +5,8 @@ import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from sandbox.postgres import SERVICES, free_port
+from sandbox.ports import free_port
+from sandbox.postgres import SERVICES
 from support.forks import Forks
 from support.proxy import Proxy
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.postgres import free_port
+from sandbox.ports import free_port
 from support.waiting import wait_until
 from support.whole import Whole
 

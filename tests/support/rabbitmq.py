@@ -4,20 +4,18 @@ import base64
 import json
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
+from sandbox.ports import free_port
 from sandbox.postgres import dies_with_us
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -34,7 +32,7 @@ class PrivateRabbitMQ:
         """`configuration`: lines of rabbitmq.conf on top of the ports, instead of those for tests."""
         self._root = Path(tempfile.mkdtemp(prefix="keyturn-rabbitmq-"))
         self._who = _unprivileged()
-        self.port, self.management_port, self._epmd_port, self._dist_port = (_steady_port() for _ in range(4))
+        self.port, self.management_port, self._epmd_port, self._dist_port = (free_port() for _ in range(4))
         self._children: list[subprocess.Popen[bytes]] = []
         self._write_configuration(configuration)
 
@@ -146,16 +144,6 @@ def answers(management_url: str) -> bool:
             return "rabbitmq_version" in json.load(response)
     except (urllib.error.URLError, OSError, ValueError):
         return False
-
-
-def _steady_port() -> int:
-    """A free port outside the range from which outgoing connections are given theirs: while a broker is being started
-    again, nobody else may happen to get its port."""
-    while True:
-        port = random.randrange(15_000, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def install() -> None:

@@ -7,7 +7,6 @@ async with Mailbox() as mailbox:
 
 import asyncio
 import logging
-import socket
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from sandbox import mailbox_page
 from sandbox.loopback import Loopback
+from sandbox.ports import free_port
 
 Tls = Literal["none", "starttls", "tls"]
 PORT = "port"  # the file in a mailbox's folder that remembers where its page was
@@ -89,7 +89,7 @@ class Mailbox:
         self._folder = folder
         self._page = Loopback(http_port, wish=_port_in(folder), host=host)
         self.url = self._page.url
-        self.smtp_port = smtp_port or _free_port()
+        self.smtp_port = smtp_port or free_port()
 
     async def __aenter__(self) -> Self:
         logging.getLogger("mail.log").setLevel(logging.WARNING)  # below that, aiosmtpd prints every mail
@@ -268,8 +268,3 @@ def _port_in(folder: Path | None) -> int | None:
 def _part(parsed: EmailMessage, kind: Literal["plain", "html"]) -> str:
     body = parsed.get_body((kind,))
     return str(body.get_content()).replace("\r\n", "\n") if body else ""
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])

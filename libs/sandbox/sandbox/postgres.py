@@ -1,7 +1,6 @@
 """A private PostgreSQL on a free loopback port, for the sandbox and the tests: from the wheel, or Debian's programs."""
 
 import asyncio
-import contextlib
 import ctypes
 import hashlib
 import importlib.util
@@ -10,7 +9,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -22,6 +20,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import asyncpg
+
+from sandbox.ports import free_port
 
 SERVICES = ("gateway", "billing", "provisioner", "notifier")
 START_SECONDS = 30.0
@@ -104,17 +104,6 @@ class Postgres:
                 self._process.wait()
         if self._copied:
             shutil.rmtree(self._copied, ignore_errors=True)
-
-
-def free_port() -> int:
-    """Below those that the kernel takes for outgoing connections: nobody has it by chance before we listen there, or
-    while what listens there is started anew."""
-    while True:
-        port = 10_000 + secrets.randbelow(10_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def programs() -> Path:

@@ -26,7 +26,8 @@ from keyturn.settings import WRONG, told
 from sandbox import broker, programs, secrets, selling
 from sandbox.hosts import Host, InProcess, Processes
 from sandbox.mailbox import Mailbox
-from sandbox.postgres import SERVICES, Postgres, free_port
+from sandbox.ports import free_port
+from sandbox.postgres import SERVICES, Postgres
 from sandbox.razorpay import RazorpaySandbox
 from sandbox.signals import forever, run
 from sandbox.stripe import StripeSandbox

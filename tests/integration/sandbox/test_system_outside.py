@@ -18,7 +18,7 @@ import stripe
 from fastapi import FastAPI, Request
 
 from sandbox.loopback import Loopback
-from sandbox.postgres import free_port
+from sandbox.ports import free_port
 from support.waiting import WaitUntil
 
 PUBLIC = {"stripe": "http://pay.example:9011", "razorpay": "http://pay.example:9012"}
