@@ -1,7 +1,6 @@
 """A relay and a consumer on real databases, each behind a proxy to the broker, through everything that MESSAGING §5 and
 §6 list: in the end every event has had its effect once, in order, and both are still there (docs/broker.md)."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from keyturn.handling import Consumer, Handlers
 from keyturn.outbox import OutboxRow, event_row
 from keyturn.relay import Relay
 from support.broker import RabbitMQ, VirtualHost
-from support.chaos import on_operator_acted
+from support.chaos import Part, on_operator_acted
 from support.data_plane import METADATA, acted, expired, one
 from support.proxy import Mode, Proxy
 from support.waiting import WaitUntil
@@ -88,27 +87,31 @@ def vhost(broker: RabbitMQ) -> Iterator[VirtualHost]:
 async def line(
     broker: RabbitMQ, vhost: VirtualHost, database_url: Any, clock: MovableClock, wait_until: WaitUntil
 ) -> AsyncIterator[Line]:
-    out, into = [Database(await database_url(METADATA), service=name, clock=clock) for name in ("billing", "gateway")]
     async with AsyncExitStack() as stack:
+        out, into = [
+            Database(await database_url(METADATA), service=name, clock=clock) for name in ("billing", "gateway")
+        ]
+        stack.push_async_callback(out.close)
+        stack.push_async_callback(into.close)
         proxies = [await stack.enter_async_context(Proxy(vhost.host)) for _ in range(2)]
         sending, hearing = (
             RabbitBus(f"{vhost.url(name, host=proxy.address)}?heartbeat={HEARTBEAT}", service=name, replica="1",
                       confirm_seconds=1)
             for name, proxy in zip(("billing", "gateway"), proxies, strict=True)
         )  # fmt: skip
-        await asyncio.gather(sending.connect(), hearing.connect())
+        for bus in (sending, hearing):
+            stack.push_async_callback(bus.close)
+            await bus.connect()
         relay, consumer = Relay(out, sending), Consumer(into, hearing, HANDLERS, prefetch=1)
-        await consumer.start()
-        await relay.start()
+        parts: list[Part] = [consumer, relay]
+        for part in parts:
+            stack.push_async_callback(part.stop)
+            await part.start()
         running = Line(broker, vhost, out, into, proxies, relay, consumer, clock, wait_until)
         await running.send()
         await running.until_arrived()
         yield running
         await _assert_everything_once_and_both_alive(running)
-        await relay.stop()
-        await consumer.stop()
-        await asyncio.gather(sending.close(), hearing.close())
-    await asyncio.gather(out.close(), into.close())
 
 
 async def _assert_everything_once_and_both_alive(line: Line) -> None:
@@ -118,7 +121,7 @@ async def _assert_everything_once_and_both_alive(line: Line) -> None:
     assert line.relay.alive()
     assert line.consumer.alive()
     async with line.into.transaction("look") as tx:
-        rows = await tx.run("SELECT what, array_agg(n ORDER BY ctid) AS numbers FROM effects GROUP BY what")
+        rows = await tx.run("SELECT what, array_agg(n ORDER BY position) AS numbers FROM effects GROUP BY what")
         assert {row.what: row.numbers for row in rows} == {subject: list(range(line.sent)) for subject in SUBJECTS}
         assert await tx.run("SELECT 1 FROM work") == []
 

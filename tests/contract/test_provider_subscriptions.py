@@ -22,10 +22,10 @@ from billing.providers import (
 from billing.providers.failures import NotFound, PriceRefused
 from billing.providers.razorpay import RazorpayProvider
 from billing.providers.stripe import StripeProvider
-from keyturn.clock import MovableClock
 from keyturn.errors import GiveUp, Retry
 from sandbox.razorpay import RazorpaySandbox
 from sandbox.stripe import StripeSandbox
+from support.still import StillClock
 
 START = datetime(2027, 1, 31, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -38,7 +38,7 @@ class World:
 
     sandbox: Any
     provider: PaymentProvider
-    clock: MovableClock
+    clock: StillClock
     currency: str
     subscription: str = ""
 
@@ -81,14 +81,14 @@ class World:
             self.sandbox.tick()
 
 
-async def stripe_world(stack: AsyncExitStack, clock: MovableClock) -> World:
+async def stripe_world(stack: AsyncExitStack, clock: StillClock) -> World:
     sandbox = await stack.enter_async_context(StripeSandbox(secret_key="sk_test_contract", clock=clock))
     provider = StripeProvider(sandbox.secret_key, api_base=sandbox.url, timeout=20, retries=0)
     stack.push_async_callback(provider.close)
     return World(sandbox, provider, clock, "USD")
 
 
-async def razorpay_world(stack: AsyncExitStack, clock: MovableClock) -> World:
+async def razorpay_world(stack: AsyncExitStack, clock: StillClock) -> World:
     sandbox = await stack.enter_async_context(
         RazorpaySandbox(key_id="rzp_test_contract", key_secret="contract-secret", clock=clock)
     )
@@ -102,10 +102,9 @@ RAZORPAY = pytest.mark.parametrize("world", [razorpay_world], ids=["razorpay"], 
 
 
 @pytest.fixture(params=[stripe_world, razorpay_world], ids=["stripe", "razorpay"])
-async def world(request: pytest.FixtureRequest, clock: MovableClock) -> AsyncIterator[World]:
-    clock.move(START - clock.now())
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
-        yield await request.param(stack, clock)
+        yield await request.param(stack, StillClock(START))
 
 
 async def test_what_is_collected_is_found_with_its_payments_the_oldest_first(world: World) -> None:

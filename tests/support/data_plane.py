@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Column, Integer, Table, Text
+from sqlalchemy import BigInteger, Column, Identity, Integer, Table, Text
 
 from keyturn.bus import Message
 from keyturn.bus.memory import MemoryBroker, MemoryBus
@@ -17,7 +17,13 @@ from keyturn.database import Database, new_metadata
 from keyturn.events import OperatorActed, PurchaseExpired
 
 METADATA = new_metadata()
-EFFECTS = Table("effects", METADATA, Column("what", Text, nullable=False), Column("n", Integer, nullable=False))
+EFFECTS = Table(
+    "effects",
+    METADATA,
+    Column("what", Text, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("position", BigInteger, Identity(always=True)),  # in which order: where a row lies says nothing of that
+)
 
 
 def expired(subject: str = "", **fields: Any) -> PurchaseExpired:

@@ -9,14 +9,14 @@ import httpx
 import pytest
 import razorpay
 
-from keyturn.clock import MovableClock
 from sandbox.razorpay import RazorpaySandbox
+from support.still import StillClock
 
 PLAN = {"period": "monthly", "interval": 1, "item": {"name": "Shop", "amount": 49900, "currency": "INR"}}
 
 
 class Shop:
-    def __init__(self, sandbox: RazorpaySandbox, clock: MovableClock) -> None:
+    def __init__(self, sandbox: RazorpaySandbox, clock: StillClock) -> None:
         self.sandbox, self.clock = sandbox, clock
         self.client = razorpay.Client(auth=(sandbox.key_id, sandbox.key_secret), base_url=sandbox.url)
 
@@ -33,8 +33,8 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(clock: MovableClock) -> AsyncIterator[Shop]:
-    clock.move(datetime(2027, 1, 31, 12, tzinfo=UTC) - clock.now())
+async def shop() -> AsyncIterator[Shop]:
+    clock = StillClock(datetime(2027, 1, 31, 12, tzinfo=UTC))
     endpoint = {"webhook_url": "http://127.0.0.1:9/", "webhook_secrets": ["x"]}
     async with RazorpaySandbox(key_id="rzp_test_1", key_secret="secret", clock=clock, **endpoint) as sandbox:  # type: ignore[arg-type]
         yield Shop(sandbox, clock)
