@@ -13,7 +13,7 @@ SEED = 120
 
 
 @pytest.mark.servers
-@pytest.mark.xdist_group("private-rabbitmq")
+@pytest.mark.xdist_group("chaos")
 @pytest.mark.timeout(240)
 async def test_rules_1_to_16_whatever_breaks_nothing_is_lost_or_done_twice(capsys: pytest.CaptureFixture[str]) -> None:
     folder = workplace(SEED)

@@ -9,14 +9,13 @@ from support import recipes
 from support.broker import RabbitMQ
 from support.databases import Databases
 from support.forks import Nursery
+from support.ways import MEMORY, RABBITMQ
 from support.whole import Begin, Way, Whole, whole
 
-WAYS = [pytest.param(way, marks=pytest.mark.xdist_group(way)) for way in ("memory", "rabbitmq")]
 
-
-@pytest.fixture(scope="session", params=WAYS)
+@pytest.fixture(scope="session", params=[MEMORY, RABBITMQ])
 def way(request: pytest.FixtureRequest) -> Way:
-    """Both ways, one after the other."""
+    """Both ways, one after the other; or the one that a test's mark names."""
     chosen: Way = request.param
     return chosen
 

@@ -4,9 +4,10 @@ import pytest
 import yaml
 
 from support.pages import ROOT
+from support.ways import IN_MEMORY
 from support.whole import Whole
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, IN_MEMORY]
 SAMPLE = yaml.safe_load((ROOT / "catalog.yaml").read_text())
 STALL = {
     "name": "A stall",

@@ -9,9 +9,10 @@ import yaml
 from sandbox.shopper import Bought
 from support.pages import ROOT
 from support.waiting import wait_until
+from support.ways import OVER_RABBITMQ
 from support.whole import Whole
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, OVER_RABBITMQ]
 SAMPLE = yaml.safe_load((ROOT / "catalog.yaml").read_text())
 PRICE = {"cycle": "monthly", "currency": "EUR", "amount": 3000, "setup_fee": 500, "collection": "provider"}
 KIOSK = {

@@ -3,9 +3,10 @@
 import pytest
 
 from support.waiting import wait_until
+from support.ways import OVER_RABBITMQ
 from support.whole import PATIENCE, Whole
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, OVER_RABBITMQ]
 
 
 @pytest.mark.parametrize(("provider", "price", "off"), [("stripe", 4900, 490), ("razorpay", 449900, 44990)])

@@ -12,9 +12,10 @@ import pytest
 from sandbox.postgres import SERVICES
 from support.leftovers import places
 from support.waiting import wait_until
+from support.ways import IN_MEMORY
 from support.whole import PATIENCE, Whole
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, IN_MEMORY]
 KEPT: dict[str, set[str]] = {**{service: set() for service in SERVICES}, "billing": {"invoices"}}  # for the law
 MONTHLY = {"planId": "sample-starter", "billingCycle": "monthly"}
 

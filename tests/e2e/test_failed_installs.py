@@ -10,9 +10,10 @@ from sandbox.loopback import Loopback
 from sandbox.shopper import Bought
 from support import recipes
 from support.neighbour import Neighbour
+from support.ways import IN_MEMORY
 from support.whole import Begin, Way, Whole
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, IN_MEMORY]
 
 
 def _blueprint(neighbour: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from support.flows import FLOWS, Customers, Flow, Owner
 from support.killing import kill_at, names_of
 from support.whole import Begin, Whole
 
-pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("rabbitmq"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("kills"), pytest.mark.timeout(900)]
 
 KILLS = os.environ.get("KILLS", "1")  # so many of each flow and service, or `all`
 TOGETHER = [(flow,) for flow in FLOWS.values()] if KILLS == "all" else [tuple(FLOWS.values())]

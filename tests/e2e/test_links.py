@@ -5,9 +5,10 @@ import asyncio
 import httpx
 import pytest
 
+from support.ways import IN_MEMORY
 from support.whole import Whole
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, IN_MEMORY]
 
 
 async def _post(system: Whole, link: str, password: str) -> httpx.Response:

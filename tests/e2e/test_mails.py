@@ -6,9 +6,10 @@ import pytest
 
 from sandbox.shopper import Bought
 from support.waiting import wait_until
+from support.ways import IN_MEMORY
 from support.whole import PATIENCE, Whole
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, IN_MEMORY]
 
 
 async def _mail_was_tried(system: Whole, bought: Bought) -> None:

@@ -2,9 +2,10 @@
 
 import pytest
 
+from support.ways import OVER_RABBITMQ
 from support.whole import Whole
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, OVER_RABBITMQ]
 PROVIDERS = pytest.mark.parametrize("provider", ["stripe", "razorpay"])
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from sandbox.postgres import SERVICES
 from support.waiting import wait_until
+from support.ways import OVER_RABBITMQ
 from support.whole import PATIENCE, Whole
 
 pytestmark = pytest.mark.servers
@@ -15,6 +16,7 @@ OUTSIDE_TAKES = 3.0  # seconds
 EACH = pytest.mark.parametrize("service", SERVICES)
 
 
+@OVER_RABBITMQ
 @AFTER_GATEWAY
 async def test_rules_1_and_2_a_payment_that_comes_while_a_service_is_down_goes_on_when_it_is_back(
     system: Whole, service: str
@@ -29,6 +31,7 @@ async def test_rules_1_and_2_a_payment_that_comes_while_a_service_is_down_goes_o
     await system.assert_exactly_once(bought)
 
 
+@OVER_RABBITMQ
 async def test_rule_1_a_webhook_that_comes_while_the_gateway_is_down_is_sent_again(system: Whole) -> None:
     bought = await system.order("razorpay")
     async with system.without("gateway"):
@@ -52,6 +55,7 @@ async def test_rule_2_a_journey_goes_on_though_each_service_stops_in_turn(system
         await system.assert_exactly_once(bought)
 
 
+@OVER_RABBITMQ
 async def test_rule_2_the_whole_system_may_stop_between_payment_and_install(system: Whole) -> None:
     bought = await system.order("stripe")
     async with system.without("provisioner"):
@@ -75,6 +79,7 @@ async def test_rule_3_a_service_cut_off_from_the_bus_in_the_middle_does_everythi
     assert await system.shopper.logs_in(url, bought.email, system.password)
 
 
+@OVER_RABBITMQ
 async def test_a_name_is_sold_while_the_provisioner_is_away_and_held_when_it_is_back(system: Whole) -> None:
     name = f"shop-{system.email()[:8]}"
     async with system.without("provisioner"):
@@ -84,6 +89,7 @@ async def test_a_name_is_sold_while_the_provisioner_is_away_and_held_when_it_is_
     assert answer.json()["available"] is False
 
 
+@OVER_RABBITMQ
 async def test_rule_7_whoever_waits_for_the_outside_world_has_no_transaction_open(system: Whole) -> None:
     system.system.mailbox.delay = OUTSIDE_TAKES
     system.system.stripe.faults.add("slow", "POST /v1/checkout/sessions", seconds=OUTSIDE_TAKES)

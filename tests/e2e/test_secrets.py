@@ -9,9 +9,10 @@ import pytest
 
 from sandbox.postgres import SERVICES
 from sandbox.secrets import load
+from support.ways import OVER_RABBITMQ
 from support.whole import Begin, Way, Whole
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, OVER_RABBITMQ]
 Written = AsyncIterator[tuple[str, str]]
 
 

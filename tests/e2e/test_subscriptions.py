@@ -7,9 +7,10 @@ import pytest
 
 from sandbox.shopper import Bought
 from support.waiting import wait_until
+from support.ways import OVER_RABBITMQ
 from support.whole import Whole
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, OVER_RABBITMQ]
 PROVIDERS = pytest.mark.parametrize("provider", ["stripe", "razorpay"])
 MONTHLY = {"planId": "sample-starter", "billingCycle": "monthly", "timezone": "Europe/Berlin"}
 

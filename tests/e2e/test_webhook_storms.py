@@ -5,9 +5,10 @@ from uuid import UUID
 import pytest
 
 from sandbox.delivery import Weather
+from support.ways import OVER_RABBITMQ
 from support.whole import Whole
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, OVER_RABBITMQ]
 PROVIDERS = pytest.mark.parametrize("provider", ["stripe", "razorpay"])
 
 

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -17,7 +18,7 @@ from sqlalchemy import text
 
 from billing.api import router
 from billing.applying import apply_file
-from billing.catalog import parse_catalog
+from billing.catalog import Catalog, parse_catalog
 from billing.deps import BillingDeps
 from billing.handlers import HANDLERS, WORK
 from billing.providers import PaymentProvider
@@ -120,16 +121,31 @@ async def world(
     settings = BillingSettings(_env_file=None, database_url=url, sandbox=True, address_key=SecretStr("k" * 32))
     deps = BillingDeps(database, clock, settings, providers or {"stripe": stripe, "razorpay": razorpay})
     signer = Signer(Ed25519PrivateKey.generate())
+    app = _app()
+    assert not hasattr(app.state, "deps"), "one world at a time"
+    app.state.deps, app.state.verifier = deps, Verifier(signer.public_key(), "billing")
+    try:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://billing") as client:
+            async with database.transaction("test") as tx:
+                await apply_file(tx, _catalog())
+            yield World(database, clock, deps, stripe, razorpay, client, signer)
+    finally:
+        del app.state.deps
+        await database.close()
+
+
+@cache
+def _app() -> FastAPI:
+    """Made once: its routes take longer than most tests."""
     app = FastAPI()
     install_problems(app)
-    app.state.deps, app.state.verifier = deps, Verifier(signer.public_key(), "billing")
     app.include_router(router)
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://billing") as client:
-        async with database.transaction("test") as tx:
-            await apply_file(tx, parse_catalog(CATALOG.read_text()))
-        yield World(database, clock, deps, stripe, razorpay, client, signer)
-    await database.close()
+    return app
+
+
+@cache
+def _catalog() -> Catalog:
+    return parse_catalog(CATALOG.read_text())
 
 
 async def load(billing: World, text: str) -> None:

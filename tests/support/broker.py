@@ -40,7 +40,7 @@ class RabbitMQ:
         self.host = f"{parts.hostname}:{parts.port or 5672}"
         self.admin = f"{parts.username or 'guest'}:{parts.password or 'guest'}"
         self.management_url = management_url
-        self.client = httpx.Client(base_url=management_url, timeout=20)
+        self.client = httpx.Client(base_url=management_url, timeout=60)
 
     def create(self, subscriptions: Subscriptions | None = None) -> VirtualHost:
         """`subscriptions`: for each service the keys it may bind; without them those of the services' HANDLERS."""

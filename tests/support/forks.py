@@ -61,7 +61,8 @@ class Forks:
 
     async def start(self, name: str, environment: Mapping[str, str]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        service, inherited = name.partition("-")[0], {"PATH": os.environ["PATH"]}
+        service = name.partition("-")[0]
+        inherited = {name: os.environ[name] for name in ("PATH", "PGSSLMODE") if name in os.environ}
         log = self.folder / f"{name}.log"
         pid = self._nursery.fork(service, {**inherited, **environment}, self.folder, log)  # a few milliseconds
         self._forget(name)

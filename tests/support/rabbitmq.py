@@ -19,7 +19,7 @@ from sandbox.ports import free_port
 from sandbox.postgres import dies_with_us
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-START_SECONDS = 60.0
+START_SECONDS = 100.0
 FOR_TESTS = (
     "disk_free_limit.absolute = 50MB\ncollect_statistics_interval = 1000"  # management tells what is, not what was
 )

@@ -4,9 +4,11 @@ Every error is an RFC 9457 problem document with a stable `code`. None repeats w
 """
 
 import asyncio
+import ssl
 import sys
 import time
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -94,6 +96,7 @@ def new_client(
 ) -> httpx.AsyncClient:
     """A client for one outside system. It never follows redirects: a secret header must not wander off."""
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    trusted = _authorities() if verify else False
     return httpx.AsyncClient(
         base_url=base_url,
         timeout=httpx.Timeout(timeout, connect=min(timeout, 5)),
@@ -101,8 +104,14 @@ def new_client(
         auth=auth,
         follow_redirects=False,
         trust_env=False,
-        transport=transport or httpx.AsyncHTTPTransport(retries=1, limits=limits, verify=verify, trust_env=False),
+        transport=transport or httpx.AsyncHTTPTransport(retries=1, limits=limits, verify=trusted, trust_env=False),
     )
+
+
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Read once: for each client anew, they would take as long as all the rest of a service's start."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def document(problem: Problem) -> dict[str, JSON]:
