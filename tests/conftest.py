@@ -35,8 +35,9 @@ def _may_need_servers(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What one worker has to do whole comes first, so that all end together."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """What one worker has to do whole comes first, then what has a time-out of its own because it takes long: so that
+    all workers end together."""
+    items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in ("xdist_group", "timeout")])
 
 
 @pytest.hookimpl(trylast=True)
