@@ -2,11 +2,13 @@
 
 Whatever a service does through a database that is `watched` is looked at, so a new query is covered by itself. Each is
 explained as it is planned for its own values, and as for any: a statement that was run a few times may get that plan.
+A run over everybody has a few of its statements hundreds of times: those are explained for the first values alone.
 """
 
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +22,7 @@ from keyturn.database import Database
 LARGE = 1_000  # rows: a table beyond this is not read from one end to the other
 FEW = 2_500  # rows that a statement may read of a table, unless its own limit is higher: a batch, and what is in hand
 MOST = 100_000  # no limit is higher
+ENOUGH = 20  # times that one statement is explained
 PAGES = 1_500, 8  # pages that reading may touch: so many, and so many a row
 ROWS = int(os.environ.get("SCALE_ROWS", "12000"))
 # Of few rows it may be right to read all: with these the planner does as it would with a million.
@@ -34,11 +37,14 @@ class Seen:
     """What was executed, and what is wrong with it: a statement, and why."""
 
     large: set[str]
-    statements: set[str] = field(default_factory=set)
+    statements: Counter[str] = field(default_factory=Counter)
     wrong: dict[str, str] = field(default_factory=dict)
 
+    def enough(self, sql: str) -> bool:
+        self.statements[sql] += 1
+        return self.statements[sql] > ENOUGH
+
     def judge(self, sql: str, parameters: Sequence[object], mode: str, plan: dict[str, Any]) -> None:
-        self.statements.add(sql)
         limits = [int(found) for found in re.findall(r"LIMIT (\d+)", sql)]
         limits += [value for value in parameters if type(value) is int and value <= MOST]
         for node in _nodes(plan):
@@ -61,7 +67,7 @@ class Explaining(asyncpg.Connection):  # type: ignore[misc]
         return await super().execute(query, *args, **options)
 
     async def explain(self, query: str, args: Any) -> None:
-        if not _PLANNED.match(query):
+        if not _PLANNED.match(query) or self.seen.enough(query):
             return
         inside = self.is_in_transaction()
         await super().execute("SAVEPOINT explained" if inside else "BEGIN")
