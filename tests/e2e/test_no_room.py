@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.postgres import free_port
+from sandbox.ports import free_port
 from support.whole import Begin
 
 pytestmark = pytest.mark.servers

@@ -14,7 +14,7 @@ from keyturn.clock import MovableClock
 from keyturn.events import InstallDeleted, InstallPlanChanged
 from provisioner.resources import processes
 from provisioner.resources.processes import Process
-from sandbox.postgres import free_port
+from sandbox.ports import free_port
 from support.provisioning import Rig, WaitUntil, running, settings_for
 
 pytestmark = pytest.mark.servers
