@@ -30,7 +30,9 @@ SELECT count(*) AS left FROM (
   SELECT FROM run_parts WHERE run_id = $1 AND state = 'due' AND customer <> $2 LIMIT $6) AS due
 """
 HOLD = "SELECT FROM runs WHERE id = $1 FOR UPDATE"
-FEW = 100  # parts: no more are done at once
+# A plan that was made while there were few parts would read all of them, for each that is noted.
+ALONG_INDEXES = "SET LOCAL enable_seqscan = off"
+FEW = 20  # parts: no more are done at once; where there are, the next minute finds that all are done
 # Parts that did nothing are counted, and not kept: a report is as long as what was done.
 COUNT = """
 SELECT count(*) AS parts, count(*) FILTER (WHERE did <> '[]') AS changed,
@@ -197,6 +199,7 @@ async def note_part(
 ) -> None:
     """What came of it; the last one has the run closed. The last few are noted one after the other, so that of two at
     once one knows that it is the last."""
+    await tx.run(ALONG_INDEXES)
     note = NOTE, run_id, customer, state, json.dumps(list(did)), error, FEW
     (more,) = await tx.run(*note)
     if more.left < FEW:
