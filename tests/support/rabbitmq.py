@@ -146,22 +146,6 @@ def answers(management_url: str) -> bool:
         return False
 
 
-def install() -> None:
-    """Debian's package, without letting it start its own broker. Raises `CalledProcessError`, `OSError`."""
-    policy = Path("/usr/sbin/policy-rc.d")
-    ours = not policy.exists()
-    if ours:
-        policy.write_text("#!/bin/sh\nexit 101\n")
-        policy.chmod(0o755)
-    try:
-        for arguments in (["update", "-q"], ["install", "-y", "-q", "--no-install-recommends", "rabbitmq-server"]):
-            environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-            subprocess.run(["apt-get", *arguments], check=True, capture_output=True, env=environment)
-    finally:
-        if ours:
-            policy.unlink()
-
-
 def _unprivileged() -> dict[str, Any]:
     if os.geteuid() != 0:
         return {}

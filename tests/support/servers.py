@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from sandbox.postgres import Postgres, PostgresMissing
-from support import rabbitmq
+from support import debian, rabbitmq
 
 POSTGRES_URL = "TEST_POSTGRES_URL"
 RABBITMQ_URL = "TEST_RABBITMQ_URL"
@@ -105,7 +105,7 @@ def _installable() -> str | None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return "no URL given, no Docker engine, not installed, and not root on Debian"
     try:
-        rabbitmq.install()
+        debian.install("rabbitmq-server")
     except (OSError, subprocess.CalledProcessError) as error:
         return f"installing it failed: {error}"
     return None

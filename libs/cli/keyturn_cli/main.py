@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from keyturn_cli.commands import (
     audit,
     catalog,
+    certificates,
     coupons,
     credit,
     customers,
@@ -70,6 +71,7 @@ app.add_typer(coupons.app, name="coupons")
 app.add_typer(customers.app, name="customers")
 app.add_typer(runs.app, name="runs")
 app.add_typer(installs.app, name="installs")
+app.add_typer(certificates.app, name="certificates")
 app.add_typer(work.app, name="work")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(messages.app, name="messages")

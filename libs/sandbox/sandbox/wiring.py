@@ -118,9 +118,12 @@ class Wiring:
         more = {
             "BLUEPRINTS": str(files(self.given)[1]),
             "LOCAL_DATA": str(self.folder / "installs"),
+            "TLS_DATA": str(self.folder / "tls"),
+            "ACME_CHALLENGES": str(self.folder / "acme"),
             "BASE_DOMAIN": self.given.get("BASE_DOMAIN", "sandbox.localhost"),
         }
-        chosen = self._chosen("LOCAL_PORTS", "INSTALLS_AT_ONCE")
+        targets = [name for name in self.given if name.startswith(("POWERDNS_", "DNS_", "ACME_"))]
+        chosen = self._chosen("LOCAL_PORTS", "INSTALLS_AT_ONCE", *targets)
         return self._internal_key() | self._pick("PROVISIONER_SEALING_KEYS", "MAIL_KEYS") | more | chosen
 
     def _notifier(self) -> dict[str, str]:

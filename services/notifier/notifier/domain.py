@@ -33,6 +33,7 @@ Template = Literal[
     "audit_found",
     "canary_failed",
     "erasure_wanted",
+    "certificate_expiring",
     "message_failed",
 ]
 
@@ -61,6 +62,7 @@ AUDIENCE: dict[Template, Audience] = {
     "audit_found": "operator",
     "canary_failed": "operator",
     "erasure_wanted": "operator",
+    "certificate_expiring": "operator",
     "message_failed": "operator",
 }
 

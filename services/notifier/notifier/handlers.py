@@ -9,6 +9,7 @@ from keyturn.database import Transaction
 from keyturn.events import (
     AuditFound,
     CanaryFailed,
+    CertificateExpiring,
     CreditNoteIssued,
     CustomerErased,
     CustomerErasureWanted,
@@ -184,6 +185,13 @@ async def on_canary_failed(event: CanaryFailed, tx: Transaction) -> None:
     await _tell(event, tx, "canary_failed", event.run_id, details=_facts(event, "run_id", "step", "cause"))
 
 
+async def on_certificate_expiring(event: CertificateExpiring, tx: Transaction) -> None:
+    """Told again whenever less time is left."""
+    fact = f"{event.certificate_id}/{event.expires_at.date()}/{event.days_left}"
+    details = _facts(event, "certificate_id", "names", "expires_at", "days_left", "detail")
+    await _tell(event, tx, "certificate_expiring", fact, details=details)
+
+
 async def _tell(
     event: Event, tx: Transaction, template: Template, fact: str, *, details: Mapping[str, Any], **link: Any
 ) -> None:
@@ -242,6 +250,7 @@ HANDLERS: Handlers = {
     AuditFound: on_audit_found,
     CanaryFailed: on_canary_failed,
     CustomerErasureWanted: on_erasure_wanted,
+    CertificateExpiring: on_certificate_expiring,
     CustomerErased: erasing.on_customer_erased,
 }
 

@@ -10,12 +10,21 @@ from keyturn.sealing import KeyRing
 from keyturn.service import Service
 from provisioner import blueprints
 from provisioner.api import router
+from provisioner.certificates import using
+from provisioner.certificates.tools import CertificateTools
 from provisioner.deps import ProvisionerDeps
 from provisioner.engine.begun import Recorder
 from provisioner.engine.jobs import JOB
 from provisioner.handlers import HANDLERS, WORK
 from provisioner.resources import kinds
+from provisioner.resources.acme_challenges import Answers
+from provisioner.resources.acme_client import Authority
+from provisioner.resources.dns import Dns
+from provisioner.resources.dns_asking import Asking
+from provisioner.resources.dns_powerdns import Server
 from provisioner.resources.local import Local
+from provisioner.resources.tls import Tls
+from provisioner.resources.tls_pairs import Files
 from provisioner.settings import ProvisionerSettings
 
 NAME = "provisioner"
@@ -28,7 +37,22 @@ def build(
     clock = clock or settings.make_clock()
     database = Database(settings.database_url, service=NAME, clock=clock)
     client = new_client()
-    known = kinds(client, Local(settings.local_data, settings.port_range))
+    dns = Dns(
+        Server(client, settings.powerdns_url, settings.powerdns_api_key.get_secret_value()),
+        Asking(settings.authority),
+        Asking(settings.resolvers),
+        clock,
+        settings.dns_nameservers,
+    )
+    files = Files(settings.tls_data)
+    tls = CertificateTools(
+        Authority(settings.acme_directory, settings.acme_email, settings.acme_ca_file),
+        Answers(settings.acme_challenges, dns),
+        dns.resolver,
+        files,
+    )
+    local = Local(settings.local_data, settings.port_range)
+    known = kinds(client, local, dns, Tls(settings.base_domain, files, using.use, using.release))
     deps = ProvisionerDeps(
         database=database,
         clock=clock,
@@ -38,6 +62,7 @@ def build(
         kinds=known,
         blueprints=blueprints.load(settings.blueprints, known),
         recorder=Recorder(database),
+        tls=tls,
     )
     return Service(
         name=NAME,

@@ -10,6 +10,7 @@ from keyturn.database import Database
 from keyturn.retry import RetryPolicy
 from keyturn.sealing import KeyRing
 from provisioner.blueprints import Blueprint
+from provisioner.certificates.tools import CertificateTools
 from provisioner.engine.pace import Paces
 from provisioner.resources import Kinds
 from provisioner.settings import ProvisionerSettings
@@ -44,5 +45,6 @@ class ProvisionerDeps:
     kinds: Kinds
     blueprints: Mapping[str, Blueprint]
     recorder: "Recorder"
+    tls: CertificateTools
     policy: Policy = Policy()
     paces: Paces = field(default_factory=Paces)

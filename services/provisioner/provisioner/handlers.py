@@ -11,6 +11,8 @@ from keyturn.handling import Handlers
 from keyturn.work import RetryPolicy, WorkKind
 from provisioner.auditing import on_entitlements_listed
 from provisioner.care import REISSUE, applying_died, reissue_unsent, setup_applying, tidy, watch
+from provisioner.certificates import work as certificates
+from provisioner.certificates.using import CERTIFICATE
 from provisioner.deps import ProvisionerDeps
 from provisioner.domain import Install
 from provisioner.engine.jobs import JOB, died
@@ -96,5 +98,9 @@ WORK: Mapping[str, WorkKind[ProvisionerDeps]] = {
     "watch": WorkKind(watch, every=timedelta(seconds=10)),  # which programs of ours have died?
     "reseal": WorkKind(reseal, every=timedelta(minutes=10)),  # while a sealing key is changed: to the new one
     erasing.ERASE: erasing.work_kind(erase),  # a customer is forgotten
+    # One certificate: ordered, renewed, removed.
+    CERTIFICATE: WorkKind(certificates.certificate, retry=_PATIENT, slots=8, died=certificates.died),
+    # 04:00: which of them end soon?
+    certificates.WATCH: WorkKind(certificates.watch, every=timedelta(days=1)),
     "tidy": WorkKind(tidy, every=timedelta(hours=1)),  # lapsed reservations and links
 }

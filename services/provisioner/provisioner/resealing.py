@@ -14,9 +14,10 @@ from keyturn.events.sealed import Sealed
 from keyturn.log import get_logger
 from keyturn.sealing import KeyRing
 from keyturn.work import Work
+from provisioner.certificates.ordering import account_place, place
 from provisioner.deps import ProvisionerDeps
 from provisioner.engine import values
-from provisioner.repository import installs, sealed
+from provisioner.repository import certificates, installs, sealed
 
 BATCH = 100
 
@@ -63,6 +64,7 @@ async def reseal(work: Work, deps: ProvisionerDeps) -> None:
     run = Resealer(deps.keys)
     await _secrets(work, run)
     await _resources(work, run)
+    await _certificates(work, run)
     log.info("resealed", key=deps.keys.active_id(), changed=run.changed, left=run.left)
 
 
@@ -91,3 +93,22 @@ async def _resources(work: Work, run: Resealer) -> None:
                     await sealed.write_resource(tx, key, new)
         full = len(rows) == BATCH
         after = (rows[-1].install_id, rows[-1].name) if rows else after
+
+
+async def _certificates(work: Work, run: Resealer) -> None:
+    after, full = UUID(int=0), True
+    while full:
+        async with work.transaction("certificates") as tx:
+            rows = await certificates.page(tx, after, BATCH, held=True)
+            for row in rows:
+                old = {"order_key": row.order_key, "key": row.key}
+                new = {column: found and run.value(found, place(row.id, column)) for column, found in old.items()}
+                if new != old:
+                    await sealed.write_certificate(tx, row.id, new)
+        full = len(rows) == BATCH
+        after = rows[-1].id if rows else after
+    async with work.transaction("accounts") as tx:
+        for account in await certificates.accounts(tx, BATCH):
+            new_key = run.value(account.key, account_place(account.directory))
+            if new_key != account.key:
+                await sealed.write_account(tx, account.directory, new_key)

@@ -1,10 +1,20 @@
 """What the provisioner reads from the environment."""
 
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
-from keyturn.settings import ServiceSettings
+from keyturn.settings import ServiceSettings, TextList
+
+SERVER = r"^$|^[0-9.]+(:\d{1,5})?$|^\[[0-9a-fA-F:.]+\](:\d{1,5})?$"  # an address, and perhaps a port
+
+
+def server(text: str) -> tuple[str, int]:
+    """Address and port of a DNS server."""
+    host, _, port = text.rpartition(":") if not text.endswith("]") and ":" in text else (text, "", "")
+    return host.strip("[]"), int(port or 53)
 
 
 class ProvisionerSettings(ServiceSettings):
@@ -59,8 +69,84 @@ class ProvisionerSettings(ServiceSettings):
         description="Days that the data of an install is kept after an operator deleted it; where its entitlement has "
         "ended, the product's policy says how long",
     )
+    powerdns_url: str = Field(
+        default="",
+        validation_alias="POWERDNS_URL",
+        examples=["http://127.0.0.1:8081"],
+        description="The HTTP API of the PowerDNS server in which dns.zone, dns.records and DNS-01 challenges write",
+    )
+    powerdns_api_key: SecretStr = Field(
+        default=SecretStr(""), validation_alias="POWERDNS_API_KEY", description="Its key"
+    )
+    powerdns_server: str = Field(
+        default="",
+        validation_alias="POWERDNS_SERVER",
+        pattern=SERVER,
+        examples=["127.0.0.1:53"],
+        description="Where the same server answers over DNS: an IP address, with a port where it is not 53. "
+        "Empty: the host of POWERDNS_URL, which must then be an address",
+    )
+    dns_nameservers: TextList = Field(
+        default=(),
+        validation_alias="DNS_NAMESERVERS",
+        examples=["ns1.example.com,ns2.example.com"],
+        description="The name servers of new zones",
+    )
+    acme_directory: str = Field(
+        default="",
+        validation_alias="ACME_DIRECTORY",
+        examples=["https://acme-staging-v02.api.letsencrypt.org/directory"],
+        description="The ACME server that tls.certificate orders from; whoever sets it agrees to the server's terms",
+    )
+    acme_email: str = Field(
+        default="", validation_alias="ACME_EMAIL", description="Where the ACME server may write to; may be empty"
+    )
+    acme_ca_file: Path | None = Field(
+        default=None,
+        validation_alias="ACME_CA_FILE",
+        description="By which the ACME server's own HTTPS is trusted, where it is a private one",
+    )
+    acme_caa_identities: TextList = Field(
+        default=(),
+        validation_alias="ACME_CAA_IDENTITIES",
+        description="The names by which CAA records allow the ACME server. Empty: those that it gives itself",
+    )
+    acme_challenges: Path = Field(
+        default=Path("data/acme"),
+        validation_alias="ACME_CHALLENGES",
+        description="The folder whose files a web server hands out below /.well-known/acme-challenge/ of every host",
+    )
+    tls_data: Path = Field(
+        default=Path("data/tls"),
+        validation_alias="TLS_DATA",
+        description="The folder in which certificates and their keys lie for web servers",
+    )
+    dns_resolvers: TextList = Field(
+        default=(),
+        validation_alias="DNS_RESOLVERS",
+        examples=["127.0.0.1:53"],
+        description="Who is asked about other people's names (CAA, a customer's domain): addresses, with a port where "
+        "it is not 53. Empty: the name servers of this machine",
+    )
+
+    @field_validator("dns_resolvers")
+    @classmethod
+    def _addresses(cls, found: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not text or not re.match(SERVER, text) for text in found):
+            raise ValueError("reads like 192.0.2.1 or 192.0.2.1:53")
+        return found
+
+    @property
+    def resolvers(self) -> list[tuple[str, int]]:
+        return [server(text) for text in self.dns_resolvers]
 
     @property
     def port_range(self) -> range:
         first, _, last = self.local_ports.partition("-")
         return range(int(first), int(last) + 1)
+
+    @property
+    def authority(self) -> list[tuple[str, int]]:
+        """Who is asked what the DNS server really says; nobody where there is none."""
+        host = urlsplit(self.powerdns_url).hostname or ""
+        return [server(self.powerdns_server or (f"[{host}]" if ":" in host else host))] if self.powerdns_url else []

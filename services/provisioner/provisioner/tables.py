@@ -185,6 +185,65 @@ slots = Table(
     Index("slots_by_install", "install_id"),
 )
 
+# One for each set of names. Keys are sealed for (certificates, <id>, <column>).
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _text("fingerprint"),
+    _json("names"),
+    _text("challenge"),
+    _when("created_at", null=False),
+    _text("given", null=True),
+    _text("order_key", null=True),
+    _text("order_url", null=True),
+    _when("ordered_at"),
+    _text("key", null=True),
+    _text("chain", null=True),
+    _text("serial", null=True),
+    _when("issued_at"),
+    _when("expires_at"),
+    _when("renew_at"),
+    _number("failures"),
+    _when("retry_at"),
+    _text("trouble", null=True),
+    _text("message", null=True),
+    _number("reminded", null=True),
+    UniqueConstraint("fingerprint", "challenge"),
+    Index("certificates_by_order", "ordered_at"),
+)
+
+# Which resource of which install uses which certificate; `released`: it does not want it any more.
+certificate_uses = Table(
+    "certificate_uses",
+    metadata,
+    _install(primary=True),
+    Column("resource", Text, primary_key=True),
+    Column("certificate_id", ForeignKey("certificates.id"), nullable=False),
+    _flag("released"),
+    Index("uses_by_certificate", "certificate_id", "install_id"),
+)
+
+# What was put into the world to prove a name (a TXT record, a file), written down before; until it is removed.
+challenges = Table(
+    "challenges",
+    metadata,
+    Column("place", Text, primary_key=True),
+    _text("kind"),
+    _text("zone"),
+    Column("certificate_id", Uuid, nullable=False, index=True),
+    _when("since", null=False),
+)
+
+# Our account at each ACME server, by its private key, sealed for (acme_accounts, <directory>, key).
+acme_accounts = Table(
+    "acme_accounts",
+    metadata,
+    Column("directory", Text, primary_key=True),
+    _text("key"),
+    _when("created_at", null=False),
+)
+
 # Reserved until a time by a checkout, or claimed (no time) by an install; the owner is a purchase id either way.
 names = Table(
     "names",

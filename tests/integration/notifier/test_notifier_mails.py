@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 from keyturn.errors import Problem
 from keyturn.events import (
     AuditFound,
+    CertificateExpiring,
     CreditNoteIssued,
     CustomerErasureWanted,
     InstallResumed,
@@ -26,6 +27,7 @@ from keyturn.events import (
     SubscriptionWarned,
     WebhookUnreadable,
     derived_id,
+    uuid7,
 )
 from support.notifier import ADA, OPERATOR, TOKEN, World
 from support.waiting import wait_until
@@ -76,6 +78,9 @@ async def test_every_fact_has_its_mail(world: World) -> None:
     audit = AuditFound(
         subject=f"audit:{run}", time=now, run_id=run, counts={"install_missing": 2}, mended=2, examples=[purchase]
     )
+    expiring = CertificateExpiring(
+        subject=purchase, time=now, certificate_id=run, names=["ada.example.com"], expires_at=now, days_left=7
+    )
     await world.hear(
         world.opened(),
         PurchaseFailed(subject=purchase, time=now, code="expired"),
@@ -86,9 +91,11 @@ async def test_every_fact_has_its_mail(world: World) -> None:
         unreadable,
         orphan,
         audit,
+        expiring,
+        expiring.model_copy(update={"id": uuid7(), "days_left": 1}),
     )
     customer = await world.mailbox.wait_for(ADA, count=3)
-    operator = await world.mailbox.wait_for(OPERATOR, count=5)
+    operator = await world.mailbox.wait_for(OPERATOR, count=7)
     assert {mail.subject for mail in customer} == {
         "Your payment for eBuilder did not go through",
         "Ada's shop is suspended",
@@ -100,7 +107,11 @@ async def test_every_fact_has_its_mail(world: World) -> None:
         "Payment to review: ¥900",
         "Unreadable webhook from stripe",
         "Left behind: docker.container container",
+        "A certificate ends in 7 days",
+        "A certificate ends in 1 day",
     }
+    (ends,) = [mail for mail in operator if "1 day" in mail.subject]
+    assert f"keyturn certificates renew {run}" in ends.text
     (problem,) = [mail for mail in customer if "payment" in mail.subject]
     assert "1.234,50\xa0€" in problem.text
     (suspended,) = [mail for mail in customer if "suspended" in mail.subject]

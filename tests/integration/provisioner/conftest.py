@@ -1,6 +1,6 @@
 """A provisioner whose target is a fake, with recipes that a test writes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,9 @@ import pytest
 from keyturn.clock import MovableClock
 from keyturn.retry import RetryPolicy
 from provisioner.deps import Policy
+from support import powerdns as private_powerdns
 from support.fake_target import World, fake_kinds
+from support.powerdns import PowerDns
 from support.provisioning import Rig, WaitUntil, running, settings_for
 
 SHOP = """
@@ -31,6 +33,12 @@ QUICK = Policy(
     capacity_every=timedelta(seconds=30),
 )
 MakeRig: TypeAlias = Callable[..., Awaitable[Rig]]
+
+
+@pytest.fixture(scope="session")
+def powerdns() -> Iterator[PowerDns]:
+    with private_powerdns.serving() as found:
+        yield found
 
 
 @pytest.fixture

@@ -6,17 +6,21 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import SecretStr
 
 from keyturn.clock import MovableClock
 from keyturn.errors import Misconfigured, SealError
+from keyturn.events.sealed import Sealed
 from keyturn.sealing import KeyRing, new_key_line
+from provisioner.certificates.ordering import account_place
+from provisioner.certificates.ordering import place as place_of
+from provisioner.certificates.records import Certificate
 from provisioner.engine import values
 from provisioner.engine.notes import sealed, unsealed
-from provisioner.repository import progress
+from provisioner.repository import certificates, progress
 from support.fake_target import World, fake_kinds
 from support.provisioning import Rig, WaitUntil, running, settings_for
 
@@ -27,6 +31,7 @@ SHOP = "name: shop\nresources:\n  database: {type: fake.thing, secret: '{random.
 EVERYTHING = """
 SELECT coalesce(string_agg(sealed, ' '), '') FROM (
   SELECT sealed FROM secrets UNION ALL SELECT notes::text FROM resources UNION ALL SELECT outputs::text FROM resources
+  UNION ALL SELECT key FROM certificates UNION ALL SELECT order_key FROM certificates UNION ALL SELECT key FROM acme_accounts
 ) AS stored
 """
 
@@ -60,7 +65,26 @@ async def fill(rig: Rig) -> tuple[UUID, str]:
     notes = {"login": sealed({"user": "u", "password": SecretStr("n0te")}, keys, at(install, "notes", "login"))}
     outputs = {"key": sealed(SecretStr("0utput"), keys, at(install, "outputs", "key")), "address": "a"}
     await rig.rows("UPDATE resources SET notes = $1, outputs = $2", json.dumps(notes), json.dumps(outputs))
+    await _certificate(rig)
     return install, (await read(rig, install))["random.db"]
+
+
+async def _certificate(rig: Rig) -> None:
+    keys, one = rig.service.deps.keys, Certificate(uuid4(), "x", ["a.example"], "dns-01", rig.clock.now())
+    one.order_key, one.key = (keys.seal(name, place=place_of(one.id, name)).ciphertext for name in ("order_key", "key"))
+    async with rig.service.database.transaction("test") as tx:
+        await certificates.found_or_new(tx, one)
+        account = keys.seal("account", place=account_place("https://ca.example/dir")).ciphertext
+        await certificates.keep_account(tx, "https://ca.example/dir", account)
+
+
+async def certificate_keys(rig: Rig) -> list[str]:
+    keys = rig.service.deps.keys
+    async with rig.service.database.transaction("test") as tx:
+        (one,) = await certificates.page(tx, certificates.START, 10)
+        account = await certificates.account(tx, "https://ca.example/dir") or ""
+    found = [keys.open(Sealed(getattr(one, name)), place=place_of(one.id, name)) for name in ("order_key", "key")]
+    return [*found, keys.open(Sealed(account), place=account_place("https://ca.example/dir"))]
 
 
 def at(install: UUID, column: str, name: str) -> tuple[str, ...]:
@@ -94,6 +118,7 @@ async def test_everything_stays_readable_while_the_sealing_key_is_changed(
         await wait_until(nothing_left)
     async with place.with_keys(B) as rig:
         assert await read(rig, install) == {"random.db": secret, "database.key": "0utput", "note": "n0te"}
+        assert await certificate_keys(rig) == ["order_key", "key", "account"]
         assert (await rig.one("SELECT outputs->>'address' AS address FROM resources")).address == "a"
 
 

@@ -13,7 +13,7 @@ MOMENTS = (
     "2026-01-01T00:00:00+23:59:59.999999",
 )  # fmt: skip
 LISTS = (
-    "/api/installs", "/api/orphans", "/api/purchases", "/api/payments", "/api/messages", "/api/audit", "/api/webhooks",
+    "/api/installs", "/api/orphans", "/api/certificates", "/api/purchases", "/api/payments", "/api/messages", "/api/audit", "/api/webhooks",
     "/api/work?service=gateway", "/api/work?service=billing",
 )  # fmt: skip
 

@@ -116,6 +116,15 @@ def test_what_could_not_be_removed_is_listed(server: Server) -> None:
     assert "container" in server.run("installs", "orphans").stdout
 
 
+def test_certificates_are_listed_and_one_is_ordered_anew_with_a_reason(server: Server) -> None:
+    one = {"id": INSTALL, "names": ["shop.example.com"], "status": "issued", "expiresAt": "2027-03-01T00:00:00+00:00"}
+    server.answers["GET /api/certificates"] = {"items": [one]}
+    assert "shop.example.com" in server.run("certificates", "list").stdout
+    server.answers[f"POST /api/certificates/{INSTALL}/renew"] = one
+    assert server.run("certificates", "renew", INSTALL, *WHY).exit_code == 0
+    assert server.sent == SAID
+
+
 def test_numbers_are_shown_for_as_many_days_as_asked(server: Server) -> None:
     server.answers["GET /api/stats"] = {"days": 7, "purchases": {"paid": 3}, "installs": {"active": 2}}
     shown = server.run("stats", "--days", "7").stdout

@@ -68,6 +68,7 @@ def test_every_setting_that_a_page_names_exists(page: Path) -> None:
         "TOKEN_ID",
         "RUN_ID",
         "CUSTOMER_ID",
+        "CERTIFICATE_ID",
     }
     assert named - set(SETTINGS) - _of_compose() - OTHERS - placeholders == set()
 

@@ -86,6 +86,12 @@ def test_the_worked_example_is_a_blueprint_and_a_catalogue(tmp_path: Path, known
     assert catalog.products["notes"].blueprint == "notes"
 
 
+def test_the_blueprint_with_a_customers_domain_can_be_used(tmp_path: Path, known: Kinds) -> None:
+    (tmp_path / "shop.yaml").write_text(pages.marked(SELLING, "domain-blueprint").text)
+    (found,) = blueprints.load(tmp_path, known).values()
+    assert found.resources["certificate"].needs == ("domain",)
+
+
 def test_a_fault_in_a_blueprint_reads_as_on_the_page(tmp_path: Path, known: Kinds) -> None:
     (tmp_path / "broken.yaml").write_text(pages.marked(SELLING, "broken-blueprint").text)
     with pytest.raises(BlueprintError) as fault:

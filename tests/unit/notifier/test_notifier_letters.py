@@ -35,6 +35,8 @@ FACTS: dict[str, Any] = {
     "message_id": "m1", "template": "setup", "code": "550 5.1.1",
     "resource": "container", "kind": "docker.container", "target": "docker",
     "run_id": "r1", "counts": {"install_missing": 2}, "mended": 2, "examples": ["p1"],
+    "certificate_id": "t1", "names": ["shop.example.com", "<b>.example.com"], "expires_at": "2026-12-20T12:00:00+00:00",
+    "days_left": 7, "detail": None,
 }  # fmt: skip
 
 

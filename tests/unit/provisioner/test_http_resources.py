@@ -29,6 +29,9 @@ class MemoryNotes:
     async def allocate(self, pool: str, numbers: range, *, refuse: object = ()) -> int:
         return numbers[0]
 
+    async def keep(self, write: object) -> Any:
+        raise NotImplementedError  # nothing here keeps a table of its own
+
 
 def client(answer: Answer) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.MockTransport(answer))

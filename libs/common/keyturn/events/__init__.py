@@ -16,6 +16,7 @@ from keyturn.events.customers import CustomerDataErased, CustomerErased, Custome
 from keyturn.events.entitlements import EntitlementChanged, Wanted
 from keyturn.events.envelope import CONTENT_TYPE, Envelope, Event, Unreadable, derived_id, uuid7
 from keyturn.events.installs import (
+    CertificateExpiring,
     Gone,
     InstallActivated,
     InstallDeleted,
@@ -134,6 +135,7 @@ EVENTS: tuple[type[Event], ...] = (
     InstallPlanChanged,
     InstallDeleted,
     SetupLinkIssued,
+    CertificateExpiring,
     OrphanFound,
     EntitlementsListed,
     InstallsCompared,
@@ -161,6 +163,7 @@ __all__ = [
     "EVENTS",
     "AuditFound",
     "CanaryFailed",
+    "CertificateExpiring",
     "CheckoutExpired",
     "Compared",
     "Contact",

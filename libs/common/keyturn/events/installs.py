@@ -119,6 +119,17 @@ class SetupLinkIssued(Event, wire="setup_link.issued.v1", publisher="provisioner
     credentials: Sealed[str] | None = None
 
 
+class CertificateExpiring(Event, wire="certificate.expiring.v1", publisher="provisioner"):
+    """A certificate ends soon and is not renewed yet: told when ever less time is left. `subject` is the purchase, or
+    `certificate:<id>` where several use it. `detail`: why it was not renewed."""
+
+    certificate_id: str
+    names: list[str] = Field(max_length=100)
+    expires_at: AwareDatetime
+    days_left: int = Field(ge=0)
+    detail: str | None = None
+
+
 class OrphanFound(Event, wire="install.orphan_found.v1", publisher="provisioner"):
     """A resource that could not be undone or deleted; tried again, and listed for the operator."""
 

@@ -1,12 +1,14 @@
 """A driver's notes: each change is committed at once, under the fence of the work that the driver serves."""
 
 import random
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, TypeVar
+from uuid import UUID
 
 from pydantic import SecretStr
 
 from keyturn import failpoints
+from keyturn.database import Transaction
 from keyturn.events.sealed import Sealed
 from keyturn.sealing import KeyRing
 from keyturn.work import Work
@@ -14,6 +16,8 @@ from provisioner.engine import values
 from provisioner.records import Record
 from provisioner.repository import jobs, progress
 from provisioner.resources.port import Capacity, Notes
+
+T = TypeVar("T")
 
 
 class CommittedNotes(Notes):
@@ -46,6 +50,10 @@ class CommittedNotes(Notes):
         if number is None:
             raise Capacity(f"no number of {pool} is free")
         return number
+
+    async def keep(self, write: Callable[[Transaction, tuple[UUID, str]], Awaitable[T]]) -> T:
+        async with self._work.transaction("keep") as tx:
+            return await write(tx, (self._record.install_id, self._record.name))
 
     def _place(self, name: str) -> tuple[str, ...]:
         return values.place(self._record.install_id, self._record.name, "notes", name)

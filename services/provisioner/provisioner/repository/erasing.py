@@ -15,6 +15,11 @@ PERSONAL: Tables = {
     "setup_links": ("install_id = $1", ("token_hash", "operation")),
     "history": ("install_id = $1", ()),
     "allocations": ("install_id = $1", ()),
+    "certificates": (
+        "id IN (SELECT certificate_id FROM certificate_uses WHERE install_id = $1)",
+        ("fingerprint", "order_key", "order_url", "key", "chain"),
+    ),
+    "certificate_uses": ("install_id = $1", ()),
     "erasures": ("purchase_id = $1", ()),
 }
 

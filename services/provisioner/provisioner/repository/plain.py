@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from provisioner.certificates.records import Certificate
 from provisioner.domain import Install, SetupLink
 from provisioner.records import Job, Record, Step
 
-Row = Install | Job | Step | Record | SetupLink
-_KINDS = (Install, Job, Step, Record, SetupLink)
+Row = Install | Job | Step | Record | SetupLink | Certificate
+_KINDS = (Install, Job, Step, Record, SetupLink, Certificate)
 _NAMES: dict[type, Sequence[str]] = {kind: [one.name for one in fields(kind)] for kind in _KINDS}
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Table, select, tuple_, update
 
 from keyturn.database import Transaction
-from provisioner.tables import resources, secrets
+from provisioner.tables import acme_accounts, certificates, resources, secrets
 
 Key = tuple[UUID, str]
 START: Key = (UUID(int=0), "")
@@ -33,6 +33,14 @@ async def write_secret(tx: Transaction, key: Key, sealed: str) -> None:
 
 async def write_resource(tx: Transaction, key: Key, columns: Mapping[str, Any]) -> None:
     await tx.session.execute(update(resources).where(_is(resources, key)).values(**columns))
+
+
+async def write_certificate(tx: Transaction, certificate_id: UUID, columns: Mapping[str, Any]) -> None:
+    await tx.session.execute(update(certificates).where(certificates.c.id == certificate_id).values(**columns))
+
+
+async def write_account(tx: Transaction, directory: str, key: str) -> None:
+    await tx.session.execute(update(acme_accounts).where(acme_accounts.c.directory == directory).values(key=key))
 
 
 def _is(table: Table, key: Key) -> Any:

@@ -6,9 +6,12 @@ from typing import Any
 
 import httpx
 
+from provisioner.resources.dns import Dns, Records, Zone
+from provisioner.resources.dns_domain import Domain
 from provisioner.resources.http import HttpCall, HttpCheck, HttpSetup
 from provisioner.resources.local import Local, LocalProcess
 from provisioner.resources.port import Given, Resource, Room, SetupCall
+from provisioner.resources.tls import Certificate, Tls
 
 ResourceClass = type[Resource[Any]]
 SetupClass = type[SetupCall[Any]]
@@ -32,10 +35,18 @@ class Kinds:
         return self.setup[kind](given, self.tools.get(kind.partition(".")[0]))
 
 
-def kinds(client: httpx.AsyncClient, local: Local) -> Kinds:
-    """All kinds of this release."""
+def kinds(client: httpx.AsyncClient, local: Local, dns: Dns | None = None, tls: Tls | None = None) -> Kinds:
+    """All kinds of this release. Without a target's tools its recipes can be checked, and not made."""
     return Kinds(
-        resources={"local.process": LocalProcess, "http.check": HttpCheck, "http.call": HttpCall},
+        resources={
+            "local.process": LocalProcess,
+            "http.check": HttpCheck,
+            "http.call": HttpCall,
+            "dns.zone": Zone,
+            "dns.records": Records,
+            "dns.domain": Domain,
+            "tls.certificate": Certificate,
+        },
         setup={"http.call": HttpSetup},
-        tools={"local": local, "http": client},
+        tools={"local": local, "http": client, "dns": dns, "tls": tls},
     )

@@ -5,13 +5,16 @@ and every call of it may be the second one: after a crash the same method is cal
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, SecretStr
+
+if TYPE_CHECKING:
+    from keyturn.database import Transaction
 
 Value = str | int | float | bool | SecretStr | None
 Outputs = Mapping[str, Value]  # a SecretStr is sealed at rest
@@ -75,6 +78,10 @@ class Notes(Protocol):
         """A number of the pool that nobody else holds, the same at every call; another one where it is in `refuse`.
         Given back when the resource is gone. Raises `Capacity`."""
 
+    async def keep(self, write: "Callable[[Transaction, tuple[UUID, str]], Awaitable[T]]") -> "T":
+        """What a kind keeps in a table of its own: `write` is one that it was built with, and is given the install and
+        the resource's name."""
+
 
 class Room(Protocol):
     """What is free now: for the question before a sale. Nothing is held by it."""
@@ -83,6 +90,7 @@ class Room(Protocol):
         """Whether nobody holds one of these numbers of the pool."""
 
 
+T = TypeVar("T")
 P = TypeVar("P", bound=BaseModel)
 
 

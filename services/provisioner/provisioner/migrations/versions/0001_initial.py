@@ -12,6 +12,46 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '10s'")  # rather fail than hold up the version that still runs
+    op.create_table('acme_accounts',
+    sa.Column('directory', sa.Text(), nullable=False),
+    sa.Column('key', sa.Text(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('directory', name=op.f('pk_acme_accounts'))
+    )
+    op.create_table('certificates',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('fingerprint', sa.Text(), nullable=False),
+    sa.Column('names', postgresql.JSONB(), nullable=False),
+    sa.Column('challenge', sa.Text(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('given', sa.Text(), nullable=True),
+    sa.Column('order_key', sa.Text(), nullable=True),
+    sa.Column('order_url', sa.Text(), nullable=True),
+    sa.Column('ordered_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('key', sa.Text(), nullable=True),
+    sa.Column('chain', sa.Text(), nullable=True),
+    sa.Column('serial', sa.Text(), nullable=True),
+    sa.Column('issued_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('renew_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('failures', sa.Integer(), nullable=False),
+    sa.Column('retry_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('trouble', sa.Text(), nullable=True),
+    sa.Column('message', sa.Text(), nullable=True),
+    sa.Column('reminded', sa.Integer(), nullable=True),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_certificates')),
+    sa.UniqueConstraint('fingerprint', 'challenge', name=op.f('uq_certificates_fingerprint_challenge'))
+    )
+    op.create_index('certificates_by_order', 'certificates', ['ordered_at'], unique=False)
+    op.create_table('challenges',
+    sa.Column('place', sa.Text(), nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('zone', sa.Text(), nullable=False),
+    sa.Column('certificate_id', sa.Uuid(), nullable=False),
+    sa.Column('since', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('place', name=op.f('pk_challenges'))
+    )
+    op.create_index(op.f('ix_challenges_certificate_id'), 'challenges', ['certificate_id'], unique=False)
     op.create_table('erasures',
     sa.Column('purchase_id', sa.Uuid(), nullable=False),
     sa.Column('customer_id', sa.Uuid(), nullable=False),
@@ -145,6 +185,16 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('pool', 'number', name=op.f('pk_allocations')),
     sa.UniqueConstraint('install_id', 'resource', 'pool', name=op.f('uq_allocations_install_id_resource_pool'))
     )
+    op.create_table('certificate_uses',
+    sa.Column('install_id', sa.Uuid(), nullable=False),
+    sa.Column('resource', sa.Text(), nullable=False),
+    sa.Column('certificate_id', sa.Uuid(), nullable=False),
+    sa.Column('released', sa.Boolean(), nullable=False),
+    sa.ForeignKeyConstraint(['certificate_id'], ['certificates.id'], name=op.f('fk_certificate_uses_certificate_id_certificates')),
+    sa.ForeignKeyConstraint(['install_id'], ['installs.id'], name=op.f('fk_certificate_uses_install_id_installs')),
+    sa.PrimaryKeyConstraint('install_id', 'resource', name=op.f('pk_certificate_uses'))
+    )
+    op.create_index('uses_by_certificate', 'certificate_uses', ['certificate_id', 'install_id'], unique=False)
     op.create_table('history',
     sa.Column('id', sa.Integer(), sa.Identity(always=True), nullable=False),
     sa.Column('install_id', sa.Uuid(), nullable=False),
