@@ -17,6 +17,7 @@ from billing import (
     invoice_routes,
     operating,
     pausing,
+    pushing,
     run_routes,
     views,
 )
@@ -231,6 +232,16 @@ async def post_quote(purchase_id: UUID, body: WantedPlan, deps: Deps, _: Custome
 async def post_plan(purchase_id: UUID, body: AcceptedQuote, deps: Deps, caller: Customer) -> JSON:
     change, opened = await changing.accept(deps, caller, purchase_id, body.quote_id, body.reason)
     return views.plan_change(change) | ({"checkout": views.opening(opened)} if opened else {})
+
+
+@router.post("/subscriptions/{purchase_id}/plan/push")
+async def post_plan_push(purchase_id: UUID, body: Reason, deps: Deps, caller: Operator) -> JSON:
+    return views.plan_change(await pushing.push_on(deps, caller, purchase_id, body.reason))
+
+
+@router.post("/subscriptions/{purchase_id}/plan/call-off")
+async def post_plan_calling_off(purchase_id: UUID, body: Reason, deps: Deps, caller: Operator) -> JSON:
+    return views.plan_change(await pushing.call_off(deps, caller, purchase_id, body.reason))
 
 
 @router.post("/subscriptions/{purchase_id}/card")

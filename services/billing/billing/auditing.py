@@ -13,7 +13,7 @@ from billing.entitlements import say_again, settle
 from billing.rehearsing import Part
 from billing.repository.auditing import entitled_between, next_bound, not_as_paid
 from billing.repository.purchases import lock_purchase
-from billing.repository.runs import PART, Found, Run, add_finding, findings, get_run, is_found, note_part
+from billing.repository.runs import PART, Found, Run, add_cause, add_finding, findings, get_run, is_found, note_part
 from keyturn.database import Transaction
 from keyturn.errors import GiveUp, Wait
 from keyturn.events import AuditFound, EntitlementsListed, InstallsCompared, Listed
@@ -75,11 +75,13 @@ async def on_installs_compared(event: InstallsCompared, tx: Transaction) -> None
         return
     for one in event.found:
         if await is_found(tx, run.id, one.purchase_id):
+            if one.cause:
+                await add_cause(tx, run.id, one.purchase_id, one.cause)
             continue
         did: list[str] = [one.mismatch]
         if one.mismatch in SAY_AGAIN and not run.dry_run and await say_again(tx, UUID(one.purchase_id)):
             did.append("entitlement.changed.v1")
-        await add_finding(tx, run.id, one.purchase_id, did)
+        await add_finding(tx, run.id, one.purchase_id, did, cause=one.cause)
     tx.cancel(PART, f"{run.id}/{event.page}")
     error = "there is more than fits into an answer" if event.truncated else None
     await note_part(tx, run.id, event.page, [], state="waiting" if error else "done", error=error)

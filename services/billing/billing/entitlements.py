@@ -66,6 +66,12 @@ async def entitle(tx: Transaction, purchase: Purchase, payment: Payment) -> None
     _publish(tx, purchase, given, level(given.policy, paid=payment.amount, refunded=0, disputes=[]), None)
 
 
+async def push(tx: Transaction, purchase_id: UUID) -> None:
+    """The same level as something new, for whoever is stuck with it."""
+    if entitlement := await entitlement_of(tx, purchase_id):
+        give_plan(tx, entitlement, entitlement.plan, entitlement.limits)
+
+
 def give_plan(tx: Transaction, entitlement: Entitlement, plan: str, limits: dict[str, Any]) -> None:
     """Of the same product: the blueprint stays, also where the product has another one by now."""
     entitlement.version += 1

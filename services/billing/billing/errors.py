@@ -130,6 +130,10 @@ def customer_not_done(standing: Sequence[Mapping[str, str]]) -> Problem:
     return Problem(409, "customer_not_done", detail, standing=list(standing))
 
 
+def no_plan_change() -> Problem:
+    return Problem(409, "no_plan_change", "No change of plan is under way.")
+
+
 def customer_has_credit(left: Mapping[str, int]) -> Problem:
     told = ", ".join(f"{balance} {currency}" for currency, balance in left.items())
     return Problem(409, "customer_has_credit", f"Pay out or forfeit their credit first: {told} (minor units).")

@@ -23,7 +23,7 @@ from billing.payments import decide, record_payment
 from billing.refunds import ask_for_refund
 from billing.repository.coupons import add_coupon, end_coupon, find_coupon, lock_coupon
 from billing.repository.offers import product_exists
-from billing.repository.payments import get_payment, matched_payment, payment_by_key
+from billing.repository.payments import get_payment, last_matched, matched_payment, payment_by_key
 from billing.repository.purchases import lock_purchase, lock_purchase_of
 from billing.reversals import RefundRequest
 from keyturn.acting import acted
@@ -59,7 +59,7 @@ async def mark_paid(deps: BillingDeps, caller: Caller, purchase_id: UUID, receip
             _same(known, purchase, receipt)
             return purchase
         if due is None:
-            last = await matched_payment(tx, purchase.id)
+            last = await last_matched(tx, purchase.id)
             if last and last.provider == "operator" and not receipt.reference:
                 return purchase
             raise already_paid(purchase.id)

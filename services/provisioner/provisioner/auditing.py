@@ -12,12 +12,16 @@ GRACE = timedelta(minutes=15)  # in which a change is carried out, and its event
 OVERDUE = timedelta(days=1)  # behind the time of a deletion
 MOST = 1000  # installs read for a page
 TOLD = 500
+LONGEST = 300  # causes
 
 
 async def on_entitlements_listed(event: EntitlementsListed, tx: Transaction) -> None:
     upto = UUID(event.upto) if event.upto else None
     installs = await standing_between(tx, UUID(event.after), upto, MOST)
-    found = [Compared(purchase_id=str(id_), mismatch=what) for id_, what in compared(event, installs)]
+    causes = {install.id: install.cause[:LONGEST] or None for install in installs}
+    found = [
+        Compared(purchase_id=str(id_), mismatch=what, cause=causes.get(id_)) for id_, what in compared(event, installs)
+    ]
     answer = {"run_id": event.run_id, "page": event.page, "found": found[:TOLD]}
     truncated = len(installs) == MOST or len(found) > TOLD
     tx.publish(InstallsCompared(subject=event.subject, time=tx.now, truncated=truncated, **answer))
@@ -45,8 +49,10 @@ def _mismatch(install: Standing, listed: Listed, now: datetime) -> Mismatch | No
         return "install_behind" if install.version < listed.version else "install_ahead"
     runs = install.state in {"active", "setup_pending"}
     if listed.wanted == "on":
-        off = install.state in {"suspended", "failed", "deleting", "deleted"}
-        return "paid_but_off" if off and not install.held else None
+        if install.state in {"suspended", "failed", "deleting", "deleted"}:
+            return None if install.held else "paid_but_off"
+        late = install.begun_at is not None and install.begun_at < now - OVERDUE
+        return "plan_not_followed" if install.action == "change_plan" and (install.parked or late) else None
     if listed.wanted == "suspended":
         return "suspended_but_running" if runs else None
     if runs:

@@ -50,6 +50,11 @@ def test_payments_in_review_are_listed_and_surplus_ones_on_demand(server: Server
             {"amount": 0, "credit": 300},
         ),
         (
+            ["subscriptions", "call-off-plan", PURCHASE],
+            f"subscriptions/{PURCHASE}/plan/call-off",
+            {},
+        ),
+        (
             ["credit", "pay-out", "ada@example.com", "--currency", "EUR", "--reference", "SEPA 12"],
             "credits/pay-out",
             {"email": "ada@example.com", "currency": "EUR", "reference": "SEPA 12"},
@@ -86,8 +91,8 @@ def test_subscriptions_are_listed_and_kept(server: Server) -> None:
     server.answers["GET /api/subscriptions"] = page
     assert "past_due" in server.run("subscriptions", "list", "--status", "past_due").stdout
     assert server.asked[-1].url.params["status"] == "past_due"
-    for act in ("keep", "pause", "resume"):
-        server.answers[f"POST /api/subscriptions/{PURCHASE}/{act}"] = {"status": "active"}
+    for act, path in (("keep", "keep"), ("pause", "pause"), ("resume", "resume"), ("push-plan", "plan/push")):
+        server.answers[f"POST /api/subscriptions/{PURCHASE}/{path}"] = {"status": "active"}
         assert server.run("subscriptions", act, PURCHASE, *WHY).exit_code == 0
         assert server.sent == SAID
 

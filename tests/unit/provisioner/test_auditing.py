@@ -75,3 +75,17 @@ def test_a_change_has_a_quarter_of_an_hour_and_a_deletion_a_day() -> None:
     assert list(compared(listed(), [install("active", created_at=just_now)])) == []
     for ago, found in ((timedelta(hours=23), []), (timedelta(hours=25), [(ID, "ended_but_there")])):
         assert list(compared(listed("ended"), [install("deleting", delete_after=NOW - ago)])) == found
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"action": "change_plan", "parked": True, "begun_at": NOW}, True),
+        ({"action": "change_plan", "begun_at": NOW - timedelta(hours=25)}, True),
+        ({"action": "change_plan", "begun_at": NOW - timedelta(hours=1)}, False),  # under way
+        ({"action": "extend", "parked": True, "begun_at": LONG_AGO}, False),
+    ],
+)
+def test_a_change_of_plan_that_waits_for_somebody_or_for_days_is_told(changes: dict[str, Any], told: bool) -> None:
+    found = list(compared(listed("on"), [install("active", **changes)]))
+    assert found == ([(ID, "plan_not_followed")] if told else [])

@@ -57,3 +57,16 @@ def change_plan(ctx: typer.Context, *, purchase_id: Id, plan: Plan, reason: Reas
     confirm(f"{purchase_id} from {quote['fromPlan']} to {quote['plan']}: {money}?", yes=yes)
     body = {"quoteId": quote["quoteId"], "reason": reason}
     act(ctx, f"/api/subscriptions/{purchase_id}/plan", f"{purchase_id}: {money}", body)
+
+
+@app.command()
+def push_plan(ctx: typer.Context, *, purchase_id: Id, reason: Reason) -> None:
+    """Have an install tried anew that does not follow a change of plan, since its job waits for somebody."""
+    act(ctx, f"/api/subscriptions/{purchase_id}/plan/push", f"{purchase_id}: is tried anew", {"reason": reason})
+
+
+@app.command()
+def call_off_plan(ctx: typer.Context, *, purchase_id: Id, reason: Reason, yes: Yes = False) -> None:
+    """Call off a change of plan that the install has not followed: the old plan and the money come back."""
+    confirm(f"Call off the change of plan of {purchase_id}? What was paid for it goes back.", yes=yes)
+    act(ctx, f"/api/subscriptions/{purchase_id}/plan/call-off", f"{purchase_id}: old plan", {"reason": reason})

@@ -16,6 +16,7 @@ Mismatch = Literal[
     "suspended_but_running",
     "ended_but_running",
     "ended_but_there",
+    "plan_not_followed",
 ]
 
 
@@ -33,10 +34,11 @@ class Listed(_Value):
 
 
 class Compared(_Value):
-    """An install that is not as its entitlement wants it, and has had the time to be."""
+    """An install that is not as its entitlement wants it, and has had the time to be. `cause`: why its job waits."""
 
     purchase_id: str
     mismatch: Mismatch
+    cause: str | None = None
 
 
 class EntitlementsListed(Event, wire="entitlements.listed.v1", publisher="billing"):

@@ -7,7 +7,7 @@ from uuid import UUID
 from keyturn.database import Transaction
 
 LAST = UUID(int=(1 << 128) - 1)
-OVER = timedelta(days=1)  # behind the end of a period, when somebody should have noticed
+OVER = timedelta(days=1)  # behind the end of a period or the beginning of a change: somebody should have noticed
 
 BOUND = "SELECT purchase_id FROM entitlements WHERE purchase_id > $1 ORDER BY purchase_id OFFSET $2 LIMIT 1"
 ENTITLED = """
@@ -15,13 +15,16 @@ SELECT purchase_id::text, version, wanted, changed_at AS since FROM entitlements
 WHERE purchase_id > $1 AND purchase_id <= $2 ORDER BY purchase_id LIMIT $3
 """
 NOT_AS_PAID = """
-SELECT purchases.id, CASE WHEN entitlements.purchase_id IS NULL THEN 'paid_without_entitlement'
+SELECT purchases.id, CASE WHEN plan_changes.id IS NOT NULL THEN 'plan_not_followed'
+  WHEN entitlements.purchase_id IS NULL THEN 'paid_without_entitlement'
   WHEN subscriptions.state IN ('suspended', 'ended') THEN 'entitlement_differs' ELSE 'period_over' END AS what
 FROM purchases
   LEFT JOIN entitlements ON entitlements.purchase_id = purchases.id
   LEFT JOIN subscriptions ON subscriptions.purchase_id = purchases.id
+  LEFT JOIN plan_changes ON plan_changes.purchase_id = purchases.id AND plan_changes.state = 'applying'
+    AND plan_changes.state_since < $4
 WHERE purchases.id > $1 AND purchases.id <= $2 AND purchases.state IN ('paid', 'disputed', 'refunded')
-  AND (entitlements.purchase_id IS NULL
+  AND (plan_changes.id IS NOT NULL OR entitlements.purchase_id IS NULL
     OR subscriptions.state = 'suspended' AND wanted = 'on'
     OR subscriptions.state = 'ended' AND wanted <> 'ended'
     OR subscriptions.state = 'active' AND held_since IS NULL AND ends_at < $4)

@@ -83,6 +83,13 @@ async def matched_payment(tx: Transaction, purchase_id: UUID) -> Payment | None:
     return found[-1] if found else None
 
 
+async def last_matched(tx: Transaction, purchase_id: UUID) -> Payment | None:
+    """Of a period or a change of plan."""
+    statement = select(Payment).where(payments.c.purchase_id == purchase_id, payments.c.state == "matched")
+    newest = statement.order_by(payments.c.recorded_at.desc(), payments.c.id.desc()).limit(1)
+    return (await tx.session.scalars(newest)).one_or_none()
+
+
 async def payments_of(tx: Transaction, purchase_id: UUID, limit: int = 100) -> list[Payment]:
     statement = select(Payment).where(payments.c.purchase_id == purchase_id).order_by(payments.c.recorded_at)
     return list(await tx.session.scalars(statement.limit(limit)))

@@ -44,8 +44,8 @@ SELECT fact, count(*) AS times FROM run_parts, jsonb_array_elements_text(did) AS
 GROUP BY fact ORDER BY fact LIMIT 100
 """
 ADD_FINDING = """
-INSERT INTO run_parts (run_id, customer, state, did) VALUES ($1, $2, 'found', $3::text::jsonb)
-ON CONFLICT (run_id, customer) DO UPDATE SET did = excluded.did
+INSERT INTO run_parts (run_id, customer, state, did, error) VALUES ($1, $2, 'found', $3::text::jsonb, $4)
+ON CONFLICT (run_id, customer) DO UPDATE SET did = excluded.did, error = excluded.error
 """
 FINDINGS = """
 SELECT did->>0 AS what, count(*) AS times, count(*) FILTER (WHERE jsonb_array_length(did) > 1) AS mended
@@ -216,9 +216,17 @@ class Findings:
     examples: list[str]
 
 
-async def add_finding(tx: Transaction, run_id: UUID, customer: str, did: Sequence[str]) -> None:
+async def add_finding(
+    tx: Transaction, run_id: UUID, customer: str, did: Sequence[str], *, cause: str | None = None
+) -> None:
     """Something that was found without having been looked for by itself, and what was done about it."""
-    await tx.run(ADD_FINDING, run_id, customer, json.dumps(list(did)))
+    await tx.run(ADD_FINDING, run_id, customer, json.dumps(list(did)), cause)
+
+
+async def add_cause(tx: Transaction, run_id: UUID, customer: str, cause: str) -> None:
+    """Of something that is found already."""
+    of = run_parts.c.run_id == run_id, run_parts.c.customer == customer, run_parts.c.state == "found"
+    await tx.session.execute(update(run_parts).where(*of).values(error=cause))
 
 
 MARK = """

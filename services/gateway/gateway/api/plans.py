@@ -62,6 +62,18 @@ async def change(purchase_id: UUID, accepted: OperatorsAcceptance, caller: Opera
     return await tell(deps.billing, _path(purchase_id), because(caller, accepted.reason), body)
 
 
+@router.post("/api/subscriptions/{purchase_id}/plan/push", tags=["operators"])
+async def push(purchase_id: UUID, why: Reason, caller: Operator, deps: Deps) -> Any:
+    """The install does not follow, since its job waits for somebody: it is tried anew."""
+    return await tell(deps.billing, _path(purchase_id, "/push"), because(caller, why.reason), why.model_dump())
+
+
+@router.post("/api/subscriptions/{purchase_id}/plan/call-off", tags=["operators"])
+async def call_off(purchase_id: UUID, why: Reason, caller: Operator, deps: Deps) -> Any:
+    """The old plan and the money come back."""
+    return await tell(deps.billing, _path(purchase_id, "/call-off"), because(caller, why.reason), why.model_dump())
+
+
 def _path(purchase_id: UUID, more: str = "") -> str:
     return f"/internal/subscriptions/{purchase_id}/plan{more}"
 

@@ -6,11 +6,14 @@ from uuid import UUID
 
 from keyturn.database import Transaction
 
-# `held`: an operator, or abuse, or somebody asked for its removal.
+# `held`: an operator, or abuse, or somebody asked for its removal. `parked`: its job goes on when somebody has acted.
 BETWEEN = """
-SELECT id, version, state, delete_after, created_at,
-  jsonb_array_length(own_reasons) > 0 OR removal_asked AS held
-FROM installs WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3
+SELECT installs.id, version, installs.state, delete_after, installs.created_at,
+  jsonb_array_length(own_reasons) > 0 OR removal_asked AS held,
+  action, jobs.created_at AS begun_at, reason IS NOT NULL AND due IS NULL AS parked,
+  concat_ws(': ', reason, step, detail) AS cause
+FROM installs LEFT JOIN jobs ON install_id = installs.id AND jobs.state IN ('pending', 'processing')
+WHERE installs.id > $1 AND installs.id <= $2 ORDER BY installs.id LIMIT $3
 """
 LAST = UUID(int=(1 << 128) - 1)
 
@@ -23,6 +26,10 @@ class Standing:
     delete_after: datetime | None
     created_at: datetime
     held: bool
+    action: str | None = None  # of the job that is open
+    begun_at: datetime | None = None
+    parked: bool = False
+    cause: str = ""
 
 
 async def standing_between(tx: Transaction, after: UUID, upto: UUID | None, limit: int) -> list[Standing]:
