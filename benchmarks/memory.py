@@ -24,7 +24,8 @@ from sandbox.system import System
 MINUTES = float(os.environ.get("MINUTES", "1"))
 EVERY, SAY_EVERY = 2.0, 60.0  # seconds between two looks, between two lines about them
 PAID, CONNECTIONS = 20, 8
-RUSH, RATE = 60.0, 5  # seconds; orders a second after them
+RUSH = 60.0  # seconds
+RATE = float(os.environ.get("RATE", "5"))  # orders a second after them
 HEADINGS = ("", "at first MB", "most MB", "at last MB", "MB/hour")
 
 Seen = list[tuple[float, float]]  # hours since the beginning, MB
