@@ -3,6 +3,7 @@
 Ed25519, so that a service can check a token and cannot make one.
 """
 
+import asyncio
 import base64
 import time
 from collections.abc import Mapping
@@ -146,15 +147,18 @@ class InternalClient:
         *,
         json: Any = None,
         params: Mapping[str, str | int | None] | None = None,
+        within: float | None = None,
     ) -> Any:
-        """The answer's JSON. Raises the other side's `Problem`, or 503 `<audience>_unavailable`."""
+        """The answer's JSON. Raises the other side's `Problem`, or 503 `<audience>_unavailable`; that also after
+        `within` seconds, where somebody waits who can go on without the answer."""
         asked = {key: value for key, value in (params or {}).items() if value is not None}
         token = self._signer.sign(self._audience, caller)
         headers = {"authorization": f"Bearer {token}", "traceparent": tracing.traceparent()}
         try:
-            answer = await self._http.request(method, path, json=json, params=asked, headers=headers)
+            async with asyncio.timeout(within):
+                answer = await self._http.request(method, path, json=json, params=asked, headers=headers)
             document = answer.json() if answer.content else None
-        except (httpx.HTTPError, ValueError):
+        except (httpx.HTTPError, ValueError, TimeoutError):
             raise self._unavailable() from None
         if answer.is_success:
             return document

@@ -20,6 +20,7 @@ from keyturn.log import get_logger
 
 VISITOR = Caller(actor="visitor", role="public")
 LONGEST_KEY = 255
+PATIENCE = 5  # seconds for each question without whose answer we sell too
 CHECKOUT_IDS = ("order_id", "subscription_id", "session_id")  # by one of them a customer may name the purchase
 # Read in one way here and in another by browsers, which drop blanks and take `\\` for `/`; and a name before an @.
 AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]|^[^/]*//[^/?#]*@")
@@ -74,8 +75,10 @@ async def _check_room(deps: GatewayDeps, order: CheckoutRequest) -> None:
     """Raises `Problem` where there is no room for what is ordered. Whoever is away cannot be asked: then we sell, and
     an install that finds no room waits for it."""
     try:
-        wanted = await deps.billing.request("POST", "/internal/checkouts/terms", VISITOR, json=order.chosen())
-        found = await deps.provisioner.request("POST", "/internal/room", VISITOR, json=wanted)
+        wanted = await deps.billing.request(
+            "POST", "/internal/checkouts/terms", VISITOR, json=order.chosen(), within=PATIENCE
+        )
+        found = await deps.provisioner.request("POST", "/internal/room", VISITOR, json=wanted, within=PATIENCE)
     except Problem as problem:
         if problem.status < 500:
             raise
@@ -129,7 +132,7 @@ async def _reserve(deps: GatewayDeps, purchase_id: UUID, names: dict[str, str], 
     found later waits for the customer."""
     body = {"owner": str(purchase_id), "names": names, "until": until.isoformat()}
     try:
-        await deps.provisioner.request("POST", "/internal/names/reserve", VISITOR, json=body)
+        await deps.provisioner.request("POST", "/internal/names/reserve", VISITOR, json=body, within=PATIENCE)
     except Problem as problem:
         if problem.status < 500:
             raise

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import os
 import time
@@ -161,6 +162,17 @@ async def test_an_answer_that_is_none_of_ours_means_unavailable(answer: httpx.Re
     with pytest.raises(Problem) as problem:
         await asked.request("GET", "/x", SOMEBODY)
     assert (problem.value.status, problem.value.code) == (503, "billing_unavailable")
+
+
+async def test_who_can_go_on_without_the_answer_waits_no_longer_than_they_say() -> None:
+    async def for_ever(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    asking = InternalClient("http://billing", "billing", SIGNER, transport=httpx.MockTransport(for_ever))
+    with pytest.raises(Problem) as problem:
+        await asking.request("GET", "/viewer", SOMEBODY, within=0.01)
+    assert problem.value.code == "billing_unavailable"
 
 
 async def test_no_answer_means_unavailable() -> None:
