@@ -11,6 +11,7 @@ from keyturn.handling import Handlers
 from keyturn.work import RetryPolicy, WorkKind
 from provisioner.auditing import on_entitlements_listed
 from provisioner.care import REISSUE, applying_died, reissue_unsent, setup_applying, tidy, watch
+from provisioner.certificates import watch as certificate_watch
 from provisioner.certificates import work as certificates
 from provisioner.certificates.using import CERTIFICATE
 from provisioner.deps import ProvisionerDeps
@@ -101,6 +102,6 @@ WORK: Mapping[str, WorkKind[ProvisionerDeps]] = {
     # One certificate: ordered, renewed, removed.
     CERTIFICATE: WorkKind(certificates.certificate, retry=_PATIENT, slots=8, died=certificates.died),
     # 04:00: which of them end soon?
-    certificates.WATCH: WorkKind(certificates.watch, every=timedelta(days=1)),
+    certificate_watch.WATCH: WorkKind(certificate_watch.watch, every=timedelta(days=1)),
     "tidy": WorkKind(tidy, every=timedelta(hours=1)),  # lapsed reservations and links
 }

@@ -13,6 +13,7 @@ from keyturn.retry import RetryPolicy
 from provisioner.deps import Policy
 from support import powerdns as private_powerdns
 from support.fake_target import World, fake_kinds
+from support.forks import Nursery
 from support.powerdns import PowerDns
 from support.provisioning import Rig, WaitUntil, running, settings_for
 
@@ -38,6 +39,13 @@ MakeRig: TypeAlias = Callable[..., Awaitable[Rig]]
 @pytest.fixture(scope="session")
 def powerdns() -> Iterator[PowerDns]:
     with private_powerdns.serving() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """For processes that are to be killed."""
+    with Nursery() as found:
         yield found
 
 

@@ -106,12 +106,6 @@ POINTS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as found:
-        yield found
-
-
 @pytest.mark.parametrize("point", POINTS)
 async def test_rule_8_a_provisioner_killed_anywhere_in_an_order_gets_one_certificate(
     certified: Certified, domain: str, nursery: Nursery, point: str
@@ -122,7 +116,7 @@ async def test_rule_8_a_provisioner_killed_anywhere_in_an_order_gets_one_certifi
         install = await rig.bought(**order("both", domain))
     forks = Forks(nursery, certified.folder / "forked")
     await forks.start("provisioner", certified.environment(f"provisioner.certificate.{point}=kill"))
-    await forks.ended("provisioner", 30)
+    await forks.ended("provisioner", 60)
     async with certified.running() as rig:
         await free(rig)
         await rig.until_state(install, "active", timeout=30)
@@ -143,7 +137,7 @@ async def test_a_provisioner_killed_while_a_certificate_is_removed_leaves_nothin
         await rig.entitle(install, 2, **order("both", domain) | {"wanted": "ended"})
     forks = Forks(nursery, certified.folder / "forked")
     await forks.start("provisioner", certified.environment("provisioner.certificate.removed.before_commit=kill"))
-    await forks.ended("provisioner", 30)
+    await forks.ended("provisioner", 60)
     async with certified.running() as rig:
         await free(rig)
         await rig.until_state(install, "deleted", timeout=30)
@@ -369,6 +363,10 @@ async def test_an_operators_own_pair_is_used_watched_and_its_end_is_told_ever_mo
             else:
                 assert [event.days_left for event in told[seen:]] == [left]
                 assert told[-1].names == ["shop.example.com"]
+        make_pair(file, key, "shop.example.com", days=60)  # the operator has replaced it, and says so to nobody
+        rig.clock.move(timedelta(days=1))
+        await _watched(rig)
+        assert len(await rig.events(install, CertificateExpiring)) == 3
         renewed = await rig.ask("GET", "/internal/certificates")
         refused = await rig.ask(
             "POST", f"/internal/certificates/{renewed.json()['items'][0]['id']}/renew", {"reason": "a test"}

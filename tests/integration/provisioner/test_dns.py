@@ -216,12 +216,6 @@ async def test_a_server_that_dies_in_the_middle_is_gone_on_with_when_it_is_back(
     assert other.zone(domain) is None
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as found:
-        yield found
-
-
 @pytest.mark.parametrize("point", POINTS)
 async def test_rule_8_a_provisioner_killed_around_a_call_leaves_one_zone_and_then_none(
     make: Make, powerdns: PowerDns, domain: str, nursery: Nursery, tmp_path: Path, recipes: Path, point: str
@@ -233,7 +227,7 @@ async def test_rule_8_a_provisioner_killed_around_a_call_leaves_one_zone_and_the
     await forks.start(
         "provisioner", _environment(rig, powerdns, recipes, f"provisioner.{point.replace('@', '=kill@')}")
     )
-    await forks.ended("provisioner", 30)
+    await forks.ended("provisioner", 60)
     await rig.rows("UPDATE work SET leased_until = now() - interval '1 s' WHERE leased_until IS NOT NULL")
     rig = await make()
     await rig.until_state(install, "active", timeout=30)

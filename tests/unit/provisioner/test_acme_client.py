@@ -11,20 +11,18 @@ from acme import messages
 
 from keyturn.clock import SystemClock
 from provisioner.resources.acme_challenges import Answer, Answers, account_of
-from provisioner.resources.acme_client import Account, Authority, Proof, RateLimited, _retry_after, new_key
+from provisioner.resources.acme_client import Authority, Proof
+from provisioner.resources.acme_errors import RateLimited, meaning
+from provisioner.resources.acme_network import retry_after
 from provisioner.resources.dns import Dns
 from provisioner.resources.dns_asking import Asking
 from provisioner.resources.dns_powerdns import Server
 from provisioner.resources.port import NeedsOperator, Permanent, Transient
-
-
-@pytest.fixture(scope="module")
-def account() -> Account:
-    return Authority("https://ca.example/dir").account(new_key())
+from provisioner.resources.tls_pairs import new_key
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "meaning"),
+    ("status", "code", "kind"),
     [
         (429, "rateLimited", RateLimited),
         (400, "rateLimited", RateLimited),
@@ -39,22 +37,21 @@ def account() -> Account:
         (403, "somethingNew", Permanent),
     ],
 )
-def test_each_error_has_a_meaning(account: Account, status: int, code: str, meaning: type[Exception]) -> None:
-    account._network.status, account._network.retry_after = status, timedelta(hours=1)
+def test_each_error_has_a_meaning(status: int, code: str, kind: type[Exception]) -> None:
     said = {"type": f"urn:ietf:params:acme:error:{code}", "detail": "no\nsuch \x00thing"}
     error = messages.Error.from_json(said)
-    found = account._meaning(error)
-    assert type(found) is meaning
+    found = meaning(error, status, timedelta(hours=1))
+    assert type(found) is kind
     assert "\n" not in str(found)
     assert "\0" not in str(found)
-    assert getattr(found, "retry_after", None) == (timedelta(hours=1) if issubclass(meaning, Transient) else None)
+    assert getattr(found, "retry_after", None) == (timedelta(hours=1) if issubclass(kind, Transient) else None)
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("120", 120), ("", None), ("soon", None), ("-5", None), ("Mon, 01 Jan 2024 00:00:00 GMT", 0)]
 )
 def test_retry_after_is_seconds_or_a_date(text: str, seconds: int | None) -> None:
-    assert _retry_after(text) == (None if seconds is None else timedelta(seconds=seconds))
+    assert retry_after(text) == (None if seconds is None else timedelta(seconds=seconds))
 
 
 async def test_without_a_server_an_operator_is_needed_and_with_none_there_it_is_tried_again() -> None:

@@ -12,11 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from provisioner.certificates.records import Certificate, fingerprint, pause
-from provisioner.certificates.work import _next
-from provisioner.resources.acme_client import new_key
+from provisioner.certificates.watch import _next
 from provisioner.resources.tls import CertificateParameters
 from provisioner.resources.tls_caa import permits
-from provisioner.resources.tls_pairs import Facts, Files, NotUsable, checked, request
+from provisioner.resources.tls_pairs import Facts, Files, NotUsable, checked, new_key, request
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from provisioner.resources.dns import RecordsParameters
 from provisioner.resources.dns_names import a_certificate_name, a_name, a_record_name, content
 from provisioner.resources.dns_powerdns import _path
+from provisioner.resources.dns_records import RecordsParameters
 
 LONG = "x" * 63
 

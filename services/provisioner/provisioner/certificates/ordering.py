@@ -18,11 +18,12 @@ from provisioner.certificates.records import Certificate
 from provisioner.repository import certificates
 from provisioner.resources import acme_client
 from provisioner.resources.acme_challenges import Answer, account_of
-from provisioner.resources.acme_client import Account, Order, OrderFailed, OrderGone, Proof, RateLimited, new_key
+from provisioner.resources.acme_client import Account, Order, Proof
+from provisioner.resources.acme_errors import OrderFailed, OrderGone, RateLimited
 from provisioner.resources.dns_asking import NoAnswer
 from provisioner.resources.port import DriverError, Transient
 from provisioner.resources.tls_caa import forbidden
-from provisioner.resources.tls_pairs import NotUsable, checked, request
+from provisioner.resources.tls_pairs import NotUsable, checked, new_key, request
 
 if TYPE_CHECKING:
     from provisioner.deps import ProvisionerDeps

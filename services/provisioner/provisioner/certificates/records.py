@@ -73,6 +73,12 @@ class Certificate:
         self.failures, self.reminded = 0, None
         self.cleared()
 
+    def lies_there(self, facts: Facts, real_now: datetime, now: datetime) -> None:
+        """Of the operator's own pair."""
+        if facts.serial != self.serial:
+            self.serial, self.reminded = facts.serial, None
+            self.issued_at, self.expires_at = now - (real_now - facts.begins), now + (facts.ends - real_now)
+
     def agreed(self, renew_at: datetime) -> None:
         """The server's wish. Not at once: one that wishes it of all that it issues would never be done."""
         if self.issued_at and self.expires_at:

@@ -24,8 +24,7 @@ async def use(tx: Transaction, owner: Owner, wish: Wish) -> Standing:
     before = await certificates.used(tx, owner)
     found, new = await certificates.found_or_new(tx, wanted)
     if wish.facts:
-        found.serial, found.issued_at = wish.facts.serial, tx.now - (datetime.now(UTC) - wish.facts.begins)
-        found.expires_at = found.issued_at + wish.facts.lifetime
+        found.lies_there(wish.facts, datetime.now(UTC), tx.now)
     if before != found.id:
         await certificates.use(tx, owner, found.id)
         if before is not None:

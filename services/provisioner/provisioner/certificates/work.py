@@ -1,12 +1,11 @@
-"""The work of certificates: each one's own, which orders, renews and removes it; and the watch over all."""
+"""Each certificate's own work: it orders it, renews it, puts it where web servers read it, and removes it."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from keyturn.database import Transaction
 from keyturn.errors import Failure, Retry, Wait
-from keyturn.events import CertificateExpiring
 from keyturn.events.sealed import Sealed
 from keyturn.log import get_logger
 from keyturn.work import Work
@@ -15,16 +14,14 @@ from provisioner.certificates.records import Certificate, Trouble
 from provisioner.certificates.using import CERTIFICATE
 from provisioner.engine.telling import safe
 from provisioner.repository import certificates
-from provisioner.resources.acme_client import OrderFailed, RateLimited
+from provisioner.resources.acme_errors import OrderFailed, RateLimited
 from provisioner.resources.port import DriverError, Permanent, Transient
 
 if TYPE_CHECKING:
     from provisioner.deps import ProvisionerDeps
 
-WATCHED_AT = time(4)  # UTC
 BATCH = 100
 AGREED_EVERY = timedelta(hours=12)  # how often a server is asked when it would like a certificate to be renewed
-LEFT_AFTER = timedelta(hours=1)
 LIMITED_FOR = timedelta(hours=1)  # where the server does not say
 
 log = get_logger()
@@ -93,7 +90,7 @@ async def _troubled(
         if trouble != "capacity":
             found.forget_order()
     if trouble != "capacity":
-        await _clean(work, deps, found.id)
+        await clean(work, deps, found.id)
     raise Wait("retry" if found.retry_at else "needs_operator", said, until=found.retry_at)
 
 
@@ -127,7 +124,7 @@ async def _settle(work: Work, deps: "ProvisionerDeps") -> None:
         await deps.tls.install(found.id, found.serial, found.chain, key)
     except OSError as error:
         raise Retry(f"the certificate's files cannot be written: {error.strerror}") from None
-    await _clean(work, deps, found.id)
+    await clean(work, deps, found.id)
     async with work.transaction("settled", finish=True) as tx:
         if found.renew_at:
             tx.schedule(CERTIFICATE, work.key, due=found.renew_at)
@@ -135,7 +132,7 @@ async def _settle(work: Work, deps: "ProvisionerDeps") -> None:
 
 async def _remove(work: Work, deps: "ProvisionerDeps", found: Certificate) -> None:
     """Nobody uses it: its challenges, its files, and at last its key."""
-    await _clean(work, deps, found.id)
+    await clean(work, deps, found.id)
     await deps.tls.uninstall(found.id)
     async with work.transaction("removed", finish=True) as tx:
         if await certificates.locked(tx, found.id) and not await certificates.used_by(tx, found.id, 1):
@@ -145,13 +142,14 @@ async def _remove(work: Work, deps: "ProvisionerDeps", found: Certificate) -> No
             tx.schedule(CERTIFICATE, work.key)  # somebody wants it again
 
 
-async def _clean(work: Work, deps: "ProvisionerDeps", certificate_id: UUID) -> None:
+async def clean(work: Work, deps: "ProvisionerDeps", certificate_id: UUID) -> None:
+    """Remove every challenge that stands for it; what cannot be removed now is swept later."""
     async with work.transaction("standing") as tx:
         answers = await certificates.standing(tx, certificate_id)
     for answer in answers:
         try:
             await deps.tls.answers.remove(certificate_id, answer)
-        except DriverError as error:  # swept later
+        except DriverError as error:
             log.warning("challenge_left", place=answer.place, detail=safe(error))
             continue
         async with work.transaction("stood") as tx:
@@ -163,54 +161,3 @@ async def died(work: Work, error: BaseException, tx: Transaction) -> None:
     if found := await certificates.locked(tx, UUID(work.key)):
         said = safe(error) if isinstance(error, Failure) else type(error).__name__
         found.troubled("operator", said, tx.now, timedelta(hours=1))
-
-
-async def watch(work: Work, deps: "ProvisionerDeps") -> None:
-    """Daily at 04:00: what ends soon is told, what should have been renewed is asked for again, what challenges left
-    behind is swept."""
-    after, full = certificates.START, True
-    while full:
-        async with work.transaction("looked") as tx:
-            found = await certificates.page(tx, after, BATCH)
-            users = await certificates.used_by_each(tx, [one.id for one in found], 2)
-            for one in found:
-                await _look(tx, one, users[one.id])
-        full = len(found) == BATCH
-        after = found[-1].id if found else after
-    async with work.transaction("left_over") as tx:
-        left = await certificates.left_over(tx, tx.now - LEFT_AFTER, BATCH)
-    for certificate_id in left:
-        await _clean(work, deps, certificate_id)
-    async with work.transaction("watched", finish=True) as tx:
-        tx.schedule(WATCH, "every", due=_next(tx.now))
-
-
-WATCH = "certificate_watch"
-
-
-def _next(now: datetime) -> datetime:
-    at = now.astimezone(UTC).replace(hour=WATCHED_AT.hour, minute=0, second=0, microsecond=0)
-    return at if at > now else at + timedelta(days=1)
-
-
-async def _look(tx: Transaction, one: Certificate, users: list[UUID]) -> None:
-    if one.challenge != "given" and (one.wanted(tx.now) or not users) and not (one.trouble and one.retry_at is None):
-        tx.schedule(CERTIFICATE, str(one.id))
-    level = one.reminder(tx.now)
-    if level is None or not users:
-        return
-    kept = await certificates.locked(tx, one.id)
-    if kept is None or kept.expires_at is None:
-        return
-    kept.reminded = level
-    tx.publish(
-        CertificateExpiring(
-            subject=str(users[0]) if len(users) == 1 else f"certificate:{one.id}",
-            time=tx.now,
-            certificate_id=str(one.id),
-            names=kept.names,
-            expires_at=kept.expires_at,
-            days_left=max((kept.expires_at - tx.now).days, 0),
-            detail=kept.message,
-        )
-    )

@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 
-from provisioner.resources.dns import Dns, Records, Zone
+from provisioner.resources.dns import Dns, Zone
 from provisioner.resources.dns_domain import Domain
+from provisioner.resources.dns_records import Records
 from provisioner.resources.http import HttpCall, HttpCheck, HttpSetup
 from provisioner.resources.local import Local, LocalProcess
 from provisioner.resources.port import Given, Resource, Room, SetupCall

@@ -6,8 +6,7 @@ Knows no database and no challenge's way into the world. Raises `DriverError`s, 
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,34 +14,16 @@ import requests
 from acme import challenges, client, errors, messages
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from josepy.errors import Error as JoseError
-from josepy.jwa import ES256
 from josepy.jwk import JWK, JWKEC
 
-from provisioner.resources.port import DriverError, NeedsOperator, Permanent, Transient
+from provisioner.resources.acme_errors import OrderFailed, OrderGone, meaning, plain
+from provisioner.resources.acme_network import Network
+from provisioner.resources.port import NeedsOperator, Permanent, Transient
 
 Challenge = Literal["http-01", "dns-01"]
 R = TypeVar("R")
-TIMEOUT = 15
 NONCES = 10  # a server may reject good ones; certbot's client asks once more, and no further
-OPERATORS = frozenset(
-    {"unauthorized", "accountDoesNotExist", "externalAccountRequired", "userActionRequired", "invalidContact",
-     "unsupportedContact", "badPublicKey", "badSignatureAlgorithm"}
-)  # fmt: skip
-REFUSED = frozenset({"rejectedIdentifier", "unsupportedIdentifier", "malformed", "badCSR", "caa"})
-
-
-class OrderGone(Exception):
-    """The server knows no such order any more: a new one is to be made."""
-
-
-class OrderFailed(Exception):
-    """The server could not convince itself, or would not issue. The order cannot be revived."""
-
-
-class RateLimited(Transient):
-    """The account, or the name, has had its share for now."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +63,7 @@ class Authority:
         """When the server would like a certificate to be renewed; None where it has no opinion."""
 
         def ask() -> datetime | None:
-            network = _Network(None, self.ca_file)
+            network = Network(None, self.ca_file)
             try:
                 found = client.ClientV2(client.ClientV2.get_directory(self.directory, network), network)
                 return found.renewal_time(chain.encode())[0]
@@ -99,7 +80,7 @@ class Account:
         loaded = serialization.load_pem_private_key(key.encode(), None)
         self._key = JWKEC(key=loaded)
         self._authority = authority
-        self._network = _Network(self._key, authority.ca_file)
+        self._network = Network(self._key, authority.ca_file)
         self._found: client.ClientV2 | None = None
 
     async def order(self, names: Sequence[str]) -> Order:
@@ -153,7 +134,7 @@ class Account:
                     continue
                 if lost and self._network.status == 404:
                     raise OrderGone(lost) from None
-                raise self._meaning(error) from None
+                raise meaning(error, self._network.status, self._network.retry_after) from None
             except errors.ValidationError:
                 raise OrderFailed("it was not proven that the name is ours") from None
             except (errors.Error, requests.RequestException, JoseError, ValueError) as error:
@@ -202,41 +183,6 @@ class Account:
             )
         ]
 
-    def _meaning(self, error: messages.Error) -> DriverError:
-        code, said = error.code or "", _plain(error.detail or error.title or error.typ)
-        if code == "rateLimited" or self._network.status == 429:
-            return RateLimited(f"the ACME server's limit: {said}", retry_after=self._network.retry_after)
-        if self._network.status >= 500 or code in {"serverInternal", "orderNotReady", "badNonce"}:
-            return Transient(f"the ACME server: {said}", retry_after=self._network.retry_after)
-        if code in OPERATORS:
-            return NeedsOperator(f"the ACME server refuses our account: {said}")
-        return Permanent(f"the ACME server refuses it ({code}): {said}")
-
-
-class _Network(client.ClientNetwork):
-    """Remembers how the last answer ended: the library's errors don't say."""
-
-    def __init__(self, key: JWK | None, ca_file: Path | None) -> None:
-        super().__init__(key, alg=ES256, user_agent="Keyturn/0.1", timeout=TIMEOUT)
-        self.verify_ssl = str(ca_file) if ca_file else True  # type: ignore[assignment] # `requests` takes both
-        self.status = 0  # of the last answer; 0 where none came
-        self.retry_after: timedelta | None = None
-
-    def _send_request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
-        self.status, self.retry_after = 0, None
-        answer = super()._send_request(method, url, *args, **kwargs)
-        self.status, self.retry_after = answer.status_code, _retry_after(answer.headers.get("Retry-After", ""))
-        return answer
-
-
-def new_key() -> str:
-    """A private key, as PEM: for an account, or a certificate."""
-    return (
-        ec.generate_private_key(ec.SECP256R1())
-        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        .decode()
-    )
-
 
 def _new_order(found: client.ClientV2, names: Sequence[str]) -> Order:
     identifiers = [messages.Identifier(typ=messages.IDENTIFIER_FQDN, value=name) for name in names]
@@ -259,23 +205,10 @@ def _digest(challenge: Any, key: JWK) -> str:
 
 def _why(body: Any) -> str:
     said = [one.error.detail for one in body.challenges if one.error is not None]
-    return _plain(f"{body.identifier.value}: {said[0] if said else body.status.name}")
+    return plain(f"{body.identifier.value}: {said[0] if said else body.status.name}")
 
 
 def why(order: Order) -> str:
     """What the server says of an order that failed."""
     error = order.body.error
-    return _plain(error.detail or error.typ) if error is not None else "without a reason"
-
-
-def _plain(said: object) -> str:
-    return "".join(char if char.isprintable() else " " for char in str(said)[:300])
-
-
-def _retry_after(text: str) -> timedelta | None:
-    if text.isdigit():
-        return timedelta(seconds=int(text))
-    try:
-        return max(parsedate_to_datetime(text) - datetime.now(UTC), timedelta()) if text else None
-    except (ValueError, TypeError):
-        return None
+    return plain(error.detail or error.typ) if error is not None else "without a reason"

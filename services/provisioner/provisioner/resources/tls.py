@@ -32,14 +32,13 @@ from provisioner.resources.port import (
     Permanent,
     Resource,
 )
-from provisioner.resources.tls_pairs import Facts, Files, NotUsable, checked
+from provisioner.resources.tls_pairs import LONGEST_PEM, Facts, Files, NotUsable, checked
 
 if TYPE_CHECKING:
     from keyturn.database import Transaction
 
 Owner = tuple[UUID, str]  # an install's resource
 SOON, SELDOM = timedelta(seconds=2), timedelta(minutes=1)  # somebody may have it renewed before its time
-LONGEST_PEM = 256 * 1024
 
 
 @dataclass(frozen=True)

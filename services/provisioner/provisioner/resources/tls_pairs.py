@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtensionOID
 
 CHAIN, KEY, CURRENT = "fullchain.pem", "key.pem", "current"
+LONGEST_PEM = 256 * 1024
 
 
 class NotUsable(Exception):
@@ -39,6 +40,15 @@ class Facts:
         return name in self.names or f"*.{name.partition('.')[2]}" in self.names
 
 
+def new_key() -> str:
+    """A private key, as PEM: for an account, or a certificate."""
+    return (
+        ec.generate_private_key(ec.SECP256R1())
+        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        .decode()
+    )
+
+
 def request(key: str, names: Sequence[str]) -> bytes:
     """A signing request, as PEM."""
     loaded = serialization.load_pem_private_key(key.encode(), None)
@@ -51,16 +61,33 @@ def request(key: str, names: Sequence[str]) -> bytes:
 def checked(chain: str, key: str, names: Collection[str]) -> Facts:
     """Raises `NotUsable` where the two do not belong together, or do not cover the names."""
     try:
-        leaf = x509.load_pem_x509_certificates(chain.encode())[0]
+        leaf = _leaf(chain)
         private = serialization.load_pem_private_key(key.encode(), None)
     except (ValueError, IndexError, TypeError, UnsupportedAlgorithm):
         raise NotUsable("the certificate or its key cannot be read") from None
     if _public(leaf.public_key()) != _public(private.public_key()):
         raise NotUsable("the certificate and the key do not belong together")
-    facts = Facts(f"{leaf.serial_number:x}", _names(leaf), leaf.not_valid_before_utc, leaf.not_valid_after_utc)
+    facts = _facts(leaf)
     if lacking := sorted(name for name in names if not facts.covers(name)):
         raise NotUsable(f"the certificate does not cover {lacking[0]}")
     return facts
+
+
+def facts_at(file: Path) -> Facts | None:
+    """Of the certificate that lies there; None where none can be read."""
+    try:
+        with file.open() as opened:
+            return _facts(_leaf(opened.read(LONGEST_PEM)))
+    except (OSError, ValueError, IndexError, UnsupportedAlgorithm):
+        return None
+
+
+def _leaf(chain: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificates(chain.encode())[0]
+
+
+def _facts(leaf: x509.Certificate) -> Facts:
+    return Facts(f"{leaf.serial_number:x}", _names(leaf), leaf.not_valid_before_utc, leaf.not_valid_after_utc)
 
 
 def _names(leaf: x509.Certificate) -> frozenset[str]:
