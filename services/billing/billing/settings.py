@@ -1,5 +1,6 @@
 """The settings of billing. It alone holds the payment providers' keys."""
 
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -75,6 +76,12 @@ class BillingSettings(ServiceSettings):
         if 0 < len(value.get_secret_value()) < SHORTEST_KEY:
             raise ValueError(f"must have at least {SHORTEST_KEY} characters")
         return value
+
+    @field_validator("schedules", mode="before")
+    @classmethod
+    def _written_as_json(cls, value: object) -> object:
+        """From the environment it comes decoded; from the sandbox, where services share a process, as written."""
+        return json.loads(value) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _razorpay_whole(self) -> Self:

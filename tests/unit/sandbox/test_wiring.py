@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from billing.schedules import DEFAULTS
+from billing.settings import BillingSettings
 from keyturn.errors import Misconfigured
 from sandbox import broker, secrets
 from sandbox.postgres import SERVICES
@@ -101,3 +103,9 @@ def test_a_failed_attempt_to_connect_leaves_nothing_to_be_closed_later(caplog: p
         return asyncio.all_tasks() - {asyncio.current_task()}
 
     assert asyncio.run(attempt()) == set()
+
+
+def test_billing_in_this_process_takes_its_runs_as_one_of_its_own_does(tmp_path: Path) -> None:
+    told = wiring(tmp_path, {"SCHEDULES": '{"audit": "off"}'}).environment("billing")
+    names = {schedule.name for schedule in BillingSettings(_env_file=None, **told).runs.on}  # type: ignore[arg-type]
+    assert names == set(DEFAULTS) - {"audit"}
