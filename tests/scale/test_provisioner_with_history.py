@@ -9,7 +9,8 @@ import pytest
 from keyturn.clock import MovableClock
 from keyturn.events import CustomerErased, EntitlementsListed, Listed, SetupLinkIssued, SetupLinkUnsent, read
 from keyturn.sealing import KeyRing
-from provisioner.repository import erasing
+from provisioner.repository import erasing, servers
+from provisioner.resources.port import Needs
 from support.databases import DatabaseUrl
 from support.explaining import ROWS
 from support.fake_target import World, fake_kinds
@@ -47,6 +48,7 @@ async def test_the_provisioner_reads_no_more_with_a_long_history(
             await _an_install(rig, history)
         await _erasing(rig, history)
         await _reading(rig)
+        await _placing(rig)
         await history.hears(_listed(rig))
         await _looking_after(rig, history)
         await history.skeleton()
@@ -122,6 +124,21 @@ async def _reading(rig: Rig) -> None:
     for status in ("failed", "provisioning", "deleted"):
         await rig.ask("GET", f"/internal/installs?status={status}")
     await rig.ask("GET", "/internal/orphans")
+
+
+async def _placing(rig: Rig) -> None:
+    """Of servers there are few."""
+    said = {"address": "unix:///nowhere", "memory": 2**40, "millicpus": 9000, "slots": 9, "reason": "history"}
+    await rig.ask("POST", "/internal/servers/new", said)
+    owner = (UUID(int=5), "new")
+    async with rig.service.database.transaction("test") as tx:
+        for memory in (1, 2):
+            assert await servers.place(tx, owner, "docker", Needs(memory, 1), {}) == "new"
+        assert await servers.any_room(tx, "docker", Needs(1, 1), {})
+        assert await servers.leave(tx, owner)
+    await rig.service.database.run("test", servers.FIND, "docker", "new")
+    await rig.ask("GET", "/internal/servers")
+    await rig.ask("POST", "/internal/servers/new/remove", {"reason": "history"})
 
 
 async def _looking_after(rig: Rig, history: Old) -> None:

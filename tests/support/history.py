@@ -173,6 +173,7 @@ OWN: dict[str, dict[str, Columns]] = {
         },
         "secrets": {},
         "allocations": {"pool": "'old'", "number": "i"},
+        "placements": {"server": "'old'"},
         "names": {
             "kind": "'subdomain'",
             "owner": TYPES["uuid"],

@@ -23,6 +23,7 @@ from keyturn_cli.commands import (
     payments,
     purchases,
     runs,
+    servers,
     stats,
     subscriptions,
     tokens,
@@ -72,6 +73,7 @@ app.add_typer(customers.app, name="customers")
 app.add_typer(runs.app, name="runs")
 app.add_typer(installs.app, name="installs")
 app.add_typer(certificates.app, name="certificates")
+app.add_typer(servers.app, name="servers")
 app.add_typer(work.app, name="work")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(messages.app, name="messages")

@@ -18,7 +18,7 @@ OWNS = {
     "gateway": "raw webhooks, journeys, operators, tokens, audit log",
     "billing": "products, prices, customers, purchases, checkouts, payments, refunds, disputes, subscriptions, "
     "entitlements",
-    "provisioner": "installs, jobs, steps, resources, names, setup links",
+    "provisioner": "installs, jobs, steps, resources, names, servers, setup links",
     "notifier": "contacts, messages",
 }
 INTRO = """\

@@ -12,7 +12,7 @@ from keyturn.errors import Problem
 from keyturn.http import Named, Words
 from keyturn.internal import Admin, Caller, Customer, Operator, Public, Viewer
 from keyturn.service import get_deps
-from provisioner import erasing, names, operators, room, setup
+from provisioner import erasing, names, operators, room, servers, setup
 from provisioner.certificates import api as certificates
 from provisioner.deps import ProvisionerDeps
 from provisioner.domain import InstallState
@@ -22,6 +22,7 @@ from provisioner.repository import installs, views
 router = APIRouter(prefix="/internal")
 router.include_router(erasing.router)
 router.include_router(certificates.router)
+router.include_router(servers.router)
 Deps = Annotated[ProvisionerDeps, Depends(get_deps)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 

@@ -22,9 +22,12 @@ from provisioner.resources.acme_client import Authority
 from provisioner.resources.dns import Dns
 from provisioner.resources.dns_asking import Asking
 from provisioner.resources.dns_powerdns import Server
+from provisioner.resources.docker.hosts import Docker
+from provisioner.resources.docker.registries import Registries
 from provisioner.resources.local import Local
 from provisioner.resources.tls import Tls
 from provisioner.resources.tls_pairs import Files
+from provisioner.servers import KnownServers
 from provisioner.settings import ProvisionerSettings
 
 NAME = "provisioner"
@@ -52,7 +55,8 @@ def build(
         files,
     )
     local = Local(settings.local_data, settings.port_range)
-    known = kinds(client, local, dns, Tls(settings.base_domain, files, using.use, using.release))
+    docker = Docker(KnownServers(database), settings.docker_port_range, client, Registries(settings.docker_logins))
+    known = kinds(client, local, dns, Tls(settings.base_domain, files, using.use, using.release), docker)
     deps = ProvisionerDeps(
         database=database,
         clock=clock,
@@ -76,6 +80,6 @@ def build(
         package=NAME,
         port=settings.port,
         routers=[router],
-        closing=[client.aclose],
+        closing=[client.aclose, docker.close],
         rings={"PROVISIONER_SEALING_KEYS": deps.keys, "MAIL_KEYS": deps.mail_keys},
     )

@@ -147,6 +147,7 @@ class _Check:
         self._require(isinstance(optional, bool), (*way, "optional"), "is true or false")
         self._require(when is None or isinstance(when, str), (*way, "when"), "is a text with names in braces")
         self._parameters(self._kinds.resources[kind].Parameters, rest, way)
+        self._hidden(rest, self._kinds.resources[kind].shown, way)
         self._promised[name] = self._kinds.resources[kind].promises(rest)
         refs = list(self._references(rest, way))
         needs = dict.fromkeys(ref.root for ref in refs if ref.root not in FIELDS and ref != PASSWORD)
@@ -172,6 +173,13 @@ class _Check:
                 at, value = _nearest(said, one["loc"])
                 if not (isinstance(value, str) and "{" in value):
                     raise self._document.error((*way, *at), f"{'.'.join(map(str, one['loc']))}: {one['msg']}") from None
+
+    def _hidden(self, said: Mapping[str, Any], shown: frozenset[str], way: Way) -> None:
+        """A program's arguments can be read by whoever is on its host."""
+        for name in shown & said.keys():
+            for ref in self._references(said[name], (*way, name)):
+                secret = ref == PASSWORD or ref.root == "random"
+                self._require(not secret, (*way, name), f"{{{ref}}} would be shown to others here: put it into `env`")
 
     def _references(self, tree: Any, way: Way) -> Iterator[Ref]:
         for at, text in _texts(tree, way):
@@ -216,6 +224,7 @@ class _Check:
             kind = rest.pop("type", None)
             self._require(kind in self._kinds.setup, (*way, "type"), f"unknown type {kind!r} for setup")
             self._parameters(self._kinds.setup[kind].Parameters, rest, way)
+            self._hidden(rest, self._kinds.setup[kind].shown, way)
             self._check_names(rest, way, password=True)
             self._check_waited_for(rest, way)
             yield Setup(kind, rest)

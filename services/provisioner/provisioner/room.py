@@ -7,7 +7,8 @@ from keyturn.database import Transaction
 from provisioner import rendering
 from provisioner.deps import ProvisionerDeps
 from provisioner.rendering import Ref
-from provisioner.repository import jobs
+from provisioner.repository import jobs, servers
+from provisioner.resources.port import Needs
 
 
 class StoredRoom:
@@ -18,6 +19,9 @@ class StoredRoom:
 
     async def number(self, pool: str, numbers: range) -> bool:
         return await jobs.any_free(self._tx, pool, numbers)
+
+    async def server(self, target: str, needs: Needs, labels: Mapping[str, str]) -> bool:
+        return await servers.any_room(self._tx, target, needs, labels)
 
 
 async def for_one_more(deps: ProvisionerDeps, name: str, limits: Mapping[str, Any]) -> bool:

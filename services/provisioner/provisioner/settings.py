@@ -55,6 +55,17 @@ class ProvisionerSettings(ServiceSettings):
         validation_alias="LOCAL_PORTS",
         description="The loopback ports that local.process may use",
     )
+    docker_ports: str = Field(
+        default="15000-19999",
+        pattern=r"^\d{4,5}-\d{4,5}$",
+        validation_alias="DOCKER_PORTS",
+        description="The ports of each Docker server on which containers may be published",
+    )
+    docker_logins: Path | None = Field(
+        default=None,
+        validation_alias="DOCKER_LOGINS",
+        description="A file as `docker login` writes it (config.json), for images of private registries",
+    )
     installs_at_once: int = Field(
         default=8,
         ge=1,
@@ -142,11 +153,19 @@ class ProvisionerSettings(ServiceSettings):
 
     @property
     def port_range(self) -> range:
-        first, _, last = self.local_ports.partition("-")
-        return range(int(first), int(last) + 1)
+        return _range(self.local_ports)
+
+    @property
+    def docker_port_range(self) -> range:
+        return _range(self.docker_ports)
 
     @property
     def authority(self) -> list[tuple[str, int]]:
         """Who is asked what the DNS server really says; nobody where there is none."""
         host = urlsplit(self.powerdns_url).hostname or ""
         return [server(self.powerdns_server or (f"[{host}]" if ":" in host else host))] if self.powerdns_url else []
+
+
+def _range(said: str) -> range:
+    first, _, last = said.partition("-")
+    return range(int(first), int(last) + 1)

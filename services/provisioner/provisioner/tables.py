@@ -3,6 +3,7 @@
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -173,6 +174,36 @@ allocations = Table(
     _install(),
     _text("resource"),
     UniqueConstraint("install_id", "resource", "pool"),
+)
+
+# Hosts that hold what is made at a target, and how much of each is taken: counted where a place is taken or left.
+servers = Table(
+    "servers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("target"),
+    _text("address"),
+    _text("publish_on"),
+    Column("memory", BigInteger, nullable=False),
+    _number("millicpus"),
+    _number("slots"),
+    _json("labels"),
+    _flag("enabled"),
+    Column("used_memory", BigInteger, nullable=False, server_default="0"),
+    Column("used_millicpus", Integer, nullable=False, server_default="0"),
+    Column("used_slots", Integer, nullable=False, server_default="0"),
+    _when("created_at", null=False),
+    Index("servers_by_target", "target", "name"),
+)
+
+placements = Table(
+    "placements",
+    metadata,
+    _install(primary=True),
+    Column("resource", Text, primary_key=True),
+    Column("server", ForeignKey("servers.name"), nullable=False, index=True),
+    Column("memory", BigInteger, nullable=False),
+    _number("millicpus"),
 )
 
 # Who is at work at a target that takes only so many at once, whichever replica it is.

@@ -12,6 +12,8 @@ from keyturn.clock import MovableClock
 from keyturn.retry import RetryPolicy
 from provisioner.deps import Policy
 from support import powerdns as private_powerdns
+from support.docker import Engine
+from support.docker_rig import engine_for_tests
 from support.fake_target import World, fake_kinds
 from support.forks import Nursery
 from support.powerdns import PowerDns
@@ -47,6 +49,12 @@ def nursery() -> Iterator[Nursery]:
     """For processes that are to be killed."""
     with Nursery() as found:
         yield found
+
+
+@pytest.fixture(scope="session", name="engine")
+def _engine() -> Iterator[Engine]:
+    """Of Docker."""
+    yield from engine_for_tests()
 
 
 @pytest.fixture

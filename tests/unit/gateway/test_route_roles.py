@@ -53,6 +53,8 @@ ADMIN = {
     "DELETE /api/tokens/{token_id}",
     "POST /api/catalog",
     "POST /api/catalog/diff",
+    "POST /api/servers/{name}",
+    "POST /api/servers/{name}/remove",
 }
 
 

@@ -32,6 +32,12 @@ class MemoryNotes:
     async def keep(self, write: object) -> Any:
         raise NotImplementedError  # nothing here keeps a table of its own
 
+    async def place(self, target: str, needs: object, *, labels: object) -> str:
+        raise AssertionError
+
+    async def leave(self) -> bool:
+        raise AssertionError
+
 
 def client(answer: Answer) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.MockTransport(answer))

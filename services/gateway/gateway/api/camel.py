@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 # Below these names the keys are somebody's data, not our words.
-OPAQUE = frozenset({"before", "after", "payload", "parameters", "limits", "data", "refs", "facts", "metadata"})
+OPAQUE = frozenset(
+    {"before", "after", "payload", "parameters", "limits", "data", "refs", "facts", "metadata", "labels"}
+)
 
 
 def camel_name(name: str) -> str:

@@ -60,6 +60,8 @@ class Caller:
         with hidden(*prepared.secrets.values()):
             driver = self._driver(prepared)
             notes = CommittedNotes(self._work, self._deps.keys, record)
+            if operation == "ensure":
+                await driver.choose(notes)
             target = await driver.target(notes)
             async with self._deps.paces.call(target, driver.pace):
                 if operation != "probe":  # asking disturbs nobody

@@ -14,8 +14,8 @@ from keyturn.sealing import KeyRing
 from keyturn.work import Work
 from provisioner.engine import values
 from provisioner.records import Record
-from provisioner.repository import jobs, progress
-from provisioner.resources.port import Capacity, Notes
+from provisioner.repository import jobs, progress, servers
+from provisioner.resources.port import Capacity, Needs, Notes
 
 T = TypeVar("T")
 
@@ -54,6 +54,20 @@ class CommittedNotes(Notes):
     async def keep(self, write: Callable[[Transaction, tuple[UUID, str]], Awaitable[T]]) -> T:
         async with self._work.transaction("keep") as tx:
             return await write(tx, (self._record.install_id, self._record.name))
+
+    async def place(self, target: str, needs: Needs, *, labels: Mapping[str, str]) -> str:
+        owner = (self._record.install_id, self._record.name)
+        async with self._work.transaction("place") as tx:
+            server = await servers.place(tx, owner, target, needs, labels)
+            if server:
+                self._record.notes = await progress.note(tx, owner, {"server": server}, [])
+        if server is None:
+            raise Capacity(f"no server of {target} has room")
+        return server
+
+    async def leave(self) -> bool:
+        async with self._work.transaction("leave") as tx:
+            return await servers.leave(tx, (self._record.install_id, self._record.name))
 
     def _place(self, name: str) -> tuple[str, ...]:
         return values.place(self._record.install_id, self._record.name, "notes", name)

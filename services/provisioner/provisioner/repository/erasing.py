@@ -20,6 +20,7 @@ PERSONAL: Tables = {
         ("fingerprint", "order_key", "order_url", "key", "chain"),
     ),
     "certificate_uses": ("install_id = $1", ()),
+    "placements": ("install_id = $1", ()),
     "erasures": ("purchase_id = $1", ()),
 }
 

@@ -9,6 +9,13 @@ import httpx
 from provisioner.resources.dns import Dns, Zone
 from provisioner.resources.dns_domain import Domain
 from provisioner.resources.dns_records import Records
+from provisioner.resources.docker.container import DockerContainer
+from provisioner.resources.docker.exec import DockerExec, DockerSetup
+from provisioner.resources.docker.hosts import Docker
+from provisioner.resources.docker.images import DockerImage
+from provisioner.resources.docker.network import DockerNetwork
+from provisioner.resources.docker.place import DockerPlace
+from provisioner.resources.docker.volume import DockerVolume
 from provisioner.resources.http import HttpCall, HttpCheck, HttpSetup
 from provisioner.resources.local import Local, LocalProcess
 from provisioner.resources.port import Given, Resource, Room, SetupCall
@@ -36,7 +43,13 @@ class Kinds:
         return self.setup[kind](given, self.tools.get(kind.partition(".")[0]))
 
 
-def kinds(client: httpx.AsyncClient, local: Local, dns: Dns | None = None, tls: Tls | None = None) -> Kinds:
+def kinds(
+    client: httpx.AsyncClient,
+    local: Local,
+    dns: Dns | None = None,
+    tls: Tls | None = None,
+    docker: Docker | None = None,
+) -> Kinds:
     """All kinds of this release. Without a target's tools its recipes can be checked, and not made."""
     return Kinds(
         resources={
@@ -47,7 +60,13 @@ def kinds(client: httpx.AsyncClient, local: Local, dns: Dns | None = None, tls: 
             "dns.records": Records,
             "dns.domain": Domain,
             "tls.certificate": Certificate,
+            "docker.place": DockerPlace,
+            "docker.image": DockerImage,
+            "docker.network": DockerNetwork,
+            "docker.volume": DockerVolume,
+            "docker.container": DockerContainer,
+            "docker.exec": DockerExec,
         },
-        setup={"http.call": HttpSetup},
-        tools={"local": local, "http": client, "dns": dns, "tls": tls},
+        setup={"http.call": HttpSetup, "docker.exec": DockerSetup},
+        tools={"local": local, "http": client, "dns": dns, "tls": tls, "docker": docker},
     )

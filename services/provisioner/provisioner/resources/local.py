@@ -63,6 +63,7 @@ class LocalProcess(Resource[ProcessParameters]):
     outputs = frozenset({"url", "host", "port"})
     pace: ClassVar[Pace] = Pace(together=8, failures=20, pause=timedelta(seconds=5))
     watched = True
+    shown = frozenset({"argv"})
 
     def __init__(self, given: Given[ProcessParameters], tools: Local) -> None:
         super().__init__(given, tools)

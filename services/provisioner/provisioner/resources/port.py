@@ -66,6 +66,29 @@ class Refused(DriverError):
     """Setup alone: the install does not take this password. The message is for the customer."""
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What a resource takes of a server beside its slot. `memory`: in bytes."""
+
+    memory: int = 0
+    cpus: float = 0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A host of ours. `address`: of what manages it. `publish_on`: the host's own, where its resources are reached."""
+
+    name: str
+    target: str
+    address: str
+    publish_on: str
+
+
+class Servers(Protocol):
+    async def find(self, target: str, name: str) -> Server:
+        """Raises `NeedsOperator` where the target has none of this name."""
+
+
 class Notes(Protocol):
     """What a driver must remember between calls. Every method here commits at once, under the worker's fence."""
 
@@ -82,12 +105,22 @@ class Notes(Protocol):
         """What a kind keeps in a table of its own: `write` is one that it was built with, and is given the install and
         the resource's name."""
 
+    async def place(self, target: str, needs: Needs, *, labels: Mapping[str, str]) -> str:
+        """The name of the server on which this resource has its place, also in the note `server`: the least loaded with
+        these labels and with room, and the same at every call. Other needs are met there. Raises `Capacity`."""
+
+    async def leave(self) -> bool:
+        """Give the place back; False where there is none."""
+
 
 class Room(Protocol):
     """What is free now: for the question before a sale. Nothing is held by it."""
 
     async def number(self, pool: str, numbers: range) -> bool:
         """Whether nobody holds one of these numbers of the pool."""
+
+    async def server(self, target: str, needs: Needs, labels: Mapping[str, str]) -> bool:
+        """Whether a server with these labels has room for so much."""
 
 
 T = TypeVar("T")
@@ -148,6 +181,7 @@ class Resource(ABC, Generic[P]):
     outputs: ClassVar[frozenset[str]] = frozenset()  # what a blueprint may refer to
     pace: ClassVar[Pace] = Pace()
     patience: ClassVar[timedelta] = timedelta(minutes=20)  # how long `NotReady` may go on
+    shown: ClassVar[frozenset[str]] = frozenset()  # parameters that others see: a blueprint puts no secret there
     watched: ClassVar[bool] = False  # probed every few seconds, and ensured again where it died
 
     def __init__(self, given: Given[P], tools: Any) -> None:  # noqa: ARG002 - for kinds that have some
@@ -165,9 +199,11 @@ class Resource(ABC, Generic[P]):
         them, with the plan's limits filled in and nothing else."""
         return True
 
+    async def choose(self, notes: Notes) -> None:
+        """Before each `ensure`: a kind with several servers takes its place on one. Raises `Capacity`."""
+
     async def target(self, notes: Notes) -> str:  # noqa: ARG002 - for kinds that choose a server
-        """Where it goes: what pace, limits and breaker count by. A kind with several servers chooses one here, saves
-        it in the notes, and raises `Capacity` where none has room."""
+        """Where it goes: what pace, limits and breaker count by."""
         return type(self).__module__.rpartition(".")[2]
 
     @abstractmethod
@@ -200,6 +236,7 @@ class SetupCall(ABC, Generic[P]):
     """One call of a blueprint's `setup`: hands the customer's password to the install and keeps nothing."""
 
     Parameters: ClassVar[type[BaseModel]]
+    shown: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, given: Given[P], tools: Any) -> None:  # noqa: ARG002 - for kinds that have some
         self.given = given

@@ -138,6 +138,23 @@ def upgrade() -> None:
     op.create_index('ix_outbox_published', 'outbox', ['published'], unique=False, postgresql_where=sa.text('published IS NOT NULL'))
     op.create_index('ix_outbox_refused', 'outbox', ['subject', 'id'], unique=False, postgresql_where=sa.text('published IS NULL AND attempts > 0'))
     op.create_index('ix_outbox_unpublished', 'outbox', ['id'], unique=False, postgresql_where=sa.text('published IS NULL'))
+    op.create_table('servers',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('target', sa.Text(), nullable=False),
+    sa.Column('address', sa.Text(), nullable=False),
+    sa.Column('publish_on', sa.Text(), nullable=False),
+    sa.Column('memory', sa.BigInteger(), nullable=False),
+    sa.Column('millicpus', sa.Integer(), nullable=False),
+    sa.Column('slots', sa.Integer(), nullable=False),
+    sa.Column('labels', postgresql.JSONB(), nullable=False),
+    sa.Column('enabled', sa.Boolean(), nullable=False),
+    sa.Column('used_memory', sa.BigInteger(), server_default='0', nullable=False),
+    sa.Column('used_millicpus', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('used_slots', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_servers'))
+    )
+    op.create_index('servers_by_target', 'servers', ['target', 'name'], unique=False)
     op.create_table('slots',
     sa.Column('target', sa.Text(), nullable=False),
     sa.Column('install_id', sa.Uuid(), nullable=False),
@@ -228,6 +245,17 @@ def upgrade() -> None:
     )
     op.create_index('jobs_by_install', 'jobs', ['install_id', 'created_at'], unique=False)
     op.create_index('one_open_job', 'jobs', ['install_id'], unique=True, postgresql_where=sa.text("state IN ('pending', 'processing')"))
+    op.create_table('placements',
+    sa.Column('install_id', sa.Uuid(), nullable=False),
+    sa.Column('resource', sa.Text(), nullable=False),
+    sa.Column('server', sa.Text(), nullable=False),
+    sa.Column('memory', sa.BigInteger(), nullable=False),
+    sa.Column('millicpus', sa.Integer(), nullable=False),
+    sa.ForeignKeyConstraint(['install_id'], ['installs.id'], name=op.f('fk_placements_install_id_installs')),
+    sa.ForeignKeyConstraint(['server'], ['servers.name'], name=op.f('fk_placements_server_servers')),
+    sa.PrimaryKeyConstraint('install_id', 'resource', name=op.f('pk_placements'))
+    )
+    op.create_index(op.f('ix_placements_server'), 'placements', ['server'], unique=False)
     op.create_table('resources',
     sa.Column('install_id', sa.Uuid(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
