@@ -26,6 +26,7 @@ NAMES = (
     "backlog",
     "nightly",
     "checkout",
+    "sites",
 )
 
 

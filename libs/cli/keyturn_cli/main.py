@@ -20,6 +20,7 @@ from keyturn_cli.commands import (
     journey,
     login,
     messages,
+    nginx,
     payments,
     purchases,
     runs,
@@ -74,6 +75,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(installs.app, name="installs")
 app.add_typer(certificates.app, name="certificates")
 app.add_typer(servers.app, name="servers")
+app.add_typer(nginx.app, name="nginx")
 app.add_typer(work.app, name="work")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(messages.app, name="messages")

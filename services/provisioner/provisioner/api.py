@@ -12,7 +12,7 @@ from keyturn.errors import Problem
 from keyturn.http import Named, Words
 from keyturn.internal import Admin, Caller, Customer, Operator, Public, Viewer
 from keyturn.service import get_deps
-from provisioner import erasing, names, operators, room, servers, setup
+from provisioner import erasing, names, operators, regenerating, room, servers, setup
 from provisioner.certificates import api as certificates
 from provisioner.deps import ProvisionerDeps
 from provisioner.domain import InstallState
@@ -23,6 +23,7 @@ router = APIRouter(prefix="/internal")
 router.include_router(erasing.router)
 router.include_router(certificates.router)
 router.include_router(servers.router)
+router.include_router(regenerating.router)
 Deps = Annotated[ProvisionerDeps, Depends(get_deps)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 

@@ -1,6 +1,7 @@
 """The provisioner, wired: the only place that knows every part."""
 
 from dataclasses import replace
+from functools import partial
 
 from keyturn.bus import Bus, connect_bus
 from keyturn.clock import Clock
@@ -16,6 +17,7 @@ from provisioner.deps import ProvisionerDeps
 from provisioner.engine.begun import Recorder
 from provisioner.engine.jobs import JOB
 from provisioner.handlers import HANDLERS, WORK
+from provisioner.repository import sites
 from provisioner.resources import kinds
 from provisioner.resources.acme_challenges import Answers
 from provisioner.resources.acme_client import Authority
@@ -25,6 +27,7 @@ from provisioner.resources.dns_powerdns import Server
 from provisioner.resources.docker.hosts import Docker
 from provisioner.resources.docker.registries import Registries
 from provisioner.resources.local import Local
+from provisioner.resources.nginx_server import Nginx
 from provisioner.resources.tls import Tls
 from provisioner.resources.tls_pairs import Files
 from provisioner.servers import KnownServers
@@ -56,7 +59,11 @@ def build(
     )
     local = Local(settings.local_data, settings.port_range)
     docker = Docker(KnownServers(database), settings.docker_port_range, client, Registries(settings.docker_logins))
-    known = kinds(client, local, dns, Tls(settings.base_domain, files, using.use, using.release), docker)
+    nginx = None
+    if settings.layout:
+        nginx = Nginx(settings.layout, partial(sites.all_of_them, database), sites)
+    certificates = Tls(settings.base_domain, files, using.use, using.release)
+    known = kinds(client, local, dns=dns, tls=certificates, docker=docker, nginx=nginx)
     deps = ProvisionerDeps(
         database=database,
         clock=clock,
@@ -80,6 +87,6 @@ def build(
         package=NAME,
         port=settings.port,
         routers=[router],
-        closing=[client.aclose, docker.close],
+        closing=[client.aclose, docker.close, *([nginx.close] if nginx else [])],
         rings={"PROVISIONER_SEALING_KEYS": deps.keys, "MAIL_KEYS": deps.mail_keys},
     )

@@ -19,6 +19,7 @@ from provisioner.domain import Install
 from provisioner.engine.jobs import JOB, died
 from provisioner.engine.run import run_job
 from provisioner.erasing import erase
+from provisioner.regenerating import mind
 from provisioner.repository import installs
 from provisioner.resealing import reseal
 
@@ -97,6 +98,7 @@ WORK: Mapping[str, WorkKind[ProvisionerDeps]] = {
     # Has a password that takes minutes been set?
     "setup_applying": WorkKind(setup_applying, retry=_PATIENT, died=applying_died),
     "watch": WorkKind(watch, every=timedelta(seconds=10)),  # which programs of ours have died?
+    "nginx": WorkKind(mind, every=timedelta(minutes=10)),  # does it have what the database says?
     "reseal": WorkKind(reseal, every=timedelta(minutes=10)),  # while a sealing key is changed: to the new one
     erasing.ERASE: erasing.work_kind(erase),  # a customer is forgotten
     # One certificate: ordered, renewed, removed.

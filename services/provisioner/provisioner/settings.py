@@ -1,12 +1,16 @@
 """What the provisioner reads from the environment."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from keyturn.settings import ServiceSettings, TextList
+from provisioner.resources.nginx_config import Layout, listens
+from provisioner.resources.nginx_sites import a_path
 
 SERVER = r"^$|^[0-9.]+(:\d{1,5})?$|^\[[0-9a-fA-F:.]+\](:\d{1,5})?$"  # an address, and perhaps a port
 
@@ -15,6 +19,15 @@ def server(text: str) -> tuple[str, int]:
     """Address and port of a DNS server."""
     host, _, port = text.rpartition(":") if not text.endswith("]") and ":" in text else (text, "", "")
     return host.strip("[]"), int(port or 53)
+
+
+def _listened(addresses: Sequence[str]) -> Sequence[str]:
+    for address in addresses:
+        listens(address)
+    return addresses
+
+
+Listens = Annotated[TextList, AfterValidator(_listened)]
 
 
 class ProvisionerSettings(ServiceSettings):
@@ -139,6 +152,35 @@ class ProvisionerSettings(ServiceSettings):
         description="Who is asked about other people's names (CAA, a customer's domain): addresses, with a port where "
         "it is not 53. Empty: the name servers of this machine",
     )
+    nginx_dir: Path | None = Field(
+        default=None,
+        validation_alias="NGINX_DIR",
+        description="The folder of the nginx that nginx.site writes for; it belongs to the user that runs both. Empty: "
+        "there is none",
+    )
+    nginx_https: Listens = Field(
+        default=("443", "[::]:443"), validation_alias="NGINX_HTTPS", description="What nginx listens on for https"
+    )
+    nginx_http: Listens = Field(
+        default=("80", "[::]:80"),
+        validation_alias="NGINX_HTTP",
+        description="What nginx listens on for http: it leads to https, and hands out ACME_CHALLENGES",
+    )
+    nginx_public_port: int = Field(
+        default=443,
+        ge=1,
+        le=65535,
+        validation_alias="NGINX_PUBLIC_PORT",
+        description="The port at which the world reaches nginx's https",
+    )
+    nginx_certificate: str = Field(
+        default="",
+        validation_alias="NGINX_CERTIFICATE",
+        description="The absolute path of the wildcard certificate with its chain, for sites without one of their own",
+    )
+    nginx_certificate_key: str = Field(
+        default="", validation_alias="NGINX_CERTIFICATE_KEY", description="The absolute path of its key"
+    )
 
     @field_validator("dns_resolvers")
     @classmethod
@@ -150,6 +192,35 @@ class ProvisionerSettings(ServiceSettings):
     @property
     def resolvers(self) -> list[tuple[str, int]]:
         return [server(text) for text in self.dns_resolvers]
+
+    @model_validator(mode="after")
+    def _nginx_is_told_enough(self) -> Self:
+        """Whatever stands in its configuration is a path that it reads as one."""
+        if self.nginx_dir is not None:
+            folders = {"NGINX_DIR": self.nginx_dir, "ACME_CHALLENGES": self.acme_challenges}
+            paths = {name: str(path.absolute()) for name, path in folders.items()}
+            files = {"NGINX_CERTIFICATE": self.nginx_certificate, "NGINX_CERTIFICATE_KEY": self.nginx_certificate_key}
+            for name, path in {**paths, **files}.items():
+                try:
+                    a_path(path)
+                except ValueError as error:
+                    raise ValueError(f"with NGINX_DIR set, {name} {error}") from None
+        return self
+
+    @property
+    def layout(self) -> Layout | None:
+        """How nginx stands on this machine, where there is one of ours."""
+        if self.nginx_dir is None:
+            return None
+        return Layout(
+            folder=self.nginx_dir.absolute(),
+            challenges=self.acme_challenges.absolute(),
+            https=self.nginx_https,
+            http=self.nginx_http,
+            certificate=self.nginx_certificate,
+            certificate_key=self.nginx_certificate_key,
+            public_port=self.nginx_public_port,
+        )
 
     @property
     def port_range(self) -> range:

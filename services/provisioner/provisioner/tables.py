@@ -275,6 +275,21 @@ acme_accounts = Table(
     _when("created_at", null=False),
 )
 
+# Which host names nginx serves, and how. Its configuration is made from these rows and nothing else.
+sites = Table(
+    "sites",
+    metadata,
+    Column("hostname", Text(collation="C"), primary_key=True),
+    _install(),
+    _text("resource"),
+    _text("upstream"),
+    _text("state"),
+    _text("body_size"),
+    _text("certificate", null=True),
+    _text("certificate_key", null=True),
+    Index("sites_by_install", "install_id", "resource"),
+)
+
 # Reserved until a time by a checkout, or claimed (no time) by an install; the owner is a purchase id either way.
 names = Table(
     "names",

@@ -16,6 +16,7 @@ from support.docker import Engine
 from support.docker_rig import engine_for_tests
 from support.fake_target import World, fake_kinds
 from support.forks import Nursery
+from support.nginx import PrivateNginx, nginx
 from support.powerdns import PowerDns
 from support.provisioning import Rig, WaitUntil, running, settings_for
 
@@ -80,3 +81,9 @@ async def make_rig(
             return await stack.enter_async_context(rig)
 
         yield make
+
+
+@pytest.fixture
+async def web() -> AsyncIterator[PrivateNginx]:
+    async with nginx() as found:
+        yield found

@@ -92,6 +92,13 @@ def test_the_blueprint_with_a_customers_domain_can_be_used(tmp_path: Path, known
     assert found.resources["certificate"].needs == ("domain",)
 
 
+def test_the_example_of_a_site_is_a_blueprint(tmp_path: Path, known: Kinds) -> None:
+    (tmp_path / "site.yaml").write_text(pages.marked(SELLING, "site-blueprint").text)
+    found = blueprints.load(tmp_path, known)["notes-online"]
+    assert found.limits == {"upload"}
+    assert found.resources["domain"].needs == ("app",)
+
+
 def test_a_fault_in_a_blueprint_reads_as_on_the_page(tmp_path: Path, known: Kinds) -> None:
     (tmp_path / "broken.yaml").write_text(pages.marked(SELLING, "broken-blueprint").text)
     with pytest.raises(BlueprintError) as fault:

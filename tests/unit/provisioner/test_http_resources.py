@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -14,6 +14,7 @@ from provisioner.resources.http import CallParameters, CheckParameters, HttpCall
 from provisioner.resources.port import Given, NotReady, Permanent, Refused, Transient, UnknownResult
 
 Answer = Callable[[httpx.Request], httpx.Response]
+T = TypeVar("T")
 
 
 class MemoryNotes:

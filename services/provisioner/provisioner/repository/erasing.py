@@ -11,6 +11,7 @@ PERSONAL: Tables = {
     "jobs": ("install_id = $1", ()),
     "steps": ("job_id IN (SELECT id FROM jobs WHERE install_id = $1)", ()),
     "resources": ("install_id = $1", ("parameters", "notes", "outputs")),
+    "sites": ("install_id = $1", ("upstream", "certificate", "certificate_key")),
     "names": ("owner = $1", ()),
     "setup_links": ("install_id = $1", ("token_hash", "operation")),
     "history": ("install_id = $1", ()),

@@ -18,6 +18,8 @@ from provisioner.resources.docker.place import DockerPlace
 from provisioner.resources.docker.volume import DockerVolume
 from provisioner.resources.http import HttpCall, HttpCheck, HttpSetup
 from provisioner.resources.local import Local, LocalProcess
+from provisioner.resources.nginx import NginxSite
+from provisioner.resources.nginx_server import Nginx
 from provisioner.resources.port import Given, Resource, Room, SetupCall
 from provisioner.resources.tls import Certificate, Tls
 
@@ -46,9 +48,11 @@ class Kinds:
 def kinds(
     client: httpx.AsyncClient,
     local: Local,
+    *,
     dns: Dns | None = None,
     tls: Tls | None = None,
     docker: Docker | None = None,
+    nginx: Nginx | None = None,
 ) -> Kinds:
     """All kinds of this release. Without a target's tools its recipes can be checked, and not made."""
     return Kinds(
@@ -66,7 +70,8 @@ def kinds(
             "docker.volume": DockerVolume,
             "docker.container": DockerContainer,
             "docker.exec": DockerExec,
+            "nginx.site": NginxSite,
         },
         setup={"http.call": HttpSetup, "docker.exec": DockerSetup},
-        tools={"local": local, "http": client, "dns": dns, "tls": tls, "docker": docker},
+        tools={"local": local, "http": client, "dns": dns, "tls": tls, "docker": docker, "nginx": nginx},
     )

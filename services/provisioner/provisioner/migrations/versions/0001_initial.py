@@ -308,6 +308,19 @@ def upgrade() -> None:
     sa.UniqueConstraint('token_hash', name=op.f('uq_setup_links_token_hash'))
     )
     op.create_index('setup_links_to_expire', 'setup_links', ['expires_at'], unique=False, postgresql_where=sa.text("state = 'open'"))
+    op.create_table('sites',
+    sa.Column('hostname', sa.Text(collation='C'), nullable=False),
+    sa.Column('install_id', sa.Uuid(), nullable=False),
+    sa.Column('resource', sa.Text(), nullable=False),
+    sa.Column('upstream', sa.Text(), nullable=False),
+    sa.Column('state', sa.Text(), nullable=False),
+    sa.Column('body_size', sa.Text(), nullable=False),
+    sa.Column('certificate', sa.Text(), nullable=True),
+    sa.Column('certificate_key', sa.Text(), nullable=True),
+    sa.ForeignKeyConstraint(['install_id'], ['installs.id'], name=op.f('fk_sites_install_id_installs')),
+    sa.PrimaryKeyConstraint('hostname', name=op.f('pk_sites'))
+    )
+    op.create_index('sites_by_install', 'sites', ['install_id', 'resource'], unique=False)
     op.create_table('steps',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('job_id', sa.Uuid(), nullable=False),
