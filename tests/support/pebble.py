@@ -23,10 +23,11 @@ class Pebble:
     """It keeps nothing: after `kill` and `start` it knows no account, no order and no certificate. `http_port`: where it
     asks for HTTP-01. `lifetime`: of certificates, in seconds."""
 
-    def __init__(self, resolver: str, lifetime: int = 3600, *, reject: int = 0) -> None:
+    def __init__(self, resolver: str, lifetime: int = 3600, *, reject: int = 0, http_port: int = 0) -> None:
         self._program = debian.need("pebble", "pebble")
         self.root = Path(tempfile.mkdtemp(prefix="keyturn-pebble-"))
-        self.port, self._management, self.http_port = (free_port() for _ in range(3))
+        self.port, self._management = free_port(), free_port()
+        self.http_port = http_port or free_port()
         self._resolver = resolver
         self._environment = {
             "PEBBLE_VA_NOSLEEP": "1",  # else it sleeps up to 15 s before it asks
@@ -58,6 +59,11 @@ class Pebble:
         with suppress(httpx.HTTPError):
             return httpx.get(self.directory, verify=self.trusting(), timeout=5).is_success
         return False
+
+    def root_certificate(self) -> str:
+        """By which what it issues is trusted."""
+        url = f"https://127.0.0.1:{self._management}/roots/0"
+        return httpx.get(url, verify=self.trusting(), timeout=5).raise_for_status().text
 
     def trusting(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.ca_file)

@@ -89,7 +89,7 @@ def test_the_worked_example_is_a_blueprint_and_a_catalogue(tmp_path: Path, known
 def test_the_blueprint_with_a_customers_domain_can_be_used(tmp_path: Path, known: Kinds) -> None:
     (tmp_path / "shop.yaml").write_text(pages.marked(SELLING, "domain-blueprint").text)
     (found,) = blueprints.load(tmp_path, known).values()
-    assert found.resources["certificate"].needs == ("domain",)
+    assert list(found.resources) == ["shop", "domain", "certificate", "site"]
 
 
 def test_the_example_of_a_site_is_a_blueprint(tmp_path: Path, known: Kinds) -> None:
