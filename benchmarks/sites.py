@@ -5,10 +5,10 @@ Beside it, on the same nginx: the 3,000th as it is usually done, with a `server`
 """
 
 import asyncio
+import contextlib
 import statistics
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -108,7 +108,7 @@ class Bench:
         )
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def bench(postgres: Postgres) -> AsyncIterator[Bench]:
     url = postgres.create_databases(("sites",))["sites"]
     await migrate(url, "provisioner")
@@ -131,8 +131,10 @@ async def bench(postgres: Postgres) -> AsyncIterator[Bench]:
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while await reader.readuntil(b"\r\n\r\n"):
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    with contextlib.suppress(asyncio.IncompleteReadError):  # a worker that is replaced closes what it has kept
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    writer.close()
 
 
 async def measure(postgres: Postgres) -> list[Row]:

@@ -96,7 +96,7 @@ def test_the_example_of_a_site_is_a_blueprint(tmp_path: Path, known: Kinds) -> N
     (tmp_path / "site.yaml").write_text(pages.marked(SELLING, "site-blueprint").text)
     found = blueprints.load(tmp_path, known)["notes-online"]
     assert found.limits == {"upload"}
-    assert found.resources["domain"].needs == ("app",)
+    assert set(found.resources["own_site"].needs) == {"app", "domain", "certificate"}
 
 
 def test_a_fault_in_a_blueprint_reads_as_on_the_page(tmp_path: Path, known: Kinds) -> None:
