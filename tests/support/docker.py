@@ -176,7 +176,11 @@ def private() -> Engine:
 
 
 def _busybox() -> bytes:
-    return Path(packages.program("busybox", "busybox-static")).read_bytes()
+    """One that needs no library: in the image there is none."""
+    program = Path(packages.program("busybox", "busybox-static"))
+    if b"/ld-linux" in program.read_bytes():
+        packages.install("busybox-static")
+    return program.read_bytes()
 
 
 def _image() -> bytes:

@@ -1,14 +1,16 @@
 """Servers, as operators make them known."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keyturn.clock import MovableClock
 from keyturn.events import OperatorActed, read
 from provisioner.repository import servers
 from provisioner.resources.port import Needs
-from support.provisioning import Rig
+from support.provisioning import Rig, WaitUntil, running, settings_for
 
 pytestmark = pytest.mark.servers
 MAIN: dict[str, Any] = {
@@ -50,33 +52,29 @@ async def test_a_server_is_made_known_changed_and_forgotten_and_the_audit_log_he
     assert (acted[1].before["slots"], acted[1].after["slots"]) == (3, 9)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "code"),
-    [
-        ({"address": "tcp://10.0.0.1:2375"}, 422),
-        ({"address": "unix:///a b"}, 422),
-        ({"publish_on": "0.0.0.0"}, 422),
-        ({"publish_on": "8.8.8.8"}, 422),
-        ({"publish_on": "shop.example"}, 422),
-        ({"publish_on": "::1"}, 422),
-        ({"memory": 0}, 422),
-        ({"slots": 0}, 422),
-        ({"slots": None}, 422),
-        ({"target": "elsewhere"}, 422),
-        ({"labels": {"a b": "c"}}, 422),
-        ({"reason": ""}, 422),
-    ],
-)
-async def test_a_server_that_cannot_be_right_is_refused(make_rig: Any, wrong: dict[str, Any], code: int) -> None:
+WRONG: list[dict[str, Any]] = [
+    {"address": "tcp://10.0.0.1:2375"},
+    {"address": "unix:///a b"},
+    {"publish_on": "0.0.0.0"},
+    {"publish_on": "8.8.8.8"},
+    {"publish_on": "shop.example"},
+    {"publish_on": "::1"},
+    {"memory": 0},
+    {"slots": 0},
+    {"slots": None},
+    {"target": "elsewhere"},
+    {"labels": {"a b": "c"}},
+    {"reason": ""},
+]
+
+
+async def test_a_server_that_cannot_be_right_is_refused(make_rig: Any) -> None:
     rig = await make_rig()
-    assert (await said(rig, **wrong)).status_code == code
+    for wrong in WRONG:
+        assert (await said(rig, **wrong)).status_code == 422, wrong
+    for name in ("Main", "a_b", "-a", "a" * 33, "a%20b", "..%2Fx"):
+        assert (await said(rig, name)).status_code in {404, 422}, name
     assert (await rig.ask("GET", "/internal/servers")).json()["items"] == []
-
-
-@pytest.mark.parametrize("name", ["Main", "a_b", "-a", "a" * 33, "a%20b", "..%2Fx"])
-async def test_a_servers_name_is_a_plain_word(make_rig: Any, name: str) -> None:
-    rig = await make_rig()
-    assert (await said(rig, name)).status_code in {404, 422}
 
 
 async def test_only_an_admin_says_which_servers_there_are(make_rig: Any) -> None:
@@ -124,6 +122,25 @@ async def test_a_place_is_on_a_server_with_the_labels_that_are_asked_for(make_ri
     assert await placed(rig, first, region="eu") == "b"
     assert await placed(rig, second, region="us") is None
     assert await placed(rig, third) == "a"
+
+
+async def test_a_sale_is_asked_whether_a_server_has_room(
+    database_url: Any, tmp_path: Path, clock: MovableClock, wait_until: WaitUntil
+) -> None:
+    async with running(settings_for(await database_url("provisioner"), tmp_path), clock, wait_until) as rig:
+
+        async def room(**limits: Any) -> bool:
+            asked = {"blueprint": "docker-app", "limits": {"memory": "64M", "cpus": 1} | limits}
+            return bool((await rig.ask("POST", "/internal/room", asked, role="public")).json()["room"])
+
+        assert not await room()
+        await said(rig)
+        assert await room()
+        assert not await room(memory="2G")
+        assert not await room(cpus=5)
+        assert await rig.rows("SELECT 1 FROM placements") == []
+        await rig.ask("POST", "/internal/servers/main", {"enabled": False, "reason": "is emptied"})
+        assert not await room()
 
 
 async def used(rig: Rig) -> tuple[int, int, int]:

@@ -30,7 +30,7 @@ NAMES = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 # In capitals, and no setting of a service: what tests, the broker's set-up, the command and make read.
 OTHERS = {
     "BUS_ADMIN_URL", "KEYTURN_URL", "XDG_CONFIG_HOME", "CRM_PASSWORD", "DATA_DIR", "SETUP_TOKEN", "SITE_NAME",
-    "ADMIN_EMAIL", "TEST_POSTGRES_URL", "TEST_RABBITMQ_URL", "TEST_RABBITMQ_MANAGEMENT_URL", "MIGRATIONS_URL", "NET_BIND_SERVICE",
+    "ADMIN_EMAIL", "TEST_POSTGRES_URL", "TEST_RABBITMQ_URL", "TEST_RABBITMQ_MANAGEMENT_URL", "MIGRATIONS_URL", "NET_BIND_SERVICE", "DOCKER_HOST",
 }  # fmt: skip
 
 
