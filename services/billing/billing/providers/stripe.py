@@ -52,7 +52,7 @@ KEYS_TRIED = 3
 OUR_KEY = "checkout"  # in a session's metadata; `refund` in a refund's
 
 
-class StripeProvider(StripeMandates, StripeSubscriptions):
+class StripeProvider(StripeSubscriptions, StripeMandates):
     """Through the official SDK, asynchronously, with a time-out that a waiting customer can bear."""
 
     name: Literal["stripe"] = "stripe"
