@@ -34,6 +34,8 @@ KIOSK = {
 }
 CATALOG = yaml.safe_dump(SAMPLE | {"products": SAMPLE["products"] | {"kiosk": KIOSK}}, sort_keys=False)
 NOT_YET = {"erasures", "erasure_reports"}  # empty until somebody is forgotten
+# Empty where installs are programs of this machine: each has tests of its own on a real server, nginx and zone.
+ELSEWHERE = {"placements", "sites", "certificates", "certificate_uses"}
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,7 @@ async def _assert_whole(system: Whole, export: dict[str, Any]) -> None:
             for table in personal.exported(service)
         }
         assert exported == stored, service
-        assert {table for table, count in stored.items() if not count} <= NOT_YET, service
+        assert {table for table, count in stored.items() if not count} <= NOT_YET | ELSEWHERE, service
 
 
 async def _no_credit_is_left(system: Whole, who: Somebody) -> None:
