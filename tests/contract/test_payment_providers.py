@@ -23,6 +23,7 @@ from billing.providers import (
     PaymentRefs,
     ReturnProof,
     Reversal,
+    SavedMandate,
 )
 from billing.providers.failures import PriceRefused
 from billing.providers.razorpay import RazorpayProvider
@@ -663,6 +664,25 @@ async def test_what_is_not_there_any_more_cannot_be_charged(stripe: World, over:
     assert (result.status, result.code) == ("failed", "mandate_gone")
 
 
+@pytest.mark.parametrize("fault", ["none", "drop", "hang_after", "garbage_after", "error", "rate_limit"])
+async def test_what_is_forgotten_can_be_charged_by_nobody_and_is_forgotten_any_number_of_times(
+    stripe: World, fault: str
+) -> None:
+    order = await saved(stripe)
+    mandate = SavedMandate(order.customer_id, order.method_id)
+    if fault != "none":
+        with stripe.meeting(fault, "POST /v1/payment_methods/") as provider, suppress(Retry):
+            await provider.forget_mandate(mandate)
+    for _ in range(2):
+        await stripe.provider.forget_mandate(mandate)
+    await stripe.provider.forget_mandate(replace(mandate, method_id="pm_gone"))
+    result = await stripe.provider.charge(order)
+    assert (result.status, result.code) == ("failed", "mandate_gone")
+    assert stripe.sandbox.account.objects[order.method_id]["customer"] is None
+    with pytest.raises(GiveUp):
+        await stripe.connect(WRONG).forget_mandate(mandate)
+
+
 @pytest.mark.parametrize("known", [True, False])
 async def test_another_card_is_given_on_a_page_that_takes_no_money(stripe: World, known: bool) -> None:
     order = await saved(stripe)
@@ -697,3 +717,4 @@ async def test_razorpay_keeps_nothing_to_charge() -> None:
         with pytest.raises(GiveUp):
             await world.provider.charge(order)
         assert await world.provider.charged(order) is None
+        await world.provider.forget_mandate(SavedMandate("cust_1", "token_1"))  # there is none: done

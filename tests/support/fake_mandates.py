@@ -18,6 +18,7 @@ class FakeMandates:
     given: dict[str, SavedMandate]  # by the id of the page, or of the payment's intent
     declining: dict[str, str]  # cards and their code; `processing`: the bank decides later
     charges: dict[str, ChargeResult]  # by our key
+    forgotten: list[str]  # cards, once for each time
     paid: dict[str, list[CapturedPayment]]
 
     def _called(self, what: str) -> None:
@@ -77,6 +78,12 @@ class FakeMandates:
         page = f"cs_card{next(_numbers)}"
         self.pages[page] = order
         return OpenedCard(page, f"https://pay.test/{page}")
+
+    async def forget_mandate(self, mandate: SavedMandate) -> None:
+        self._called(f"forget_mandate {mandate.method_id}")
+        self.forgotten.append(mandate.method_id)
+        self.declining[mandate.method_id] = "mandate_gone"
+        self._answers()
 
     @property
     def _amounts(self) -> dict[str, tuple[int, str]]:

@@ -60,6 +60,7 @@ class FakeProvider(FakeSubscriptions, FakeMandates):
         self.given: dict[str, SavedMandate] = {}
         self.declining: dict[str, str] = {}
         self.charges: dict[str, ChargeResult] = {}
+        self.forgotten: list[str] = []
         self.calls: list[str] = []
         self.hold: asyncio.Event | None = None  # until then no refund is told of
         self._failing: Exception | None = None

@@ -16,7 +16,7 @@ from billing.mandates import Charge
 from billing.owing import owed, pays
 from billing.payments import record_payment
 from billing.periods import standing
-from billing.providers import ChargeOrder, ChargeResult
+from billing.providers import ChargeOrder, ChargeResult, SavedMandate
 from billing.refunds import ask_for_refund
 from billing.renewing import advance, read
 from billing.repository.collecting import collected_of
@@ -74,8 +74,16 @@ async def save_mandate(work: Work, deps: BillingDeps) -> None:
         purchase = await lock_purchase(tx, purchase_id)
         if found and collected:
             ask_to_mirror(tx, purchase_id)
-        elif found and purchase and await charging.save(tx, purchase, found):
-            await advance(tx, purchase)
+        elif found and purchase:
+            if await charging.save(tx, purchase, found):
+                await advance(tx, purchase)
+            else:
+                await charging.forget_late(tx, purchase, found)
+
+
+async def forget_mandate(work: Work, deps: BillingDeps) -> None:
+    known = SavedMandate(work.payload["customer_id"], work.payload["method_id"])
+    await deps.provider(work.payload["provider"]).forget_mandate(known)
 
 
 async def _record(tx: Transaction, purchase_id: UUID, charge_id: UUID, result: ChargeResult | None) -> None:

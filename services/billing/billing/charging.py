@@ -11,7 +11,7 @@ from billing.domain import MoneyFact, Payment, Purchase, purchase_id_in
 from billing.mandates import Charge, Mandate
 from billing.policy import Policy
 from billing.providers import SavedMandate
-from billing.repository.mandates import add, charge_by_id, failed_with, mandate_of
+from billing.repository.mandates import add, charge_by_id, failed_with, mandate_of, take_mandate
 from billing.repository.subscriptions import open_renewal, subscription_of
 from billing.subscriptions import Renewal, Subscription
 from keyturn.database import Transaction
@@ -19,6 +19,7 @@ from keyturn.events import uuid7
 
 CHARGE = "charge"  # work: asks the provider for the money, and what came of it
 SAVE_MANDATE = "save_mandate"  # work: asks the provider what was saved
+FORGET_MANDATE = "forget_mandate"  # work: has the provider let go of what was saved
 ATTEMPT = "attempt"  # the kind of ref by which money names the charge that it is of
 
 
@@ -90,6 +91,25 @@ async def save(tx: Transaction, purchase: Purchase, found: SavedMandate) -> bool
     if renewal and renewal.amount and subscription.ends_at:
         renewal.charge_at = max(subscription.ends_at, tx.now)
     return True
+
+
+async def forget_saved(tx: Transaction, purchase_id: UUID) -> None:
+    """Nothing is charged to it any more, here or by anybody else."""
+    if mandate := await take_mandate(tx, purchase_id):
+        found = SavedMandate(mandate.customer_id, mandate.method_id)
+        forget(tx, purchase_id, mandate.provider, found)
+
+
+async def forget_late(tx: Transaction, purchase: Purchase, found: SavedMandate) -> None:
+    """What was saved is not needed any more, where its subscription was over before we heard of it."""
+    subscription = await subscription_of(tx, purchase.id)
+    if subscription and subscription.is_over and subscription.collection == "keyturn":
+        forget(tx, purchase.id, str(purchase.provider), found)
+
+
+def forget(tx: Transaction, purchase_id: UUID, provider: str, found: SavedMandate) -> None:
+    payload = {"provider": provider, "customer_id": found.customer_id, "method_id": found.method_id}
+    tx.schedule(FORGET_MANDATE, f"{provider}:{found.method_id}", payload, subject=str(purchase_id))
 
 
 def _mandate(tx: Transaction, purchase: Purchase, found: SavedMandate) -> Mandate:

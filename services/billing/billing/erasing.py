@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from billing.charging import forget_saved
 from billing.checkout_ends import end_purchase
 from billing.deps import BillingDeps
 from billing.entitlements import settle
@@ -104,6 +105,7 @@ async def clear(work: Work, _: BillingDeps, purchases: Any) -> None:
     for purchase_id in purchases:
         contact = Contact(email=nobody(purchase_id)).model_dump_json()
         async with work.transaction("cleared") as tx:
+            await forget_saved(tx, purchase_id)
             await stored.clear(tx, purchase_id, contact)
 
 

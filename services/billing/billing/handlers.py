@@ -8,8 +8,8 @@ from billing import erasing
 from billing.auditing import on_installs_compared
 from billing.canary import heard
 from billing.cards import ask_for_card
-from billing.charges import charge, save_mandate
-from billing.charging import CHARGE, SAVE_MANDATE
+from billing.charges import charge, forget_mandate, save_mandate
+from billing.charging import CHARGE, FORGET_MANDATE, SAVE_MANDATE
 from billing.checkout_ends import end_checkout
 from billing.deps import BillingDeps
 from billing.disputes import DisputeFact, book_dispute
@@ -225,6 +225,7 @@ WORK: Mapping[str, WorkKind[BillingDeps]] = {
     PART: WorkKind(do_part, retry=RetryPolicy(attempts=8, cap=timedelta(minutes=5)), slots=4, died=part_died),
     CHARGE: WorkKind(charge, retry=_PATIENT, slots=4),  # asks for money from what a customer saved
     SAVE_MANDATE: WorkKind(save_mandate, retry=_PATIENT),  # what did a customer save?
+    FORGET_MANDATE: WorkKind(forget_mandate, retry=_PATIENT),  # so that nobody can charge it any more
     MIRROR: WorkKind(mirror, retry=_PATIENT),  # how does a subscription stand that a provider collects?
     END_COLLECTED: WorkKind(end_collected, retry=_PATIENT),  # one through which money came that pays nothing
     PLACE_FACT: WorkKind(place_fact, retry=_PATIENT),  # to which purchase does a fact belong?

@@ -4,14 +4,14 @@ from datetime import datetime
 from typing import Any
 
 from billing.calendar import recurs
-from billing.charging import plan_first
+from billing.charging import forget_saved, plan_first
 from billing.coming import coming
 from billing.credits import note_left
 from billing.domain import Payment, Purchase
 from billing.invoicing import issue_next, next_charge, overdue, withdraw_invoice
 from billing.owing import CLOSE_CHECKOUTS
 from billing.policy import Level, Policy
-from billing.repository.mandates import forget_mandate, open_charge
+from billing.repository.mandates import open_charge
 from billing.repository.payments import matched_payment
 from billing.repository.plan_changes import change_under_way
 from billing.repository.purchases import get_purchase
@@ -131,7 +131,7 @@ async def fall_behind(tx: Transaction, purchase: Purchase, subscription: Subscri
 
 async def end(tx: Transaction, purchase: Purchase, subscription: Subscription, because: Because) -> None:
     withdrawn = await withdraw(tx, purchase)
-    await forget_mandate(tx, purchase.id)
+    await forget_saved(tx, purchase.id)
     subscription.move_to("ended", tx.now)
     subscription.ended_because, subscription.resumes_at = because, None
     now = standing(tx, purchase, subscription)

@@ -6,14 +6,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self, cast
 from uuid import UUID
 
-from billing.providers import PaymentProvider
+from billing.providers import QUESTIONS, PaymentProvider
 from billing.repository.runs import note_part
 from keyturn.database import Transaction
 from keyturn.events import Envelope, Event, uuid7
 from keyturn.work import Work
-
-# What only asks. Whatever else a provider can do, a dry run says that it would.
-READS = frozenset({"name", "livemode", "captured", "find", "made", "refund_now", "dispute_now", "verify_return"})
 
 
 class Enough(Exception):
@@ -70,7 +67,7 @@ class Asked:
         self._part = part
 
     def __getattr__(self, name: str) -> Any:
-        if name in READS:
+        if name in QUESTIONS:
             return getattr(self._provider, name)
 
         async def would(*_: object, **__: object) -> None:

@@ -342,3 +342,53 @@ async def test_no_card_is_asked_for_what_has_ended_or_never_recurred(billing: Wo
         assert answer.status_code == status
     bad = await billing.ask("POST", f"/internal/subscriptions/{saver.id}/card", "customer", json={"return_url": "no"})
     assert bad.status_code == 422
+
+
+@pytest.mark.parametrize("how", ["now", "with the period", "unpaid"])
+async def test_what_was_saved_is_forgotten_at_the_provider_with_the_end(
+    billing: World, saver: Subscriber, how: str
+) -> None:
+    (card,) = [one.method_id for one in billing.stripe.given.values()]
+    if how == "unpaid":
+        billing.stripe.decline("stolen_card")
+        for _ in range(40):
+            await saver.time_passes(days=1)
+    else:
+        when = "now" if how == "now" else "period_end"
+        await billing.ask("POST", f"/internal/subscriptions/{saver.id}/cancel", "customer", json={"when": when})
+        assert billing.stripe.forgotten == []
+        await saver.time_passes(days=3)
+    assert await saver.state() == "ended"
+    assert billing.stripe.forgotten == [card]
+    assert await billing.rows("SELECT 1 AS one FROM mandates") == []
+
+
+async def test_a_provider_that_is_away_is_asked_to_forget_until_it_has(billing: World, saver: Subscriber) -> None:
+    (card,) = [one.method_id for one in billing.stripe.given.values()]
+    with billing.stripe.failing(Retry("away")):
+        await billing.ask("POST", f"/internal/subscriptions/{saver.id}/cancel", "customer", json={"when": "now"})
+        await billing.work()
+    with billing.stripe.losing(Retry("no answer")):
+        await saver.time_passes(hours=1)
+    await saver.time_passes(hours=1)
+    assert billing.stripe.forgotten == [card, card]
+    assert await billing.rows("SELECT 1 AS one FROM work WHERE kind = 'forget_mandate' AND state <> 'done'") == []
+
+
+async def test_a_card_that_comes_after_the_end_is_forgotten_too(billing: World, saver: Subscriber) -> None:
+    page = await _card_page(saver)
+    await billing.ask("POST", f"/internal/subscriptions/{saver.id}/cancel", "customer", json={"when": "now"})
+    await billing.hear(_given(billing, saver, page))
+    await billing.work()
+    assert len(set(billing.stripe.forgotten)) == 2
+    assert await billing.rows("SELECT 1 AS one FROM mandates") == []
+
+
+async def test_of_whom_we_forget_the_provider_forgets_the_card(billing: World, saver: Subscriber) -> None:
+    (card,) = [one.method_id for one in billing.stripe.given.values()]
+    (row,) = await billing.rows("SELECT customer_id FROM purchases WHERE id = :id", id=UUID(saver.id))
+    body = {"reason": "asked for it", "end_everything": True}
+    answer = await billing.ask("POST", f"/internal/customers/{row['customer_id']}/erase", "admin", json=body)
+    assert answer.status_code == 202
+    await billing.work()
+    assert billing.stripe.forgotten == [card]

@@ -190,3 +190,23 @@ async def _all_of(billing: World) -> list[Any]:
     tables = ("purchases", "subscriptions", "renewals", "periods", "payments", "entitlements", "checkouts")
     facts = await billing.rows("SELECT wire FROM outbox WHERE wire <> 'operator.acted.v1' ORDER BY id")
     return [*facts, *[await billing.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables]]
+
+
+async def test_of_runs_that_have_nothing_to_do_the_last_one_of_a_name_is_kept(billing: World) -> None:
+    _at(billing, "2027-01-10T08:00")
+    await minute(billing)
+    by_hand = [(await begins(billing, "expiry"))["id"] for _ in range(2)]
+    for hour in (9, 10, 11):
+        _at(billing, f"2027-01-10T{hour}:50")
+        await minute(billing)
+    kept = [(one["name"], one["scheduled_for"]) for one in await runs(billing) if one["id"] not in by_hand]
+    assert sorted(kept) == [("canary", "2027-01-10T11:45:00Z"), ("expiry", "2027-01-10T11:15:00Z")]
+    assert len(await runs(billing)) == 4
+    opened = await billing.buy()  # which nobody pays
+    _at(billing, "2027-01-12T12:50")
+    await minute(billing)
+    _at(billing, "2027-01-12T13:50")
+    await minute(billing)
+    assert await billing.state_of(opened["purchase_id"]) == "expired"
+    kept = [one["scheduled_for"] for one in await runs(billing) if one["name"] == "expiry" and one["scheduled_for"]]
+    assert kept == ["2027-01-12T13:15:00Z", "2027-01-12T12:15:00Z"]

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.delivery import Webhooks
-from sandbox.stripe import charging, checkout, coupons, objects, renewing, returning
+from sandbox.stripe import charging, checkout, coupons, objects, renewing, returning, saving
 from sandbox.stripe.account import StripeAccount
 from sandbox.stripe.edge import Edge
 from sandbox.stripe.errors import StripeProblem, invalid
@@ -37,6 +37,7 @@ class Api:
             "/v1/checkout/sessions": lambda p, _: checkout.create(account, p, self._pages),
             "/v1/checkout/sessions/{id}/expire": lambda _, id_: checkout.expire(account, id_),
             "/v1/payment_intents": lambda p, _: charging.take(account, p),
+            "/v1/payment_methods/{id}/detach": lambda _, id_: saving.detach(account, id_),
             "/v1/refunds": lambda p, _: returning.create_refund(account, p),
             "/v1/products": lambda p, _: self._create_product(p),
             "/v1/prices": lambda p, _: self._create_price(p),

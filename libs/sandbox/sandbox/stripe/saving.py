@@ -42,6 +42,20 @@ def use_saved(account: StripeAccount, customer_id: str, card: str) -> None:
             account.hidden[method["id"]]["card"] = card
 
 
+def detach(account: StripeAccount, method_id: str) -> Made:
+    """For good: it is nobody's any more, and cannot be given to anybody again."""
+    method = account.get(method_id, "payment_method", "payment_method")
+    if method["customer"] is None:
+        raise refused(
+            "The payment method you provided is not attached to a customer so detachment is impossible.",
+            param="payment_method",
+        )
+    previous = {"customer": method["customer"]}
+    method["customer"] = None
+    account.emit("payment_method.detached", method, previous=previous)
+    return method
+
+
 def give(account: StripeAccount, session_id: str, card: str = GOOD) -> Made:
     """On a page in setup mode: another card, and no money."""
     session = account.get(session_id, "checkout.session")

@@ -6,10 +6,10 @@ called from work and from request handlers, never inside a transaction. It raise
 whose outcome is unknown, the adapter looks for the object before it makes another.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
 # The key under which `CheckoutOrder.reference` stands in Stripe's metadata and Razorpay's notes; the gateway reads it.
@@ -21,6 +21,8 @@ Closing = Literal["closed", "payable", "paying"]
 
 # past_due: the provider still tries to charge; unpaid: it gave up.
 CollectedStatus = Literal["active", "past_due", "unpaid", "paused", "ended"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 Reversal = Literal["refund", "dispute"]
 REVERSALS: tuple[Reversal, ...] = ("refund", "dispute")
@@ -239,8 +241,14 @@ class ReturnProof:
     signature: str | None = None
 
 
+def asks(method: F) -> F:
+    """Marks what only asks: a dry run may do it. Whatever else a provider can do, it says that it would."""
+    method.asks = True  # type: ignore[attr-defined]
+    return method
+
+
 class PaymentProvider(Protocol):
-    """Stripe or Razorpay."""
+    """Stripe or Razorpay. A method without `asks` in front of it does something."""
 
     @property
     def name(self) -> Literal["stripe", "razorpay"]: ...
@@ -254,10 +262,12 @@ class PaymentProvider(Protocol):
         """Opens the payment page or order, or finds the one that an earlier call with the same `key` opened."""
         ...
 
+    @asks
     async def captured(self, checkout: CheckoutRefs) -> list[CapturedPayment]:
         """Every payment captured for this checkout; authorised money is not captured money."""
         ...
 
+    @asks
     async def find(self, refs: Mapping[str, str]) -> FoundPayment | None:
         """Resolves ids that carry no reference of ours. None: the provider knows of none, or none is ours."""
         ...
@@ -270,14 +280,18 @@ class PaymentProvider(Protocol):
         """Sends money back, once per `key` (16 to 64 letters, digits and dashes). `amount` None: what is left."""
         ...
 
+    @asks
     def made(self, kind: Reversal, since: datetime, until: datetime) -> AsyncIterator[list[str]]:
         """The ids of what was made in this time, both ends included, in pages. One may come twice, none is left out."""
         ...
 
+    @asks
     async def refund_now(self, refund_id: str) -> FoundRefund: ...
 
+    @asks
     async def dispute_now(self, dispute_id: str) -> FoundDispute: ...
 
+    @asks
     async def subscription_now(self, subscription_id: str) -> FoundSubscription: ...
 
     async def end_subscription(self, subscription_id: str, *, at_period_end: bool) -> None:
@@ -297,6 +311,7 @@ class PaymentProvider(Protocol):
         provider goes on trying."""
         ...
 
+    @asks
     async def saved_mandate(self, refs: Mapping[str, str]) -> SavedMandate | None:
         """What was saved with this payment, or on this page. None: nothing."""
         ...
@@ -305,6 +320,7 @@ class PaymentProvider(Protocol):
         """Repeated within a day, it charges nothing twice."""
         ...
 
+    @asks
     async def charged(self, order: ChargeOrder) -> ChargeResult | None:
         """What came of it. None: the provider was never asked for it."""
         ...
@@ -313,6 +329,11 @@ class PaymentProvider(Protocol):
         """None: the provider has no such page."""
         ...
 
+    async def forget_mandate(self, mandate: SavedMandate) -> None:
+        """Nobody can charge it any more. Harmless where that was done before, or it is not there."""
+        ...
+
+    @asks
     def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
         """Whether what the browser brought back belongs to this checkout: with the order id that we stored, never one
         that was posted. It proves no payment; `captured` does."""
@@ -320,5 +341,10 @@ class PaymentProvider(Protocol):
 
     async def close(self) -> None: ...
 
+
+# What a dry run may ask: it follows from the port, so that nobody has to remember a new one.
+QUESTIONS = frozenset(
+    name for name, one in vars(PaymentProvider).items() if isinstance(one, property) or hasattr(one, "asks")
+)
 
 Providers = Mapping[str, PaymentProvider]  # by name; a provider without a key in the settings is not in it

@@ -198,6 +198,9 @@ class RazorpayProvider(RazorpaySubscriptions):
         client = {"subscription_id": order.subscription_id, "key_id": self._key_id, "subscription_card_change": True}
         return OpenedCard(client=client)
 
+    async def forget_mandate(self, mandate: SavedMandate) -> None:
+        """There is none."""
+
     def verify_return(self, checkout: CheckoutRefs, proof: ReturnProof) -> bool:
         if not proof.payment_id or not proof.signature:
             return False

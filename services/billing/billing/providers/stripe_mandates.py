@@ -16,6 +16,7 @@ from billing.providers import (
     OpenedCard,
     SavedMandate,
 )
+from billing.providers.failures import NotFound
 from billing.providers.money import UNLIKE_ISO_AT_STRIPE, check_amount
 from billing.providers.stripe_calls import Json, answered, failure, first, plain
 from billing.providers.stripe_shapes import locale_of, moment
@@ -95,6 +96,23 @@ class StripeMandates:
         except stripe.StripeError as error:
             raise failure("opening a page for a card", error) from None
         return OpenedCard(made["id"], made["url"])
+
+    async def forget_mandate(self, mandate: SavedMandate) -> None:
+        """What is detached can never be attached or charged again. Stripe refuses to detach it twice."""
+        try:
+            await self._client.payment_methods.detach_async(mandate.method_id)
+        except stripe.InvalidRequestError as error:
+            if await self._is_attached(mandate.method_id):
+                raise failure("detaching a payment method", error) from None
+        except stripe.StripeError as error:
+            raise failure("detaching a payment method", error) from None
+
+    async def _is_attached(self, method_id: str) -> bool:
+        try:
+            found = await answered("payment method", self._client.payment_methods.retrieve_async(method_id))
+        except NotFound:
+            return False
+        return bool(found.get("customer"))
 
     async def _find_charged(self, intent_id: str) -> FoundPayment | None:
         """Money that we took ourselves has no session."""

@@ -76,10 +76,7 @@ CLEAR = (
       WHERE id = $1""",
     "UPDATE entitlements SET contact = $2::text::jsonb, parameters = '{}' WHERE purchase_id = $1",
 )
-CLOSE = (
-    "UPDATE checkouts SET url = NULL, client = '{}' WHERE purchase_id = $1",
-    "DELETE FROM mandates WHERE purchase_id = $1",
-)
+CLOSE = ("UPDATE checkouts SET url = NULL, client = '{}' WHERE purchase_id = $1",)
 # The law wants an invoice kept with its buyer, and for so long only. The customer is one who was forgotten.
 FORGET_BUYERS = """
 UPDATE invoices SET buyer = jsonb_build_object('email', $2::text, 'country', buyer->'country')

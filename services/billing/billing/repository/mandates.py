@@ -17,9 +17,13 @@ async def mandate_of(tx: Transaction, purchase_id: UUID) -> Mandate | None:
     return await of_purchase(tx, Mandate, MANDATE, purchase_id)
 
 
-async def forget_mandate(tx: Transaction, purchase_id: UUID) -> None:
-    await tx.session.execute(delete(Mandate).where(mandates.c.purchase_id == purchase_id))
-    forget(tx, Mandate, purchase_id)
+async def take_mandate(tx: Transaction, purchase_id: UUID) -> Mandate | None:
+    """It is no more."""
+    known = await mandate_of(tx, purchase_id)
+    if known:
+        await tx.session.execute(delete(Mandate).where(mandates.c.purchase_id == purchase_id))
+        forget(tx, Mandate, purchase_id)
+    return known
 
 
 async def open_charge(tx: Transaction, purchase_id: UUID) -> Charge | None:

@@ -53,6 +53,11 @@ FROM run_parts WHERE run_id = $1 AND state = 'found' GROUP BY 1 ORDER BY 1 LIMIT
 """
 EXAMPLES = "SELECT customer FROM run_parts WHERE run_id = $1 AND state = 'found' ORDER BY customer LIMIT $2"
 DROP_IDLE = "DELETE FROM run_parts WHERE run_id = $1 AND state = 'done' AND did = '[]'"
+FORGET_IDLE = """
+DELETE FROM runs USING runs AS last WHERE last.id = $1 AND runs.name = last.name AND runs.id <> last.id
+  AND runs.counts->>'parts' = '0' AND runs.error IS NULL AND runs.started_at <= last.started_at
+  AND runs.scheduled_for IS NOT NULL AND last.scheduled_for IS NOT NULL
+"""
 UNFINISHED = """
 SELECT id FROM runs WHERE finished_at IS NULL AND planned_at IS NOT NULL
   AND NOT EXISTS (SELECT FROM run_parts WHERE run_id = runs.id AND state = 'due')
@@ -272,7 +277,8 @@ async def unfinished(tx: Transaction) -> list[UUID]:
 
 
 async def close(tx: Transaction, run_id: UUID, *, error: str | None = None) -> bool:
-    """With the sums of what was done. One that is still under way, or closed already, stays as it is."""
+    """With the sums of what was done. One that is still under way, or closed already, stays as it is. Of those that
+    began at their time and had nothing to do, the last one of a name is kept."""
     found = await tx.run(UNFINISHED + "AND id = $1", run_id)
     if not found and error is None:
         return False
@@ -281,6 +287,8 @@ async def close(tx: Transaction, run_id: UUID, *, error: str | None = None) -> b
     await tx.run(DROP_IDLE, run_id)
     values = {"finished_at": tx.now, "error": error, "counts": {**dict(count), "facts": facts}}
     await tx.session.execute(update(runs).where(runs.c.id == run_id, runs.c.finished_at.is_(None)).values(values))
+    if not count.parts and error is None:
+        await tx.run(FORGET_IDLE, run_id)
     return True
 
 

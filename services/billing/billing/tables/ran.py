@@ -28,6 +28,7 @@ runs = Table(
     Index("one_run_under_way", "name", "dry_run", unique=True, postgresql_where=text("finished_at IS NULL")),
     Index("runs_by_time", "started_at", "id"),
     Index("runs_by_name", "name", "started_at", "id"),
+    Index("idle_runs", "name", postgresql_where=text("counts->>'parts' = '0'")),
 )
 
 # Its report, a customer each.
