@@ -170,8 +170,9 @@ class FakeProvider(FakeSubscriptions, FakeMandates):
         for provider_id, payments in self.paid.items():
             for payment in payments:
                 if set(refs.values()) & {*payment.refs.values(), payment.payment_key}:
-                    reference = self.orders[provider_id].reference
-                    return FoundPayment(reference, payment.payment_key, payment.refs)
+                    order = self.orders.get(provider_id)  # what we charged has none
+                    named = order.reference if order else payment.reference
+                    return FoundPayment(named, payment.payment_key, payment.refs)
         return None
 
     async def expire(self, checkout: CheckoutRefs) -> Closing:

@@ -127,8 +127,10 @@ class FakeSubscriptions:
 
     def _collected(self, refs: Mapping[str, str]) -> tuple[str, CapturedPayment] | None:
         """Of a payment that it collected, by any of its ids: our reference, and the payment."""
-        for found in self.collecting.values():
-            for payment in found.payments:
-                if {*refs.values()} & {payment.payment_key, *payment.refs.values()}:
-                    return found.order.reference, payment
+        own = {value for kind, value in refs.items() if kind not in {"subscription", "customer"}}
+        for wanted in (own, {*refs.values()}):
+            for found in self.collecting.values():
+                for payment in found.payments:
+                    if wanted & {payment.payment_key, *payment.refs.values()}:
+                        return found.order.reference, payment
         return None

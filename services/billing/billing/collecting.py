@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from billing.providers import CollectedStatus, FoundSubscription
+from billing.subscriptions import Subscription
 
 BILLED = timedelta(hours=2)  # after a period's end the provider bills, charges, and tells us
 LONGEST_PAUSE = timedelta(days=1)
@@ -39,6 +40,29 @@ class Collected:
         over = self.period_until + BILLED if self.period_until and self.status == "active" else now
         pause: timedelta = min(BILLED * (1 << min(self.looks, 8)), LONGEST_PAUSE)
         self.next_look_at = None if self.status == "ended" else over if over > now else now + pause
+
+
+def differences(subscription: Subscription, known: Collected, found: FoundSubscription, *, missed: bool) -> list[str]:
+    """Between ours, the provider's as it last told us, and as it is now. `missed`: a payment is recorded nowhere."""
+    over, ended = subscription.is_over, found.status == "ended"
+    ours = subscription.collection == "provider"
+    cancels = found.cancel_at_period_end
+    apart = (
+        known.told and not over and not ended and cancels is not None and cancels != subscription.cancel_at_period_end
+    )
+    of = {
+        "ended_there": ended and not over and ours,
+        "ended_here": over and not ended,
+        "status_differs": found.status != known.status and not over and not ended,
+        "period_differs": not ended and not _same_moment(known.period_until, found.period_until),
+        "cancellation_differs": apart and ours,
+        "payment_missed": missed,
+    }
+    return [name for name, holds in of.items() if holds]
+
+
+def _same_moment(one: datetime | None, other: datetime | None) -> bool:
+    return one == other or (one is not None and other is not None and abs(one - other) < A_MOMENT)
 
 
 @dataclass(frozen=True)

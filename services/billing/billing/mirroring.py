@@ -60,15 +60,19 @@ async def end_collected(work: Work, deps: BillingDeps) -> None:
     await deps.provider(name).end_subscription(id_, at_period_end=False)
 
 
-async def bring_in_line(work: Work, deps: BillingDeps, purchase_id: UUID, *, finish: bool = False) -> None:
-    """Also before anybody is suspended, or gives up: a payment may be there that nobody told of."""
+async def bring_in_line(
+    work: Work, deps: BillingDeps, purchase_id: UUID, *, found: FoundSubscription | None = None, finish: bool = False
+) -> None:
+    """Also before anybody is suspended, or gives up: a payment may be there that nobody told of. `found`: as the
+    provider was just asked. What is over here is ended there, however often we said so."""
     async with work.transaction("read") as tx:
         known, subscription = await collected_of(tx, purchase_id), await subscription_of(tx, purchase_id)
-        wanted = _wanted(subscription) if known and subscription and not known.told else None
+        tells = known and subscription and (subscription.is_over or not known.told)
+        wanted = _wanted(subscription) if subscription and tells else None
     if known is None:
         return
     provider, kept = deps.provider(known.provider), True
-    found = await provider.subscription_now(known.provider_id)
+    found = found or await provider.subscription_now(known.provider_id)
     if wanted and found.status != "ended":
         kept = await _told(provider, known, wanted, found, deps.clock.now())
         found = await provider.subscription_now(known.provider_id)

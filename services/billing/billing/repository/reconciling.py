@@ -8,7 +8,7 @@ from sqlalchemy import Select, select, tuple_
 
 from billing.providers import REVERSALS
 from billing.repository.runs import Found
-from billing.tables import checkouts, disputes, payments, refunds
+from billing.tables import checkouts, collected, disputes, payments, refunds, subscriptions
 from keyturn.database import Transaction
 
 PROVIDERS = ("stripe", "razorpay")
@@ -43,6 +43,21 @@ async def _disputes(tx: Transaction, since: datetime, after: Place, limit: int) 
     return [Found(f"dispute {row.provider}:{row.dispute_id}", (row.next_look_at, row.id)) for row in rows]
 
 
+async def _collected(tx: Transaction, since: datetime, after: Place, limit: int) -> list[Found]:  # noqa: ARG001
+    """Of those that run here."""
+    place = subscriptions.c.purchase_id
+    statement = select(place).where(subscriptions.c.collection == "provider", subscriptions.c.state != "ended")
+    rows = await _rows(tx, statement, (place,), after, limit)
+    return [Found(f"collected {row.purchase_id}", (row.purchase_id,)) for row in rows]
+
+
+async def _collected_there(tx: Transaction, since: datetime, after: Place, limit: int) -> list[Found]:  # noqa: ARG001
+    """Those that run at the provider, as far as we know."""
+    place = collected.c.next_look_at, collected.c.purchase_id
+    rows = await _rows(tx, select(*place).where(place[0].is_not(None)), place, after, limit)
+    return [Found(f"collected {row.purchase_id}", (row.next_look_at, row.purchase_id)) for row in rows]
+
+
 async def _payments(tx: Transaction, since: datetime, after: Place, limit: int) -> list[Found]:
     """Of the last days, whoever told of them."""
     place = payments.c.recorded_at, payments.c.id
@@ -58,4 +73,12 @@ async def _rows(tx: Transaction, statement: Select[Any], place: Any, after: Plac
     return rows
 
 
-SOURCES: Sequence[Source] = (_lists, _open_checkouts, _refunds, _disputes, _payments)
+SOURCES: Sequence[Source] = (
+    _lists,
+    _open_checkouts,
+    _refunds,
+    _disputes,
+    _collected,
+    _collected_there,
+    _payments,
+)

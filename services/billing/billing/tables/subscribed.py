@@ -57,6 +57,11 @@ subscriptions = Table(
     when("next_step_at", null=True),
     Index("subscriptions_by_time", "began_at", "purchase_id"),
     Index("subscriptions_by_state", "state", "began_at", "purchase_id"),
+    Index(
+        "subscriptions_collected",
+        "purchase_id",
+        postgresql_where=text("collection = 'provider' AND state <> 'ended'"),
+    ),
     Index("subscriptions_to_step", "next_step_at", postgresql_where=text("next_step_at IS NOT NULL")),
 )
 
