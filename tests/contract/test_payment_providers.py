@@ -664,6 +664,30 @@ async def test_what_is_not_there_any_more_cannot_be_charged(stripe: World, over:
     assert (result.status, result.code) == ("failed", "mandate_gone")
 
 
+async def test_a_card_alone_is_given_at_a_checkout_of_nothing_and_charged_later(stripe: World) -> None:
+    order = stripe.order(amount=0, save=True, cycle="monthly")
+    made = await stripe.provider.open_checkout(order)
+    assert (await stripe.provider.open_checkout(order)).provider_id == made.provider_id
+    checkout = refs_of(order.purchase_id, made)
+    assert await stripe.provider.captured(checkout) == []
+    async with httpx.AsyncClient() as customer:
+        assert "Give a card" in (await customer.get(str(made.url))).text
+        assert (await customer.post(str(made.url), data={"outcome": "paid"})).status_code == 303
+    (payment,) = await stripe.provider.captured(checkout)
+    assert (payment.amount, payment.currency, payment.reference) == (0, "USD", order.reference)
+    assert await stripe.provider.expire(checkout) == "paying"
+    found = await stripe.provider.saved_mandate(payment.refs)
+    known = await stripe.provider.find(payment.refs)
+    assert found
+    assert known
+    assert known.payment_key == payment.payment_key
+    charge = ChargeOrder(order.purchase_id, str(uuid4()), 900, "USD", found.customer_id, found.method_id, "Shop")
+    assert (await stripe.provider.charge(charge)).status == "paid"
+    closed = stripe.order(amount=0, save=True, cycle="monthly")
+    unused = refs_of(closed.purchase_id, await stripe.provider.open_checkout(closed))
+    assert await stripe.provider.expire(unused) == "closed"
+
+
 @pytest.mark.parametrize("fault", ["none", "drop", "hang_after", "garbage_after", "error", "rate_limit"])
 async def test_what_is_forgotten_can_be_charged_by_nobody_and_is_forgotten_any_number_of_times(
     stripe: World, fault: str

@@ -38,6 +38,7 @@ class Price(_Model):
     setup_fee: int = Field(default=0, ge=0, le=10**12, strict=True)
     collection: Literal["keyturn", "provider"] = "keyturn"  # who charges what follows the first payment
     trial_days: int = Field(default=0, ge=0, le=365, strict=True)  # free, before the first period that is paid
+    trial_card: Literal["required", "none"] = "none"  # whether a card is saved before it, and then charged by itself
     ids: dict[Literal["stripe"], PriceId] = Field(default_factory=dict)  # prepared at the provider, for the amount
 
 
@@ -161,9 +162,19 @@ def _unpayable(price: Price, place: Place) -> Iterator[tuple[Place, str]]:
         yield (*place, "ids"), "what costs nothing needs no prepared price"
     if price.trial_days and not (price.amount and recurs(price.cycle)):
         yield (*place, "trial_days"), "only what recurs and costs something can be tried"
+    if price.trial_card == "required" and (why := _no_card(price)):
+        yield (*place, "trial_card"), why
     for field in ("amount", "setup_fee"):
         if getattr(price, field) % step_of(price.currency):
             yield (*place, field), f"an amount in {price.currency} must end in 0"
+
+
+def _no_card(price: Price) -> str | None:
+    if not price.trial_days:
+        return "there are no trial_days"
+    if price.collection == "provider":
+        return "what the provider collects is paid at its checkout"
+    return "only Stripe saves cards" if usual_provider(price.currency) != "stripe" else None
 
 
 def _unmakeable(catalog: Catalog, blueprints: Blueprints) -> Iterator[tuple[Place, str]]:

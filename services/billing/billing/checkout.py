@@ -22,7 +22,14 @@ from billing.calendar import recurs
 from billing.coming import coming
 from billing.deps import BillingDeps
 from billing.domain import Bill, Checkout, Purchase
-from billing.errors import provider_refused, provider_unavailable, purchase_id_reused, purchase_unknown, tax_unavailable
+from billing.errors import (
+    provider_refused,
+    provider_unavailable,
+    purchase_id_reused,
+    purchase_unknown,
+    tax_unavailable,
+    trial_taken,
+)
 from billing.invoicing import rate_for
 from billing.owing import CLOSE_CHECKOUTS, first_bill, nothing_to_pay, owed, pays, superseded
 from billing.payments import record_payment
@@ -40,9 +47,10 @@ from billing.repository.purchases import (
     get_purchase,
     lock_purchase,
 )
+from billing.repository.subscriptions import holds_trial
 from billing.taxes import Item, Rate, charge, told
 from billing.telling import is_collected
-from billing.trials import claim_trial, discounted_from
+from billing.trials import claim_trial, discounted_from, wants_card
 from keyturn.database import Transaction
 from keyturn.errors import Failure, GiveUp
 from keyturn.events import Contact, PurchaseOpened, uuid7
@@ -87,6 +95,8 @@ async def open_again(deps: BillingDeps, purchase_id: UUID) -> Opening:
         if opening.due and not opening.checkout and not await is_collected(tx, purchase.id):
             attempt = len(await checkouts_of(tx, purchase.id)) + 1
             if not purchase.is_paid:
+                if purchase.trial_days and not await holds_trial(tx, purchase.customer_id, purchase.id):
+                    raise trial_taken()
                 await redeem(tx, purchase)
                 purchase.expires_at = tx.now + LIFE
             tx.session.add(_checkout(tx, purchase, opening.due, attempt))
@@ -103,7 +113,7 @@ async def _open(tx: Transaction, deps: BillingDeps, request: CheckoutRequest, ra
     if await add_purchase(tx, new):
         await redeem(tx, new)
         tx.publish(_opened(tx, new, chosen.offer.amount))
-        if new.amount:
+        if new.amount or wants_card(chosen, trial):
             tx.session.add(_checkout(tx, new, first_bill(new), attempt=1))
         else:
             await record_payment(tx, nothing_to_pay(new, 1), "free")

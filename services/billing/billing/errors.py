@@ -130,6 +130,14 @@ def customer_not_done(standing: Sequence[Mapping[str, str]]) -> Problem:
     return Problem(409, "customer_not_done", detail, standing=list(standing))
 
 
+def trial_needs_card() -> Problem:
+    return Problem(422, "trial_needs_card", "This trial begins with a card, which only Stripe saves here.")
+
+
+def trial_taken() -> Problem:
+    return Problem(409, "trial_taken", "Another order of this customer has the trial by now: order anew.")
+
+
 def no_plan_change() -> Problem:
     return Problem(409, "no_plan_change", "No change of plan is under way.")
 

@@ -137,9 +137,12 @@ async def on_payment_action_required(event: PaymentActionRequired, tx: Transacti
 
 
 async def on_mandate_saved(event: MandateSaved, tx: Transaction) -> None:
-    """Where it is another shop's, its reference names no purchase of ours."""
+    """Where it is another shop's, its reference names no purchase of ours. With a card a trial may begin."""
     if "session" in event.refs and (purchase := await purchase_of(event, tx)):
-        ask_for_card(tx, purchase.id, event.provider, event.refs)
+        if purchase.is_paid:
+            ask_for_card(tx, purchase.id, event.provider, event.refs)
+        else:
+            tx.schedule(LOOK, str(purchase.id), subject=str(purchase.id))
 
 
 async def on_checkout_expired(event: CheckoutExpired, tx: Transaction) -> None:

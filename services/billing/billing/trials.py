@@ -1,4 +1,8 @@
-"""Trial days: a first period that costs nothing, once for each customer."""
+"""Trial days: a first period that costs nothing, once for each customer.
+
+Where its price wants a card, that is given at the provider before the trial begins, and the first period that is paid
+is charged to it. Until then the order waits as one that is to be paid; its payment is of nothing.
+"""
 
 import hmac
 from uuid import UUID
@@ -8,6 +12,7 @@ from pydantic import SecretStr
 from billing.buying import Chosen
 from billing.coupons import Discount, discount_for
 from billing.domain import Customer, Purchase
+from billing.errors import trial_needs_card
 from billing.repository.subscriptions import add_trial
 from keyturn.database import Transaction
 
@@ -24,6 +29,15 @@ def digest_of(key: SecretStr, email: str) -> bytes | None:
     there is no key."""
     secret = key.get_secret_value().encode()
     return hmac.digest(secret, f"trial:{email}".encode(), "sha256") if secret else None
+
+
+def wants_card(chosen: Chosen, trial_days: int) -> bool:
+    """Raises `trial_needs_card` where the provider saves none."""
+    if not trial_days or chosen.offer.trial_card != "required":
+        return False
+    if chosen.provider is None or chosen.provider.name != "stripe":
+        raise trial_needs_card()
+    return True
 
 
 def taken_off(purchase: Purchase, number: int, price: int) -> int:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from keyturn.events import SubscriptionEnded, SubscriptionRenewalDue, SubscriptionRenewed
-from support.billing import CATALOG, World, at_once, load
+from keyturn.events import MandateSaved, SubscriptionEnded, SubscriptionRenewalDue, SubscriptionRenewed
+from support.billing import CATALOG, World, at_once, copies, load
+from support.billing import order as order_of
 from support.subscriptions import Subscriber
 
 pytestmark = pytest.mark.servers
@@ -126,3 +127,97 @@ async def test_an_order_that_is_refused_uses_no_trial_up(billing: World) -> None
     refused = await billing.ask("POST", "/internal/checkouts", json={"email": "ada@example.com", **used, **urls})
     assert refused.json()["code"] == "coupon_used_by_you"
     assert (await billing.buy(**TRIED))["amount"] == 0
+
+
+WITH_CARD = CATALOG.read_text().replace("trial_days: 14", "trial_days: 14, trial_card: required")
+
+
+async def _ordered(billing: World, **changes: Any) -> Subscriber:
+    """A trial that begins with a card."""
+    await load(billing, WITH_CARD)
+    billing.stripe.saves = True
+    return Subscriber(billing, await billing.buy(**(TRIED | changes)))
+
+
+def _card(subscriber: Subscriber) -> MandateSaved:
+    """The customer gives it: what the gateway publishes."""
+    paid = subscriber.provider.pay(subscriber.checkout)
+    refs = {"session": subscriber.checkout, "customer": paid.refs["customer"], "setup_intent": "seti_1"}
+    said = {"subject": f"stripe:{subscriber.checkout}", "time": subscriber.billing.clock.now(), "provider": "stripe"}
+    return MandateSaved(**said, livemode=False, reference=subscriber.id, refs=refs)
+
+
+@pytest.mark.parametrize("told", ["webhook", "return page", "nobody"])
+async def test_a_trial_begins_with_a_card_to_which_the_first_period_is_charged(billing: World, told: str) -> None:
+    subscriber = await _ordered(billing)
+    order = billing.stripe.orders[subscriber.checkout]
+    assert (order.amount, order.card_alone, await billing.state_of(subscriber.id)) == (0, True, "pending")
+    fact = _card(subscriber)
+    if told == "webhook":
+        await billing.hear(fact, *copies([fact]))
+    elif told == "return page":
+        path = f"/internal/purchases/{subscriber.id}/return"
+        await billing.ask("POST", path, json={"session_id": subscriber.checkout})
+    else:
+        billing.clock.move(timedelta(minutes=2))
+        await billing.reconcile()
+    await billing.work()
+    whole = await subscriber.whole()
+    assert (whole["status"], whole["amount"], whole["mandate"]["provider"]) == ("paid", 0, "stripe")
+    await subscriber.is_ready()
+    assert await subscriber.state() == "trialing"
+    await subscriber.time_passes(until=await subscriber.ends_at() - timedelta(days=6))
+    (due,) = await billing.published(SubscriptionRenewalDue, subscriber.id)
+    assert (due.due, due.charges_at) == (PRICE, await subscriber.ends_at())
+    await subscriber.time_passes(until=await subscriber.ends_at())
+    assert await subscriber.state() == "active"
+    assert await subscriber.payments() == [("matched", 1), ("matched", 2)]
+    assert [one.payment.amount for one in billing.stripe.charges.values() if one.payment] == [PRICE]
+
+
+async def test_without_the_card_there_is_no_trial_and_it_may_be_tried_again(billing: World) -> None:
+    first = await _ordered(billing)
+    paying = await billing.buy(**TRIED)  # as long as the first can still begin
+    assert (paying["amount"], paying.get("trial_days")) == (PRICE, None)
+    billing.clock.move(timedelta(days=2))
+    await billing.reconcile()
+    assert await billing.state_of(first.id) == "expired"
+    assert first.checkout in billing.stripe.closed
+    second = Subscriber(billing, await billing.buy(**TRIED))
+    await billing.hear(_card(second))
+    await billing.work()
+    assert (await second.whole())["trial_days"] == 14
+    assert await billing.state_of(second.id) == "paid"
+    again = await billing.ask("POST", f"/internal/purchases/{first.id}/checkout")
+    assert (again.status_code, again.json()["code"]) == (409, "trial_taken")
+
+
+async def test_an_order_that_expired_is_opened_again_with_its_trial(billing: World) -> None:
+    subscriber = await _ordered(billing)
+    billing.clock.move(timedelta(days=2))
+    await billing.reconcile()
+    subscriber.checkout = await subscriber.opens_checkout()
+    await billing.hear(_card(subscriber))
+    await billing.work()
+    assert await billing.state_of(subscriber.id) == "paid"
+    await subscriber.is_ready()
+    assert await subscriber.state() == "trialing"
+
+
+async def test_where_no_card_can_be_saved_such_a_trial_is_refused_and_uses_nothing_up(billing: World) -> None:
+    await load(billing, WITH_CARD)
+    refused = await billing.ask("POST", "/internal/checkouts", json=order_of(**TRIED, provider="razorpay"))
+    assert (refused.status_code, refused.json()["code"]) == (422, "trial_needs_card")
+    opened = await billing.buy(**TRIED)
+    assert (opened["trial_days"], opened["amount"]) == (14, 0)
+
+
+async def test_who_cancels_in_such_a_trial_is_never_charged_and_the_card_is_forgotten(billing: World) -> None:
+    subscriber = await _ordered(billing)
+    await billing.hear(_card(subscriber))
+    await billing.work()
+    await subscriber.is_ready()
+    await billing.ask("POST", f"/internal/subscriptions/{subscriber.id}/cancel", "customer", json={})
+    await subscriber.time_passes(days=20)
+    assert (await subscriber.state(), billing.stripe.charges) == ("ended", {})
+    assert len(billing.stripe.forgotten) == 1

@@ -68,6 +68,12 @@ def test_the_catalogue_in_the_project_is_good() -> None:
         ("amount: 4900", "amount: 1, ids: {razorpay: price_1}", "13: products.shop.plans.basic.prices.0.ids.razorpay"),
         ("amount: 0", "amount: 0, ids: {stripe: price_1}", "products.shop.plans.pro.prices.0.ids: what costs nothing"),
         ("amount: 4900", "amount: 4900, trial_days: 9", "13: products.shop.plans.basic.prices.0.trial_days: only what"),
+        (
+            "amount: 4900",
+            "amount: 4900, trial_card: required",
+            "13: products.shop.plans.basic.prices.0.trial_card: there are no trial_days",
+        ),
+        ("amount: 4900", "amount: 4900, trial_card: maybe", "13: products.shop.plans.basic.prices.0.trial_card"),
         ("amount: 79900", "amount: 79900, trial_days: 366", "14: products.shop.plans.basic.prices.1.trial_days"),
         (
             "    name: Shop",

@@ -66,6 +66,11 @@ class CheckoutOrder:
     save: bool = False  # so that later periods can be charged by us, where the provider can do that
 
     @property
+    def card_alone(self) -> bool:
+        """Nothing is paid: what can be charged later is given. `captured` tells of it as of a payment of nothing."""
+        return self.save and not self.amount
+
+    @property
     def reference(self) -> str:
         """What every later fact of the provider carries back to us."""
         return str(self.purchase_id)

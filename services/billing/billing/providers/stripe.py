@@ -42,6 +42,7 @@ from billing.providers.stripe_shapes import (
     opened,
     refund_result,
     session_params,
+    setup_params,
 )
 from billing.providers.stripe_subscriptions import StripeSubscriptions
 from keyturn.errors import GiveUp
@@ -74,8 +75,9 @@ class StripeProvider(StripeSubscriptions, StripeMandates):
         ).v1
 
     async def open_checkout(self, order: CheckoutOrder) -> OpenedCheckout:
-        check_amount(order.amount, order.currency, refused=UNLIKE_ISO_AT_STRIPE)
-        params = session_params(order, await self._coupon_for(order))
+        if not order.card_alone:
+            check_amount(order.amount, order.currency, refused=UNLIKE_ISO_AT_STRIPE)
+        params = setup_params(order) if order.card_alone else session_params(order, await self._coupon_for(order))
 
         async def create(key: str) -> Json:
             sessions = self._client.checkout.sessions
@@ -92,7 +94,7 @@ class StripeProvider(StripeSubscriptions, StripeMandates):
             return await first(listed.auto_paging_iter(), OUR_KEY, order.key)
 
         session = await self._once(f"checkout-{order.key}", create, find)
-        if order.prepared:
+        if order.prepared and not order.card_alone:
             await self._check_prepared(order.prepared, session, order)
         return opened(session)
 

@@ -79,6 +79,24 @@ def session_params(order: CheckoutOrder, coupon: str | None = None) -> Any:
     }
 
 
+def setup_params(order: CheckoutOrder) -> Any:
+    """A page on which a card is given, and nothing paid."""
+    about = {REFERENCE: order.reference, "checkout": order.key}
+    return {
+        "mode": "setup",
+        "currency": order.currency.lower(),
+        "customer_email": order.email,
+        "customer_creation": "always",
+        "client_reference_id": order.reference,
+        "metadata": about,
+        "setup_intent_data": {"metadata": about},
+        "success_url": order.success_url,
+        "cancel_url": order.cancel_url,
+        "expires_at": moment(order.expires_at),
+        "locale": locale_of(order.locale),
+    }
+
+
 def locale_of(wanted: str | None) -> str:
     tag = (wanted or "").replace("_", "-")
     return next((found for found in (tag, tag.partition("-")[0]) if found in LOCALES), "auto")
@@ -95,15 +113,16 @@ def opened(session: dict[str, Any]) -> OpenedCheckout:
 
 
 def captured_in(session: dict[str, Any]) -> CapturedPayment | None:
-    """The payment of a session: once it is paid, or when there was nothing to pay. `unpaid` is still to come."""
+    """The payment of a session: once it is paid, or when there was nothing to pay. `unpaid` is still to come. Where a
+    card alone was given, it is of nothing."""
     if session["payment_status"] not in {"paid", "no_payment_required"} or session["status"] != "complete":
         return None
     intent = session.get("payment_intent") or {}
     ids = {"session": session["id"], "payment_intent": intent.get("id"), "charge": intent.get("latest_charge")}
-    ids |= {name: session.get(name) for name in ("invoice", "subscription", "customer")}
+    ids |= {name: session.get(name) for name in ("invoice", "subscription", "customer", "setup_intent")}
     return CapturedPayment(
         payment_key=session.get("invoice") or session["id"],
-        amount=session["amount_total"],
+        amount=session["amount_total"] or 0,
         currency=session["currency"].upper(),
         livemode=session["livemode"],
         reference=(session.get("metadata") or {}).get(REFERENCE) or session.get("client_reference_id"),

@@ -31,6 +31,7 @@ class Offer:
     setup_fee: int = 0
     trial_days: int = 0
     collection: str = "keyturn"
+    trial_card: str = "none"
 
     @property
     def due(self) -> int:
@@ -101,7 +102,7 @@ async def _put_plan(tx: Transaction, product: str, slug: str, plan: Plan, positi
     await tx.session.execute(statement.on_conflict_do_update(index_elements=["slug"], set_=values))
 
 
-TERMS_OF_PRICE = ("amount", "setup_fee", "trial_days", "collection", "ids")
+TERMS_OF_PRICE = ("amount", "setup_fee", "trial_days", "trial_card", "collection", "ids")
 
 
 async def _put_prices(tx: Transaction, plan_slug: str, plan: Plan) -> set[UUID]:
@@ -183,7 +184,7 @@ async def wares(tx: Transaction, price: UUID) -> Wares:
 
 
 def _offers(*more: Any, hidden: bool = False) -> Select[Any]:
-    terms = ("amount", "setup_fee", "trial_days", "collection")
+    terms = ("amount", "setup_fee", "trial_days", "collection", "trial_card")
     columns = [prices.c[name] for name in ("id", "plan", "cycle", "currency", *terms)]
     names = (products.c.slug.label("product"), products.c.name.label("product_name"), plans.c.name.label("plan_name"))
     statement = select(*columns, *names, plans.c.key, *more).join_from(prices, plans).join(products)
@@ -199,5 +200,5 @@ async def canary_product(tx: Transaction) -> str | None:
 
 
 def _offer(row: Any) -> Offer:
-    terms = row.cycle, row.currency, row.amount, row.setup_fee, row.trial_days, row.collection
+    terms = row.cycle, row.currency, row.amount, row.setup_fee, row.trial_days, row.collection, row.trial_card
     return Offer(row.product, row.plan, row.key, row.id, *terms)

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from billing.repository.rows import first, of_purchase, open_of_purchase, remember
 from billing.subscriptions import Period, Renewal, Subscription, SubscriptionState
-from billing.tables import periods, prices, subscriptions, trials, used_trials
+from billing.tables import periods, prices, purchases, subscriptions, trials, used_trials
 from keyturn.database import Transaction
 
 SUBSCRIPTION = "SELECT * FROM subscriptions WHERE purchase_id = $1"
@@ -46,12 +46,22 @@ async def amount_of(tx: Transaction, price_id: UUID) -> int:
 
 
 async def add_trial(tx: Transaction, customer_id: UUID, purchase_id: UUID, digest: bytes | None) -> bool:
-    """False where the customer has had one, also as somebody who was forgotten: by the digest of the address."""
+    """False where the customer has had one, also as somebody who was forgotten (by the digest of the address), or can
+    still begin one. One that nobody began in time is free again."""
     if digest and await tx.session.scalar(select(used_trials.c.digest).where(used_trials.c.digest == digest)):
         return False
-    values = {"customer_id": customer_id, "purchase_id": purchase_id, "claimed_at": tx.now}
-    statement = insert(trials).values(**values).on_conflict_do_nothing().returning(trials.c.customer_id)
-    return (await tx.session.execute(statement)).first() is not None
+    new = {"purchase_id": purchase_id, "claimed_at": tx.now}
+    statement = insert(trials).values(customer_id=customer_id, **new)
+    lapsed = select(purchases.c.id).where(
+        purchases.c.id == trials.c.purchase_id, purchases.c.state.in_(["expired", "failed"])
+    )
+    taken = statement.on_conflict_do_update(index_elements=["customer_id"], set_=new, where=lapsed.exists())
+    return (await tx.session.execute(taken.returning(trials.c.customer_id))).first() is not None
+
+
+async def holds_trial(tx: Transaction, customer_id: UUID, purchase_id: UUID) -> bool:
+    found = select(trials.c.purchase_id).where(trials.c.customer_id == customer_id)
+    return bool(await tx.session.scalar(found) == purchase_id)
 
 
 async def list_subscriptions(

@@ -54,6 +54,7 @@ prices = Table(
     amount("setup_fee"),
     Column("trial_days", Integer, nullable=False),
     text_("collection"),
+    text_("trial_card"),
     json_("ids"),
     Column("position", Integer, nullable=False),
     flag("active"),

@@ -41,6 +41,7 @@ def _plan(row: Any) -> JSON:
 
 def _price(row: Any) -> JSON:
     terms = {"amount": row.amount, "setup_fee": row.setup_fee, "trial_days": row.trial_days}
+    terms |= {"trial_card": row.trial_card}
     return {"id": str(row.id), "cycle": row.cycle, "currency": row.currency, **terms}
 
 

@@ -130,6 +130,7 @@ def _offer(product: str, plan: dict[str, Any], price: dict[str, Any]) -> dict[st
         "fee": money(fee, price["currency"]) if fee else None,
         "cycle": cycle if price["amount"] else "",
         "trial": price.get("trial_days"),
+        "card": price.get("trial_card") == "required",
         "currency": price["currency"],
     }
     return shown | {
