@@ -132,6 +132,11 @@ async def _reading(billing: World) -> None:
     await billing.ask("GET", "/internal/credits", "viewer", params={"email": "jane77@example.com"})
     gift = {"email": "jane77@example.com", "currency": "EUR", "amount": 500, "reason": "history"}
     await billing.ask("POST", "/internal/credits", "admin", json=gift)
+    await billing.ask("POST", "/internal/credits/forfeit", "admin", json=gift)
+    left = {"credit": "left", "limit": 5}
+    page = (await billing.ask("GET", "/internal/customers", "viewer", params=left)).json()
+    more = {"cursor": page["cursor"]} if page["cursor"] else {}
+    await billing.ask("GET", "/internal/customers", "viewer", params=left | more)
     page = (await billing.ask("GET", "/internal/invoices", "viewer")).json()
     for asked in (
         {"cursor": page["cursor"]},

@@ -75,7 +75,7 @@ async def _collected(work: Part, deps: BillingDeps) -> None:
     if known is None or subscription is None:
         return
     found = await deps.provider(known.provider).subscription_now(known.provider_id)
-    async with work.transaction("known") as tx:
+    async with work.transaction("read") as tx:
         new = await unknown_keys(tx, known.provider, (payment.payment_key for payment in found.payments))
     work.did += differences(subscription, known, found, missed=bool(new))
     await bring_in_line(work, deps, purchase_id, found=found, finish=True)

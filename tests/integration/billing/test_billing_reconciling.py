@@ -138,7 +138,7 @@ async def test_a_renewal_that_only_a_webhook_knows_of_is_told(billing: World) ->
 
 async def test_money_that_we_charged_ourselves_is_known_there(billing: World) -> None:
     billing.stripe.saves = True
-    subscriber = await subscribes_with_us(billing, cycle="yearly")
+    subscriber = await subscribes_with_us(billing, currency="USD")
     await subscriber.time_passes(until=await subscriber.ends_at() - timedelta(days=2))
     await subscriber.time_passes(until=await subscriber.ends_at())
     assert len(billing.stripe.charges) == 1

@@ -197,7 +197,7 @@ async def test_of_runs_that_have_nothing_to_do_the_last_one_of_a_name_is_kept(bi
     await minute(billing)
     by_hand = [(await begins(billing, "expiry"))["id"] for _ in range(2)]
     for hour in (9, 10, 11):
-        _at(billing, f"2027-01-10T{hour}:50")
+        _at(billing, f"2027-01-10T{hour:02}:50")
         await minute(billing)
     kept = [(one["name"], one["scheduled_for"]) for one in await runs(billing) if one["id"] not in by_hand]
     assert sorted(kept) == [("canary", "2027-01-10T11:45:00Z"), ("expiry", "2027-01-10T11:15:00Z")]

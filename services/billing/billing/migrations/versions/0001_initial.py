@@ -122,6 +122,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_runs')),
     sa.UniqueConstraint('name', 'scheduled_for', name=op.f('uq_runs_name_scheduled_for'))
     )
+    op.create_index('idle_runs', 'runs', ['name'], unique=False, postgresql_where=sa.text("counts->>'parts' = '0'"))
     op.create_index('one_run_under_way', 'runs', ['name', 'dry_run'], unique=True, postgresql_where=sa.text('finished_at IS NULL'))
     op.create_index('runs_by_name', 'runs', ['name', 'started_at', 'id'], unique=False)
     op.create_index('runs_by_time', 'runs', ['started_at', 'id'], unique=False)
@@ -228,6 +229,7 @@ def upgrade() -> None:
     sa.Column('setup_fee', sa.BigInteger(), nullable=False),
     sa.Column('trial_days', sa.Integer(), nullable=False),
     sa.Column('collection', sa.Text(), nullable=False),
+    sa.Column('trial_card', sa.Text(), nullable=False),
     sa.Column('ids', postgresql.JSONB(), nullable=False),
     sa.Column('position', sa.Integer(), nullable=False),
     sa.Column('active', sa.Boolean(), nullable=False),
@@ -407,6 +409,7 @@ def upgrade() -> None:
     )
     op.create_index('subscriptions_by_state', 'subscriptions', ['state', 'began_at', 'purchase_id'], unique=False)
     op.create_index('subscriptions_by_time', 'subscriptions', ['began_at', 'purchase_id'], unique=False)
+    op.create_index('subscriptions_collected', 'subscriptions', ['purchase_id'], unique=False, postgresql_where=sa.text("collection = 'provider' AND state <> 'ended'"))
     op.create_index('subscriptions_to_step', 'subscriptions', ['next_step_at'], unique=False, postgresql_where=sa.text('next_step_at IS NOT NULL'))
     op.create_table('charges',
     sa.Column('id', sa.Uuid(), nullable=False),
