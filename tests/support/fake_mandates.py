@@ -59,6 +59,7 @@ class FakeMandates:
         if order.key not in self.charges:
             code = self.declining.get(order.method_id)
             self._amounts[order.key] = order.amount, order.currency
+            self._references[order.key] = str(order.purchase_id)
             if code == "processing":
                 self.charges[order.key] = ChargeResult("pending", f"pi_later{next(_numbers)}")
             else:
@@ -86,6 +87,11 @@ class FakeMandates:
         self._answers()
 
     @property
+    def _references(self) -> dict[str, str]:
+        found: dict[str, str] = self.__dict__.setdefault("references", {})
+        return found
+
+    @property
     def _amounts(self) -> dict[str, tuple[int, str]]:
         found: dict[str, tuple[int, str]] = self.__dict__.setdefault("amounts", {})
         return found
@@ -97,6 +103,6 @@ class FakeMandates:
         number = next(_numbers)
         intent = f"pi_took{number}"
         refs = {"payment_intent": intent, "charge": f"ch_took{number}", "attempt": key}
-        payment = CapturedPayment(intent, amount, currency, self.livemode, None, refs)
+        payment = CapturedPayment(intent, amount, currency, self.livemode, self._references[key], refs)
         self.paid[intent] = [payment]
         return ChargeResult("paid", intent, payment=payment)

@@ -199,9 +199,9 @@ async def test_of_runs_that_have_nothing_to_do_the_last_one_of_a_name_is_kept(bi
     for hour in (9, 10, 11):
         _at(billing, f"2027-01-10T{hour:02}:50")
         await minute(billing)
-    kept = [(one["name"], one["scheduled_for"]) for one in await runs(billing) if one["id"] not in by_hand]
-    assert sorted(kept) == [("canary", "2027-01-10T11:45:00Z"), ("expiry", "2027-01-10T11:15:00Z")]
-    assert len(await runs(billing)) == 4
+    found = [one for one in await runs(billing) if one["name"] == "expiry"]
+    assert [one["scheduled_for"] for one in found if one["id"] not in by_hand] == ["2027-01-10T11:15:00Z"]
+    assert len(found) == 3
     opened = await billing.buy()  # which nobody pays
     _at(billing, "2027-01-12T12:50")
     await minute(billing)
