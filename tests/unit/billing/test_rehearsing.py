@@ -25,6 +25,7 @@ DOES = {
     "charge",
     "open_card_page",
     "forget_mandate",
+    "use_card",
     "close",
 }
 

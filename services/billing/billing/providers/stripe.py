@@ -44,7 +44,6 @@ from billing.providers.stripe_shapes import (
     session_params,
     setup_params,
 )
-from billing.providers.stripe_subscriptions import StripeSubscriptions
 from keyturn.errors import GiveUp
 
 API_VERSION = "2026-10-28.endive"
@@ -53,7 +52,7 @@ KEYS_TRIED = 3
 OUR_KEY = "checkout"  # in a session's metadata; `refund` in a refund's
 
 
-class StripeProvider(StripeSubscriptions, StripeMandates):
+class StripeProvider(StripeMandates):
     """Through the official SDK, asynchronously, with a time-out that a waiting customer can bear."""
 
     name: Literal["stripe"] = "stripe"

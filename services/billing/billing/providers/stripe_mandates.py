@@ -20,22 +20,18 @@ from billing.providers.failures import NotFound
 from billing.providers.money import UNLIKE_ISO_AT_STRIPE, check_amount
 from billing.providers.stripe_calls import Json, answered, failure, first, plain
 from billing.providers.stripe_shapes import locale_of, moment
+from billing.providers.stripe_subscriptions import StripeSubscriptions
 from keyturn.events import uuid7
 
 OUR_CHARGE = "charge"  # in an intent's metadata
 
 
-class StripeMandates:
+class StripeMandates(StripeSubscriptions):
     """What `StripeProvider` does with them."""
-
-    _client: Any
 
     async def _once(
         self, key: str, create: Callable[[str], Awaitable[Json]], find: Callable[[], Awaitable[Json | None]]
     ) -> Json:
-        raise NotImplementedError
-
-    async def _customer_of(self, subscription_id: str) -> str:
         raise NotImplementedError
 
     async def saved_mandate(self, refs: Mapping[str, str]) -> SavedMandate | None:
