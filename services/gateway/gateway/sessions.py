@@ -61,7 +61,7 @@ SignedIn = Annotated[Session, Depends(Demands())]
 
 async def session_of(request: Request, deps: GatewayDeps) -> Session | None:
     token = request.cookies.get(cookie_name(deps), "")
-    if not token or not _may_act(request, deps):
+    if not token or not may_act(request, deps):
         return None
     async with deps.database.transaction("find_session") as tx:
         return await _found(tx, token)
@@ -70,7 +70,7 @@ async def session_of(request: Request, deps: GatewayDeps) -> Session | None:
 async def owns(request: Request, deps: GatewayDeps, purchase_id: UUID) -> bool:
     """Whether the purchase is the signed-in customer's."""
     token = request.cookies.get(cookie_name(deps), "")
-    if not token or not _may_act(request, deps):
+    if not token or not may_act(request, deps):
         return False
     async with deps.database.transaction("find_session") as tx:
         session = await _found(tx, token)
@@ -114,7 +114,7 @@ async def _found(tx: Transaction, token: str) -> Session | None:
     return session
 
 
-def _may_act(request: Request, deps: GatewayDeps) -> bool:
+def may_act(request: Request, deps: GatewayDeps) -> bool:
     """A browser sends the cookie with any form that points here: what changes something comes from our pages, or from
     those of a shop that may use the API."""
     allowed = {*deps.settings.origins, origin(str(request.base_url))}

@@ -31,6 +31,7 @@ Email = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=254, pattern=r"^[^\s@\x00-\x1f\x7f]+@[^\s@\x00-\x1f\x7f]+$"),
 ]
+COUNTED = """UPDATE work SET payload = payload || '{"counted": true}' WHERE id = $1"""
 FORGET = "UPDATE work SET payload = '{}' WHERE id = $1"
 
 
@@ -59,6 +60,10 @@ async def _have_it_mailed(work: Work, deps: GatewayDeps, found: dict[str, Any]) 
     """The link works before its mail goes. After a crash there is another one, and both are the customer's."""
     token, expires = sessions.new_token(), deps.clock.now() + LINK_LIFE
     async with work.transaction("linked") as tx:
+        if not work.payload.get("counted"):
+            if await limits.take_token(tx, f"sign_in_mail:{found['customer_id']}", MAILS):
+                return  # too many, by several spellings of one address
+            await tx.run(COUNTED, work.id)
         await stored.add_link(tx, sessions.hashed(token), UUID(found["customer_id"]), expires)
     body = {"purchase_id": found["purchase_id"], "link_id": str(work.id), "token": token}
     await _asked(deps.notifier.request, "/internal/messages/sign-in", body | {"expires_at": expires.isoformat()})

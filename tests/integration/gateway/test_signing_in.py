@@ -13,7 +13,7 @@ import pytest
 from gateway.api.subscriptions import SEEN
 from gateway.handlers import HANDLERS, WORK
 from gateway.sessions import IDLE, LIFE, NEW_TOKEN_EVERY
-from gateway.signing_in import LINK_LIFE
+from gateway.signing_in import LINK_LIFE, MAILS
 from keyturn.clock import MovableClock
 from keyturn.worker import Worker
 from support.gateway import Gateway
@@ -131,6 +131,36 @@ async def test_nobodys_mailbox_is_filled_and_no_wrong_address_is_kept(gateway: G
         assert (await gateway.client.post("/api/account/link", json={"email": wrong})).status_code == 422
     assert (await gateway.client.post("/account", data={"email": "nobody"})).status_code == 422
     assert await gateway.count("work") == 3
+
+
+async def test_other_spellings_of_an_address_fill_no_mailbox_either(gateway: Gateway) -> None:
+    """Mail goes to `example.net` whether its letters are wide or not: billing finds one customer by all of them."""
+    found = {"customer_id": str(ADA), "purchase_id": str(uuid4())}
+    gateway.services.answers["/internal/customers/find"] = answering(found)
+    gateway.services.answers["/internal/messages/sign-in"] = answering({}, 202)
+    name, _, domain = EMAIL.partition("@")
+    for letter in domain.replace(".", "")[:6]:
+        wide = domain.replace(letter, chr(ord(letter) + 0xFEE0), 1)
+        asked = await gateway.client.post("/api/account/link", json={"email": f"{name}@{wide}"})
+        assert asked.status_code == 202
+    await work(gateway)
+    mailed = [one for one in gateway.services.asked if one.url.path == "/internal/messages/sign-in"]
+    assert len(mailed) == MAILS.burst
+    assert await gateway.count("sign_in_links") == MAILS.burst
+
+
+async def test_a_mail_that_is_tried_again_is_counted_once(gateway: Gateway, clock: MovableClock) -> None:
+    found = {"customer_id": str(ADA), "purchase_id": str(uuid4())}
+    gateway.services.answers["/internal/customers/find"] = answering(found)
+    gateway.services.answers["/internal/messages/sign-in"] = answering({"code": "away", "detail": ""}, 503)
+    await gateway.client.post("/account", data={"email": EMAIL})
+    for _ in range(MAILS.burst + 1):
+        await work(gateway)
+        clock.move(timedelta(seconds=31))
+    gateway.services.answers["/internal/messages/sign-in"] = answering({}, 202)
+    gateway.services.asked.clear()
+    await work(gateway)
+    assert "/internal/messages/sign-in" in {one.url.path for one in gateway.services.asked}
 
 
 async def test_a_customer_sees_what_they_bought_with_what_is_due_and_how_it_stands(gateway: Gateway) -> None:

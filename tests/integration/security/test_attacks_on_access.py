@@ -59,6 +59,20 @@ async def test_an_operators_token_does_nothing_in_a_customers_name(
     assert not gateway.services.asked
 
 
+@pytest.mark.parametrize("headers", [{"origin": "https://evil.example"}, {"sec-fetch-site": "same-site"}])
+@pytest.mark.parametrize("act", ["pause", "keep", "resume", "card", "checkout"])
+async def test_a_neighbours_page_does_nothing_with_the_cookie_of_an_order(
+    gateway: Gateway, story: Story, act: str, headers: dict[str, str]
+) -> None:
+    """SameSite lets it through where an install stands below our own domain, and a form needs no body for these."""
+    await gateway.client.post(f"/purchases/{story.id}", data={"email": EMAIL})
+    assert any(name.startswith("keyturn_access_") for name in gateway.client.cookies)
+    answer = await gateway.client.post(f"/api/install/{story.id}/{act}", headers=headers)
+    assert answer.status_code == 404
+    assert not gateway.services.asked
+    assert (await gateway.client.get(f"/api/install/{story.id}", headers=headers)).status_code == 200
+
+
 @pytest.mark.parametrize("state", ["used", "expired", "replaced"])
 async def test_a_dead_setup_link_gives_away_no_proof_of_the_purchase(gateway: Gateway, state: str) -> None:
     """Number and address together open the order's page; links that are over lie about in histories and archives."""

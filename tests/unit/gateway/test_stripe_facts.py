@@ -44,6 +44,13 @@ def test_a_paid_session_is_a_captured_payment_under_the_session_id() -> None:
     assert paid.time == datetime.fromtimestamp(sent.CREATED, UTC)
 
 
+def test_money_of_an_account_that_is_connected_to_ours_is_no_payment_to_us() -> None:
+    """Whoever holds it could name a purchase of ours in what they pay to themselves."""
+    theirs = reading("checkout.session.completed", sent.stripe_session(), account="acct_theirs")
+    assert (theirs.facts, theirs.state) == ((), "ignored")
+    assert reading("checkout.session.completed", sent.stripe_session(), account=None).state == "read"
+
+
 def test_rule_4_session_and_invoice_of_one_subscription_payment_are_one_fact() -> None:
     session = sent.stripe_session(mode="subscription", invoice="in_1", subscription="sub_1", payment_intent=None)
     notices = [

@@ -29,7 +29,8 @@ async def seer(request: Request, deps: GatewayDeps, purchase_id: UUID, *, by_tic
     if bearer.startswith(operators.PREFIX):
         return "operator" if await operators.authenticate(deps.database, bearer) else "nobody"
     now = deps.clock.now()
-    tokens = (bearer, request.headers.get("x-access-token", ""), request.cookies.get(cookie_name(purchase_id), ""))
+    cookie = request.cookies.get(cookie_name(purchase_id), "") if sessions.may_act(request, deps) else ""
+    tokens = (bearer, request.headers.get("x-access-token", ""), cookie)
     if any(token and deps.access.allows(token, purchase_id, "access", now) for token in tokens):
         return "customer"
     ticket = request.query_params.get("ticket", "") if by_ticket else ""

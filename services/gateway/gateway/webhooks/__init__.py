@@ -44,7 +44,7 @@ def read(source: Source, arrival: Arrival) -> Reading:
 def _facts(source: Source, notice: Notice) -> Iterable[Event]:
     if not notice.type:
         raise UnreadableError("event.type")
-    reader = source.readers.get(notice.type)
+    reader = None if notice.others else source.readers.get(notice.type)
     return reader(notice) if reader else ()
 
 

@@ -31,6 +31,7 @@ class Notice(NamedTuple):
     livemode: bool | None
     api_version: str | None
     object: Part
+    others: bool = False  # of an account that is not ours
 
     def fact(self, make: Callable[..., F], object_id: str, effect: str, /, **fields: Any) -> F:
         """Our event. Its id comes from object and effect alone, so that every notice of one fact gives the same."""

@@ -208,6 +208,8 @@ def take_apart(arrival: Arrival) -> Notice:
         livemode=livemode if isinstance(livemode, bool) else None,
         api_version=event.text("api_version"),
         object=event.part("data", "object"),
+        # Of an account that is connected to ours: whoever holds that one writes its metadata and takes its money.
+        others=event.values.get("account") is not None,
     )
 
 
