@@ -192,6 +192,19 @@ async def test_without_the_card_there_is_no_trial_and_it_may_be_tried_again(bill
     assert (again.status_code, again.json()["code"]) == (409, "trial_taken")
 
 
+async def test_an_order_that_expired_frees_nobody_elses_trial(billing: World) -> None:
+    lapsed = await _ordered(billing)
+    billing.clock.move(timedelta(days=2))
+    await billing.reconcile()
+    assert await billing.state_of(lapsed.id) == "expired"
+    grace = Subscriber(billing, await billing.buy(**TRIED, email="grace@example.com"))
+    await billing.hear(_card(grace))
+    await billing.work()
+    assert (await grace.whole())["trial_days"] == 14
+    again = await billing.buy(**TRIED, email="grace@example.com")
+    assert (again["amount"], again.get("trial_days")) == (PRICE, None)
+
+
 async def test_an_order_that_expired_is_opened_again_with_its_trial(billing: World) -> None:
     subscriber = await _ordered(billing)
     billing.clock.move(timedelta(days=2))
