@@ -32,7 +32,7 @@ def begin(tmp_path_factory: pytest.TempPathFactory, databases: Databases, broker
 
     def of_its_own(way: Way, /, **settings: str) -> contextlib.AbstractAsyncContextManager[Whole]:
         folder = tmp_path_factory.mktemp(way)
-        sold = {"BLUEPRINTS": recipes.write(folder / "blueprints", recipes.tiny())}
+        sold = {"BLUEPRINTS": recipes.write(folder / "blueprints", recipes.tiny(), recipes.sized())}
         return whole(way, folder, databases, broker, nursery, **(sold | settings))
 
     return of_its_own

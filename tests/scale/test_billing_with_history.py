@@ -19,7 +19,8 @@ from support.databases import DatabaseUrl
 from support.explaining import ROWS
 from support.history import fill
 from support.old import Old, old
-from support.subscriptions import orders
+from support.old_subscriptions import begins, months_go_by
+from support.runs import report
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(3600)]
 
@@ -29,7 +30,7 @@ async def test_billing_reads_no_more_with_a_long_history(database_url: DatabaseU
     async with world(url, clock) as billing:
         await fill(url, "billing", ROWS)
         async with old(billing.database, billing.deps, WORK, HANDLERS) as history:
-            await _a_subscription(billing, history)
+            await months_go_by(billing, history)
             for _ in range(2):
                 await _a_purchase(billing, history)
             await _reading(billing)
@@ -62,39 +63,15 @@ async def _a_purchase(billing: World, history: Old) -> None:
     await history.works()
 
 
-async def _a_subscription(billing: World, history: Old) -> None:
-    """Renewed by link, then charged in vain, suspended, paid, cancelled. Then time is as before: two months later all that waits would
-    be due."""
-    billing.stripe.saves = True
-    subscriber = await orders(billing)
-    await history.hears(billing.stripe.told(billing.stripe.pay(subscriber.checkout)), subscriber.ready())
-    for days, pays in ((26, True), (31, False), (6, False), (2, False), (2, True)):
-        billing.stripe.decline("insufficient_funds")
-        billing.clock.move(timedelta(days=days))
-        async with billing.database.transaction("test") as tx:
-            tx.schedule("billing_run", "every", due=tx.now)
-        await history.works()
-        if pays:
-            await history.hears(billing.stripe.told(billing.stripe.pay(await subscriber.opens_checkout())))
-    assert len(await subscriber.periods()) == 3
-    assert len((await subscriber.whole())["charges"]) == 2
-    for act in ("cancel", "keep"):
-        await billing.ask("POST", f"/internal/subscriptions/{subscriber.id}/{act}", "admin", json={"reason": "history"})
-    await history.works()
-    billing.clock.move(-timedelta(days=67))
-
-
 async def _runs(billing: World, history: Old) -> None:
     """Each in which nobody, or somebody, has something to be done."""
     unpaid = await billing.buy()
-    reason = {"reason": "history"}
     async with billing.database.transaction("test") as tx:
         tx.schedule("scheduled_runs", "every", due=tx.now)
     await history.works()
     for name in ("billing", "suspension", "expiry"):
-        begun = (await billing.ask("POST", "/internal/runs", "operator", json={"name": name} | reason)).json()
-        await history.works()
-        await billing.ask("GET", f"/internal/runs/{begun['id']}", "viewer", params={"cursor": "0", "limit": 5})
+        begun = await begins(billing, history, name)
+        await report(billing, begun["id"], cursor="0", limit=5)
     page = (await billing.ask("GET", "/internal/runs", "viewer")).json()
     for asked in ({"cursor": page["cursor"]}, {"name": "billing"}):
         await billing.ask("GET", "/internal/runs", "viewer", params=asked)

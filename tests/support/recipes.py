@@ -40,6 +40,13 @@ def tiny(app: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     }
 
 
+def sized() -> dict[str, Any]:
+    """The same, started with what its plan gives."""
+    made = tiny()
+    made["resources"]["app"]["env"] |= {"MEMORY": "{plan.memory}"}
+    return made | {"name": "sandbox-app-sized"}
+
+
 def write(folder: Path, *blueprints: dict[str, Any]) -> str:
     """The value of BLUEPRINTS."""
     folder.mkdir(exist_ok=True)
