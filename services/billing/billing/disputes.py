@@ -9,6 +9,7 @@ from billing.entitlements import settle
 from billing.repository.payments import add, dispute_by_id
 from billing.repository.purchases import lock_purchase_of
 from billing.reversals import Dispute, DisputeState, next_dispute_state
+from billing.taking_back import give_again, take_back
 from keyturn.database import Transaction
 from keyturn.events import FoundBy, PurchaseDisputed, uuid7
 
@@ -40,6 +41,10 @@ async def book_dispute(tx: Transaction, payment: Payment, fact: DisputeFact, fou
     dispute.looks = 0
     dispute.plan_look(tx.now)
     if purchase and payment.state == "matched":
+        if dispute.state == "lost" and dispute.currency == payment.currency:
+            await take_back(tx, purchase, payment, dispute.deducted, f"dispute-{dispute.dispute_id}")
+        else:
+            await give_again(tx, purchase, payment, f"dispute-{dispute.dispute_id}")
         await settle(tx, purchase)
         await credit_dispute(tx, purchase, payment, dispute)
         tx.publish(_disputed(tx, purchase, dispute, found_by))

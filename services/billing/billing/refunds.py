@@ -23,6 +23,7 @@ from billing.repository.payments import (
 )
 from billing.repository.purchases import lock_purchase_of
 from billing.reversals import Refund, RefundRequest, standing
+from billing.taking_back import can_go_back, give_again, take_back
 from keyturn.database import Transaction
 from keyturn.errors import GiveUp
 from keyturn.events import FoundBy, PurchaseRefunded, uuid7
@@ -58,6 +59,10 @@ async def book_refund(tx: Transaction, payment: Payment, fact: RefundFact, found
         return
     refund.plan_look(tx.now)
     if purchase and payment.state == "matched":
+        if stands:
+            await take_back(tx, purchase, payment, refund.amount, f"refund-{refund.refund_id}")
+        else:
+            await give_again(tx, purchase, payment, f"refund-{refund.refund_id}")
         await settle(tx, purchase)
         await credit_refund(tx, purchase, payment, refund)
         back = standing(await refunds_of(tx, [payment.id]))
@@ -78,7 +83,7 @@ async def ask_for_refund(
     back = (by_credit if amount is None else 0) if credit is None else credit
     if back > by_credit:
         raise credit_part_too_large(by_credit, payment.currency)
-    wanted = await _money(tx, payment, amount, beside=bool(back))
+    wanted = await _money(tx, purchase, payment, amount, beside=bool(back))
     request = RefundRequest(
         id=uuid7(), purchase_id=purchase.id, payment_id=payment.id, amount=wanted, credit=back, requested_at=tx.now
     )
@@ -93,12 +98,12 @@ async def ask_for_refund(
     return request
 
 
-async def _money(tx: Transaction, payment: Payment, amount: int | None, *, beside: bool) -> int:
+async def _money(tx: Transaction, purchase: Purchase, payment: Payment, amount: int | None, *, beside: bool) -> int:
     """How much money is to go back. `beside`: it may be none, where credit goes back."""
     through = payment.provider in {"stripe", "razorpay"}
     if not through and (amount if amount is not None else payment.amount or not beside):
         raise not_refundable(NOT_THROUGH_A_PROVIDER)
-    left = await _left(tx, payment) if through else 0
+    left = await _left(tx, purchase, payment) if through else 0
     wanted = left if amount is None else amount
     if not (0 if beside else 1) <= wanted <= left:
         raise refund_too_large(left, payment.currency)
@@ -131,18 +136,22 @@ async def send_refund(work: Work, deps: BillingDeps) -> None:
 
 async def _ask_again(tx: Transaction, request: RefundRequest, payment: Payment) -> None:
     """An operator has its dead work done once more. Since it died the amount was free to be asked for otherwise."""
-    await lock_purchase_of(tx, payment)
-    if request.amount > await _left(tx, payment):
+    purchase = await lock_purchase_of(tx, payment)
+    if request.amount > await _left(tx, purchase, payment):
         raise GiveUp("the amount has gone back meanwhile, is held by a dispute, or was asked for again")
     request.state = "requested"
 
 
-async def _left(tx: Transaction, payment: Payment) -> int:
+async def _left(tx: Transaction, purchase: Purchase | None, payment: Payment) -> int:
     """What can still go back of it. A refund whose webhook is faster than its answer counts twice until that is there,
-    and what a dispute took or holds is not given back as well."""
-    gone = standing(await refunds_of(tx, [payment.id])) + await requested(tx, payment.id)
+    and what a dispute took or holds is not given back as well, nor what came back as credit and is spent."""
+    asked = await requested(tx, payment.id)
+    gone = standing(await refunds_of(tx, [payment.id])) + asked
     held = sum(dispute.holds for dispute in await disputes_of(tx, [payment.id]))
-    return max(0, payment.amount - gone - held)
+    left = payment.amount - gone - held
+    if purchase and payment.state == "matched":
+        left = min(left, await can_go_back(tx, purchase, payment) - asked)
+    return max(0, left)
 
 
 async def refund_died(work: Work, error: BaseException, tx: Transaction) -> None:  # noqa: ARG001 - the callback's shape

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import select, tuple_
 
+from billing.domain import Purchase
 from billing.tables import credit_balances, credit_entries
 from keyturn.database import Transaction
 from keyturn.events import uuid7
@@ -31,6 +32,21 @@ UPDATE credit_balances SET left_since = CASE WHEN balance > 0 AND NOT EXISTS (
   SELECT FROM purchases JOIN subscriptions ON subscriptions.purchase_id = purchases.id
   WHERE purchases.customer_id = $1 AND subscriptions.state <> 'ended') THEN coalesce(left_since, $2) END
 WHERE customer_id = $1 RETURNING currency, balance, left_since
+"""
+# What was paid for a period, with money and with credit, for it and for changes of plan within it; less what went back.
+LEFT_OF_PERIOD = """
+WITH paid AS (
+  SELECT payments.id, payments.amount FROM payments LEFT JOIN plan_changes AS change ON change.id = payments.change_id
+  WHERE payments.purchase_id = $1 AND payments.state = 'matched' AND coalesce(payments.period, change.period) = $2)
+SELECT (SELECT coalesce(sum(amount), 0) FROM paid)
+  + (SELECT coalesce(sum(credited), 0) FROM invoices
+     WHERE purchase_id = $1 AND kind = 'invoice' AND payment_id IN (SELECT id FROM paid))
+  - (SELECT coalesce(sum(amount), 0) FROM refunds WHERE NOT failed AND payment_id IN (SELECT id FROM paid))
+  - (SELECT coalesce(sum(deducted), 0) FROM disputes WHERE state = 'lost' AND payment_id IN (SELECT id FROM paid))
+  - (SELECT coalesce(sum(credit), 0) FROM refund_requests WHERE payment_id IN (SELECT id FROM paid))
+  - (SELECT coalesce(sum(unused - cost + tax_added), 0) FROM plan_changes
+     WHERE purchase_id = $1 AND period = $2 AND state = 'done' AND unused > cost)
+  - (SELECT coalesce(sum(amount), 0) FROM credits WHERE customer_id = $3 AND source LIKE $4) AS amount
 """
 Position = tuple[datetime, UUID]
 
@@ -69,6 +85,13 @@ async def credit_by_source(tx: Transaction, source: str) -> Any:
     """None: it was booked never."""
     found = await tx.session.execute(select(credit_entries).where(credit_entries.c.source == source))
     return found.one_or_none()
+
+
+async def left_of_period(tx: Transaction, purchase: Purchase, period: int) -> int:
+    """How much more could go back of what was paid for it. Below nothing: so much went back too much."""
+    taken = f"back-{purchase.id}-{period}-%"
+    rows = await tx.run(LEFT_OF_PERIOD, purchase.id, period, purchase.customer_id, taken)
+    return int(rows[0].amount)
 
 
 async def balances_of(tx: Transaction, customer_id: UUID) -> dict[str, int]:
