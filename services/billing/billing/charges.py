@@ -57,8 +57,10 @@ async def _to_charge(tx: Transaction, purchase: Purchase) -> tuple[Charge, bool,
     if asked is None:
         return None
     # Of what is in dispute by now, it is only asked whether it was charged before.
-    wanted = pays(asked, await owed(tx, purchase)) and not purchase.is_disputed
-    return asked, wanted, _order(asked, (await wares(tx, purchase.price_id)).title)
+    due = await owed(tx, purchase)
+    wanted = pays(asked, due) and not purchase.is_disputed
+    sold = await wares(tx, (due and due.price_id) or purchase.price_id)
+    return asked, wanted, _order(asked, sold.title)
 
 
 async def save_mandate(work: Work, deps: BillingDeps) -> None:

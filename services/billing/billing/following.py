@@ -54,8 +54,9 @@ async def followed(tx: Transaction, purchase: Purchase, has: str) -> None:
         await give_credit(tx, purchase, change.credit, source=f"plan-{change.id}")
     await _go_on(tx, purchase)
     told = {"plan": change.to_plan, "previous_plan": change.from_plan, "price": change.price}
+    named = {"plan_name": await _name(tx, change.to_plan), "previous_plan_name": await _name(tx, change.from_plan)}
     money = {"charged": change.charge, "credited": change.credit}
-    tx.publish(SubscriptionPlanChanged(**standing(tx, purchase, subscription), **told, **money))
+    tx.publish(SubscriptionPlanChanged(**standing(tx, purchase, subscription), **told, **named, **money))
 
 
 async def refused(tx: Transaction, purchase: Purchase, cause: str) -> None:
@@ -70,7 +71,8 @@ async def refused(tx: Transaction, purchase: Purchase, cause: str) -> None:
     back = await _give_back(tx, purchase, change)
     await _go_on(tx, purchase)
     told = {"plan": subscription.plan, "refused_plan": change.to_plan, "cause": cause, "refund": back}
-    tx.publish(SubscriptionPlanRefused(**standing(tx, purchase, subscription), **told))
+    named = {"plan_name": await _name(tx, subscription.plan), "refused_plan_name": await _name(tx, change.to_plan)}
+    tx.publish(SubscriptionPlanRefused(**standing(tx, purchase, subscription), **told, **named))
 
 
 async def lapse(tx: Transaction, purchase: Purchase, which: UUID | None = None) -> None:
@@ -111,6 +113,10 @@ async def _give_back(tx: Transaction, purchase: Purchase, change: PlanChange) ->
         await notice(tx, purchase.id, "plan_change_not_refunded", {"payment": str(payment.id), "code": problem.code})
         return 0
     return payment.amount
+
+
+async def _name(tx: Transaction, plan_slug: str) -> str:
+    return (await terms(tx, plan_slug)).plan_name
 
 
 async def _go_on(tx: Transaction, purchase: Purchase) -> None:

@@ -129,13 +129,14 @@ async def on_resumes_soon(event: SubscriptionResumesSoon, tx: Transaction) -> No
 
 
 async def on_plan_changed(event: SubscriptionPlanChanged, tx: Transaction) -> None:
-    fields = "time", "plan", "previous_plan", "charged", "credited", "currency", "renews_at", "next_price"
-    await _tell(event, tx, "plan_changed", str(event.id), details=_facts(event, *fields))
+    names = {"plan": event.plan_name or event.plan, "previous_plan": event.previous_plan_name or event.previous_plan}
+    facts = _facts(event, "time", "charged", "credited", "currency", "renews_at", "next_price")
+    await _tell(event, tx, "plan_changed", str(event.id), details=facts | names)
 
 
 async def on_plan_refused(event: SubscriptionPlanRefused, tx: Transaction) -> None:
-    details = _facts(event, "plan", "refused_plan", "refund", "currency")
-    await _tell(event, tx, "plan_refused", str(event.id), details=details)
+    names = {"plan": event.plan_name or event.plan, "refused_plan": event.refused_plan_name or event.refused_plan}
+    await _tell(event, tx, "plan_refused", str(event.id), details=_facts(event, "refund", "currency") | names)
 
 
 async def on_install_suspended(event: InstallSuspended, tx: Transaction) -> None:

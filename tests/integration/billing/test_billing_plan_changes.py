@@ -90,6 +90,7 @@ async def test_an_upgrade_is_charged_as_quoted_and_the_install_follows_after_the
     billing.clock.move(timedelta(minutes=10))
     accepted = await _accept(subscriber, quote)
     assert (accepted["status"], accepted["checkout"]["amount"]) == ("open", half)
+    assert (accepted["checkout"]["plan"], accepted["checkout"]["plan_name"]) == ("sample-pro", "Pro")
     checkout = accepted["checkout"].get("session_id") or accepted["checkout"]["order_id"]
     assert (await _accept(subscriber, quote))["checkout"]["amount"] == half
     assert await subscriber.opens_checkout() == checkout
@@ -102,6 +103,7 @@ async def test_an_upgrade_is_charged_as_quoted_and_the_install_follows_after_the
     follows = _follows(subscriber, "sample-pro")
     await billing.hear(follows, *copies([follows]))
     (told,) = await billing.published(SubscriptionPlanChanged, subscriber.id)
+    assert (told.plan_name, told.previous_plan_name) == ("Pro", "Starter")
     assert (told.next_price, told.full_price, told.discounted) == (told.price, told.price, 0)
     assert (told.plan, told.previous_plan, told.charged, told.state) == ("sample-pro", "sample-starter", half, "active")
     assert ((await subscriber.subscription())["plan"], await _status(subscriber)) == ("sample-pro", ["done"])
@@ -116,7 +118,9 @@ async def test_the_next_period_costs_the_new_price(billing: World) -> None:
     await subscriber.time_passes(days=9)
     (due,) = await billing.published(SubscriptionRenewalDue, subscriber.id)
     assert due.due == 2900
-    order = billing.stripe.orders[renewal := await subscriber.opens_checkout()]
+    opened = (await billing.ask("POST", f"/internal/purchases/{subscriber.id}/checkout")).json()
+    assert (opened["plan"], opened["plan_name"], opened["amount"]) == ("sample-pro", "Pro", 2900)
+    order = billing.stripe.orders[renewal := opened["session_id"]]
     assert (order.amount, order.title, order.note) == (2900, "Sample application, Pro", None)
     await subscriber.pays(renewal)
     assert await subscriber.payments() == [("matched", 1), ("matched", None), ("matched", 2)]

@@ -92,13 +92,13 @@ async def test_a_plan_is_chosen_quoted_and_accepted_and_leads_to_the_payment_pag
         assert text in quoted
     assert [one.url.path for one in gateway.services.asked][-2].endswith("/plan/quote")
     gateway.services.answers[f"/internal/subscriptions/{story.id}/plan"] = answering(
-        QUOTED | {"status": "open", "checkout": OPENED}
+        QUOTED | {"status": "open", "checkout": OPENED | {"plan": "large", "plan_name": "Larger"}}
     )
     for _ in range(2):  # a double click
         paying = await gateway.client.post(f"{mine}/plan", data={"quote": QUOTE})
         assert paying.headers["refresh"] == "1; url=https://checkout.example/3"
         assert sent(gateway) == (f"/internal/subscriptions/{story.id}/plan", {"quote_id": QUOTE})
-    assert "Large" in paying.text
+    assert "Larger" in paying.text
 
 
 async def test_what_gives_money_back_or_is_even_is_changed_at_once(gateway: Gateway, story: Story) -> None:
@@ -177,6 +177,8 @@ async def test_another_card_is_given_at_the_provider_or_with_what_is_owed(gatewa
     given = re.search(r'data-razorpay="([^"]+)"', page.text)
     assert given
     options = json.loads(html.unescape(given[1]))
+    assert 'data-closed="Your card is as it was.' in page.text
+    assert "paying twice" not in page.text
     assert options == {"subscription_id": "sub_1", "key": "rzp_1", "subscription_card_change": 1, "prefill": {}}
     said = (await gateway.client.post(f"/api/install/{story.id}/card")).json()
     assert said == {"subscriptionId": "sub_1", "keyId": "rzp_1", "subscriptionCardChange": True}

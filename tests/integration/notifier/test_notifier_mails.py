@@ -122,14 +122,14 @@ async def test_a_change_of_plan_is_told_to_the_customer_and_a_wish_to_be_forgott
     world: World,
 ) -> None:
     changed = world.renewal(
-        SubscriptionPlanChanged, plan="pro", previous_plan="tiny", price=2900, charged=1000, next_price=2900,
+        SubscriptionPlanChanged, plan="shop-pro", plan_name="Pro", previous_plan="tiny", price=2900, charged=1000, next_price=2900,
         renews_at=world.clock.now() + timedelta(days=9),
     )  # fmt: skip
     wish = CustomerErasureWanted(subject=world.purchase, time=world.clock.now(), customer_id="c-77")
     for _ in range(2):
         await world.hear(world.opened(), changed, wish)
     (mail,) = await world.mailbox.wait_for(ADA)
-    assert all(words in mail.text for words in ("10,00\xa0€ were charged", "instead of tiny", "29,00\xa0€ on"))
+    assert all(words in mail.text for words in ("10,00\xa0€ were charged", "Pro, instead of tiny", "29,00\xa0€ on"))
     (asked,) = await world.mailbox.wait_for(OPERATOR)
     assert asked.subject == "A customer asks to be forgotten"
     assert "keyturn customers erase c-77" in asked.text

@@ -1,6 +1,8 @@
 """The stand-in's subscriptions as Razorpay's own SDK and a browser see them, and what is told of them."""
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -96,3 +98,35 @@ async def test_its_page_is_paid_in_a_browser_which_brings_back_what_the_sdk_veri
     assert "razorpay_subscription_id" in done.text
     (payment,) = [one for one in shop.sandbox.account.all("payment") if one["captured"]]
     assert shop.client.utility.verify_subscription_payment_signature(shop.sandbox.proof(payment["id"]))
+
+
+async def test_another_card_is_given_in_the_window_and_pays_what_is_overdue(shop: Shop) -> None:
+    made = await shop.subscribe()
+    async with httpx.AsyncClient(base_url=shop.sandbox.url) as browser:
+        unpaid = await browser.post(f"/card/{made['id']}", data={"card": "good"})
+        assert unpaid.status_code == 400
+        assert "cannot be changed" in unpaid.text
+        shop.sandbox.pay(made["id"])
+        given = await browser.post(f"/card/{made['id']}", data={"card": "good"})
+        assert shop.client.utility.verify_subscription_payment_signature(_answer(given.text))
+        assert (await shop.call(shop.client.subscription.fetch, made["id"]))["paid_count"] == 1
+        shop.sandbox.use_card(made["id"], "declined")
+        shop.clock.move(timedelta(days=28))
+        shop.sandbox.tick()
+        assert "Another card" in (await browser.get(f"/card/{made['id']}", params={"key": shop.sandbox.key_id})).text
+        assert "The bank refuses" in (await browser.post(f"/card/{made['id']}", data={"card": "declined"})).text
+        assert shop.told()[-1] == "subscription.pending"
+        brought = _answer((await browser.post(f"/card/{made['id']}", data={"card": "good"})).text)
+        assert "no such subscription" in (await browser.get("/card/sub_none")).text
+    assert shop.client.utility.verify_subscription_payment_signature(brought)
+    found = await shop.call(shop.client.subscription.fetch, made["id"])
+    assert (found["status"], found["paid_count"]) == ("active", 2)
+    paid = await shop.call(shop.client.payment.fetch, brought["razorpay_payment_id"])
+    assert (paid["captured"], paid["amount"]) == (True, 49900)
+
+
+def _answer(page: str) -> dict[str, str]:
+    """What the window hands to the shop's page."""
+    found = re.search(r"answer: (\{.*?\})", page)
+    assert found
+    return dict(json.loads(found[1]))

@@ -99,20 +99,25 @@ class SubscriptionResumed(SubscriptionEvent, wire="subscription.resumed.v1", pub
 
 class SubscriptionPlanChanged(SubscriptionEvent, wire="subscription.plan_changed.v1", publisher="billing"):
     """The install has followed. `price` is that of a period from now on; `charged` or `credited`: the difference, for
-    the time that is paid."""
+    the time that is paid. `plan_name`, `previous_plan_name`: for people."""
 
     plan: str
+    plan_name: str | None = None
     previous_plan: str
+    previous_plan_name: str | None = None
     price: int
     charged: int = 0
     credited: int = 0
 
 
 class SubscriptionPlanRefused(SubscriptionEvent, wire="subscription.plan_refused.v1", publisher="billing"):
-    """The install has not followed: it keeps its `plan`, and what was paid for the other one goes back."""
+    """The install has not followed: it keeps its `plan`, and what was paid for the other one goes back.
+    `plan_name`, `refused_plan_name`: for people."""
 
     plan: str
+    plan_name: str | None = None
     refused_plan: str
+    refused_plan_name: str | None = None
     cause: str
     refund: int = 0
 

@@ -15,16 +15,17 @@
     }
 
     open() {
-      const { key, order_id = this.options.subscription_id, name, prefill = {}, callback_url, redirect } = this.options;
+      const { key, order_id, subscription_id, name, prefill = {}, callback_url, redirect } = this.options;
+      const path = this.options.subscription_card_change ? `card/${subscription_id}` : `checkout/${order_id ?? subscription_id}`;
       const query = new URLSearchParams({ key, title: name || "", email: prefill.email || "" });
       if (callback_url && redirect) {
         query.set("callback_url", callback_url);
-        location.assign(`${base}/checkout/${order_id}?${query}`);
+        location.assign(`${base}/${path}?${query}`);
         return;
       }
       this.frame = document.createElement("iframe");
       this.frame.title = "Payment";
-      this.frame.src = `${base}/checkout/${order_id}?${query}`;
+      this.frame.src = `${base}/${path}?${query}`;
       Object.assign(this.frame.style, {
         position: "fixed", inset: "0", width: "100%", height: "100%", border: "0", background: "Canvas", zIndex: "9999",
       });

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from sandbox.control import install_control
-from sandbox.razorpay import api, control, pages
+from sandbox.razorpay import api, cards, control, pages
 from sandbox.razorpay.edge import Edge
 from sandbox.razorpay.errors import RazorpayProblem
 
@@ -20,6 +20,7 @@ def build(sandbox: "RazorpaySandbox") -> FastAPI:
     app.add_exception_handler(RazorpayProblem, _answer)
     install_control(app, sandbox, "Razorpay")
     app.include_router(control.router(sandbox))
+    app.include_router(cards.router(sandbox.account, sandbox.key_id, sandbox.key_secret))
     app.include_router(pages.router(sandbox.account, sandbox.key_id, sandbox.key_secret))
     edge = Edge(sandbox.account, sandbox.key_id, sandbox.key_secret, sandbox.faults)
     app.router.routes.extend(api.router(sandbox.account, edge).routes)

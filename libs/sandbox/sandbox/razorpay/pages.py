@@ -20,17 +20,22 @@ def signature(key_secret: str, signed: str) -> str:
 def proof(account: RazorpayAccount, key_secret: str, payment: dict[str, Any]) -> dict[str, str]:
     """The three values for the shop's `handler` or `callback_url`. Of a subscription's first payment the ids are signed
     the other way round."""
-    brought = {"razorpay_payment_id": payment["id"]}
     if subscription := account.objects.get(payment["invoice_id"] or "", {}).get("subscription_id"):
-        signed = f"{payment['id']}|{subscription}"
-        return brought | {
-            "razorpay_subscription_id": subscription,
-            "razorpay_signature": signature(key_secret, signed),
-        }
+        return of_subscription(key_secret, payment["id"], subscription)
     signed = f"{payment['order_id']}|{payment['id']}"
-    return brought | {
+    return {
+        "razorpay_payment_id": payment["id"],
         "razorpay_order_id": payment["order_id"],
         "razorpay_signature": signature(key_secret, signed),
+    }
+
+
+def of_subscription(key_secret: str, payment_id: str, subscription_id: str) -> dict[str, str]:
+    signed = signature(key_secret, f"{payment_id}|{subscription_id}")
+    return {
+        "razorpay_payment_id": payment_id,
+        "razorpay_subscription_id": subscription_id,
+        "razorpay_signature": signed,
     }
 
 

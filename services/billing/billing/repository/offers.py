@@ -41,17 +41,24 @@ class Offer:
 
 @dataclass(frozen=True)
 class Wares:
-    """What the payment page calls it, and the prices prepared for it, by provider."""
+    """What is paid, as the payment page calls it, and the prices prepared for it, by provider."""
 
-    title: str
+    product: str
+    plan: str
+    plan_name: str
     ids: Mapping[str, str]
     collection: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.product}, {self.plan_name}"
 
 
 @dataclass(frozen=True)
 class Terms:
     """What a plan gives, and the policy of its product."""
 
+    plan_name: str
     blueprint: str
     limits: dict[str, Any]
     policy: Policy
@@ -159,12 +166,13 @@ async def plans_on_offer(tx: Transaction, product: str, cycle: str, currency: st
 
 
 TERMS = """
-SELECT blueprint, limits, policy FROM plans JOIN products ON products.slug = plans.product WHERE plans.slug = $1
+SELECT plans.name AS plan_name, blueprint, limits, policy
+FROM plans JOIN products ON products.slug = plans.product WHERE plans.slug = $1
 """
 
 
 WARES = """
-SELECT products.name AS product, plans.name AS plan, ids, collection
+SELECT products.name AS product, plans.slug AS plan, plans.name AS plan_name, ids, collection
 FROM prices JOIN plans ON plans.slug = prices.plan JOIN products ON products.slug = plans.product WHERE prices.id = $1
 """
 
@@ -174,13 +182,13 @@ async def terms(tx: Transaction, plan: str) -> Terms:
     known: dict[str, Terms] = tx.session.info.setdefault("terms", {})
     if plan not in known:
         row = (await tx.run(TERMS, plan))[0]
-        known[plan] = Terms(row.blueprint, row.limits, Policy.model_validate(row.policy))
+        known[plan] = Terms(row.plan_name, row.blueprint, row.limits, Policy.model_validate(row.policy))
     return known[plan]
 
 
 async def wares(tx: Transaction, price: UUID) -> Wares:
     row = (await tx.run(WARES, price))[0]
-    return Wares(f"{row.product}, {row.plan}", row.ids, row.collection)
+    return Wares(row.product, row.plan, row.plan_name, row.ids, row.collection)
 
 
 def _offers(*more: Any, hidden: bool = False) -> Select[Any]:

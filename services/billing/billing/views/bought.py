@@ -15,7 +15,8 @@ JSON = dict[str, Any]
 
 
 def opening(opened: Opening) -> JSON:
-    """What the browser needs to pay, and nothing that must not reach it."""
+    """What the browser needs to pay, and nothing that must not reach it. The plan is the one that is paid, which after
+    a change is not the one that was bought."""
     purchase, checkout = opened.purchase, opened.checkout
     due = opened.due or first_bill(purchase, paid=True)
     answer: JSON = {
@@ -24,8 +25,9 @@ def opening(opened: Opening) -> JSON:
         "setup_fee": due.setup_fee,
         "currency": purchase.currency,
         "product": purchase.product,
-        "plan": purchase.plan,
-        "price": str(purchase.price_id),
+        "plan": opened.wares.plan,
+        "plan_name": opened.wares.plan_name,
+        "price": str(due.price_id or purchase.price_id),
         "provider": purchase.provider,
         "status": purchase.state,
         "expires_at": purchase.expires_at,

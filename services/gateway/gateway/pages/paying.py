@@ -18,16 +18,32 @@ def pay_page(deps: GatewayDeps, purchase_id: UUID, answer: Mapping[str, Any]) ->
     the answer to a form redirects to."""
     if not leads_on(answer):
         return RedirectResponse(f"/purchases/{purchase_id}", 303)  # paid already, or free
-    price, plan, saved = money(answer["amount"], answer["currency"]), human(answer["plan"]), _saved(answer)
+    price, plan, saved = (
+        money(answer["amount"], answer["currency"]),
+        answer.get("plan_name") or human(answer["plan"]),
+        _saved(answer),
+    )
     tax = f"Of it {money(answer['tax'], answer['currency'])} tax." if answer.get("tax") else None
-    shown = {"title": price, "plan": plan, "notes": [note for note in (saved, tax) if note], "button": f"Pay {price}"}
+    shown = {
+        "title": price,
+        "plan": plan,
+        "notes": [note for note in (saved, tax) if note],
+        "button": f"Pay {price}",
+        "pays": True,
+    }
     options = {"name": plan, "amount": answer["amount"], "currency": answer["currency"]}
     return _leading(deps, purchase_id, answer, shown, options | ({"description": saved} if saved else {}))
 
 
 def card_page(deps: GatewayDeps, purchase_id: UUID, answer: Mapping[str, Any]) -> Response:
     """In the same way to where another card is given."""
-    shown = {"title": "Another card", "plan": "For the next payments.", "notes": [], "button": "Give another card"}
+    shown = {
+        "title": "Another card",
+        "plan": "For the next payments.",
+        "notes": [],
+        "button": "Give another card",
+        "pays": False,
+    }
     return _leading(deps, purchase_id, answer, shown, {"subscription_card_change": 1})
 
 

@@ -56,7 +56,7 @@ async def accept(number: str, request: Request, deps: Deps, quote: Annotated[UUI
     except Problem as problem:
         return await _plans(deps, known, problem)
     if opened := answer.get("checkout"):
-        return pay_page(deps, known, opened | {"plan": answer["plan"]})
+        return pay_page(deps, known, opened)
     return page("purchase.html", **await shown(deps, number), notice=FOLLOWS)
 
 

@@ -100,9 +100,9 @@ if (pay) {
         }
         back.submit();
       },
-      modal: { ondismiss: () => { note.textContent = "Not paid yet. You can go on whenever you like."; } },
+      modal: { ondismiss: () => { note.textContent = pay.dataset.closed; } },
     });
-    window_.on("payment.failed", () => { note.textContent = "That did not work. Try again, or another way to pay."; });
+    window_.on("payment.failed", () => { note.textContent = pay.dataset.failed; });
     window_.open();
   }
 }
