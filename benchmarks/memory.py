@@ -1,7 +1,7 @@
 """Memory of each service while the whole system sells: what it holds, and whether that grows.
 
 `MINUTES=60 python -m benchmarks memory` for an hour; a minute by default. Customers order and pay all the time: in the
-first minute as fast as they are served, then so many a second. The slope is that of the second half: caches and pools
+first minute as fast as they are served, then `RATE` a second. The slope is that of the second half: caches and pools
 fill first.
 """
 
