@@ -20,7 +20,7 @@ run: $(READY) ## the whole system on this machine, to click through; stays up (s
 
 ##@ Check it
 test: $(READY) ## every test, on real servers (T=path for some of them)
-	$(BIN)/pytest -n 2 --dist loadgroup $(T)
+	$(BIN)/pytest -n 3 --dist loadgroup $(T)
 
 test-fast: $(READY) ## the tests that need no server
 	$(BIN)/pytest -n 2 tests/unit
