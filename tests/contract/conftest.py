@@ -7,9 +7,7 @@ import pytest
 
 from support import rabbitmq
 from support.broker import RabbitMQ
-from support.running import nothing_runs_on
 
-__all__ = ["nothing_runs_on", "private"]
 CONFIGURATION = Path(__file__).parents[2] / "deploy/rabbitmq/rabbitmq.conf"
 
 
