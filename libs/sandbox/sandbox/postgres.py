@@ -1,6 +1,7 @@
 """A private PostgreSQL on a free loopback port, for the sandbox and the tests: from the wheel, or Debian's programs."""
 
 import asyncio
+import contextlib
 import ctypes
 import hashlib
 import importlib.util
@@ -25,6 +26,7 @@ from sandbox.ports import free_port
 
 SERVICES = ("gateway", "billing", "provisioner", "notifier")
 START_SECONDS = 30.0
+STOPPING = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, None))
 _PR_SET_PDEATHSIG = 1
 
 
@@ -94,14 +96,13 @@ class Postgres:
         }
 
     def stop(self) -> None:
-        """End its sessions and stop; data stay."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        """End its sessions and stop; data stay. Where the disk is too busy for its last checkpoint it stops without:
+        the next start reads the log. SIGKILL is the last way, it leaves the lock file and perhaps children."""
+        for number, seconds in STOPPING:
+            if self._process.poll() is None:
+                self._process.send_signal(number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(seconds)
         if self._copied:
             shutil.rmtree(self._copied, ignore_errors=True)
 

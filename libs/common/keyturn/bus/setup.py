@@ -68,7 +68,8 @@ def _wait(client: httpx.Client) -> None:
 def main() -> None:
     definitions = json.loads(Path(sys.argv[1]).read_text())
     passwords = passwords_of(os.environ, users_of(definitions))
-    with httpx.Client(base_url=os.environ[ADMIN_URL], timeout=10) as client:
+    patient = httpx.Timeout(WAIT_SECONDS, connect=10)  # a busy broker declares slowly
+    with httpx.Client(base_url=os.environ[ADMIN_URL], timeout=patient) as client:
         _wait(client)
         set_up(client, definitions, passwords)
 
