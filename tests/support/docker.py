@@ -185,7 +185,8 @@ def _busybox() -> bytes:
 
 def _image() -> bytes:
     """A file system with busybox and a small application. MODE says how it behaves: `crash` ends at once, `deaf` never
-    answers, `words` writes some, `greedy` takes more memory than there is."""
+    answers, `words` writes some, `greedy` has a part that takes more memory than there is, and outlives it until the
+    engine has heard of that."""
     files: Mapping[str, tuple[str | bytes, int]] = {
         "bin/busybox": (_busybox(), 0o755),
         "bin/start": (_START, 0o755),
@@ -211,7 +212,7 @@ def _image() -> bytes:
 _START = """#!/bin/busybox sh
 [ "$MODE" = crash ] && exit 3
 [ "$MODE" = words ] && for word in one two three; do echo "of it: $word"; done
-[ "$MODE" = greedy ] && x=x && while true; do x=$x$x; done
+[ "$MODE" = greedy ] && { (x=x; while true; do x=$x$x; done); /bin/busybox sleep 2; exit 1; }
 [ "$MODE" = deaf ] && exec /bin/busybox sleep 1000
 exec /bin/busybox httpd -f -p 8080 -h /www
 """
