@@ -112,7 +112,7 @@ class Keeping(_Body):
 
 
 class WantedPlan(_Body):
-    plan_id: Key = Field(min_length=1, max_length=63)
+    plan_id: Key = Field(min_length=1)
 
 
 class AcceptedQuote(Keeping):

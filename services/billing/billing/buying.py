@@ -31,7 +31,11 @@ Domain = Annotated[
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Url = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s]+$")]
-Key = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+Key = Annotated[
+    str,
+    StringConstraints(max_length=63, pattern=r"^[^\x00-\x1f\x7f]*$"),
+    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
+]
 
 
 TaxId = Annotated[
@@ -48,7 +52,7 @@ class Choice(BaseModel):
     hidden: ClassVar[bool] = False  # also what is not for sale
 
     product: Line | None = None
-    plan_id: Key | None = Field(default=None, max_length=63)
+    plan_id: Key | None = None
     cycle: Line | None = None
     currency: Line | None = None
     provider: Line | None = None

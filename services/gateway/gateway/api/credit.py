@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from gateway.api.asking import Cursor, Deps, Limit, Reason, ask, tell
+from gateway.api.shapes import Address, Currency, Line
 from gateway.operators import Admin, Viewer, because
 
 router = APIRouter(prefix="/api/credits", tags=["operators"])
@@ -14,28 +15,28 @@ router = APIRouter(prefix="/api/credits", tags=["operators"])
 class Gift(Reason):
     """`amount` in minor units. Repeated with the same `key` it is given once."""
 
-    email: str
-    currency: str
+    email: Address
+    currency: Currency
     amount: int = Field(gt=0)
-    key: str | None = None
+    key: Line | None = None
 
 
 class _Taken(Reason):
     """Without an amount: all there is."""
 
-    email: str
-    currency: str
+    email: Address
+    currency: Currency
     amount: int | None = Field(default=None, gt=0)
 
 
 class PaidOut(_Taken):
     """`reference`: of the transfer to the customer. Sent again it is the same one."""
 
-    reference: str = Field(min_length=1, max_length=100)
+    reference: Line = Field(max_length=100)
 
 
 class Forfeited(_Taken):
-    key: str | None = None
+    key: Line | None = None
 
 
 @router.get("")
