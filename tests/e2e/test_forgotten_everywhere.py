@@ -175,14 +175,14 @@ async def _a_mail_bounces(system: Whole, bought: Bought) -> None:
 
 
 async def _taken_along(system: Whole, who: Somebody, customer: str) -> dict[str, Any]:
-    """Signed in, and about to do so again elsewhere."""
+    """Signed in, about to do so again elsewhere, and having asked to be forgotten."""
     await system.settled()
     link = (await _mailed_links(system, who, 1))[0]
     assert (await system.client.post("/api/account/session", json={"token": link})).status_code == 201
     await _mailed_links(system, who, 2)
+    assert (await system.client.post("/api/account/erasure")).status_code == 202
     await system.settled()
     export: dict[str, Any] = (await system.client.get("/api/account/export")).json()
-    assert (await system.client.post("/api/account/erasure")).status_code == 202
     system.client.cookies.clear()
     by_operator = await system.ask(f"/api/customers/{customer}/export")
     assert [one["id"] for one in by_operator["purchases"]] == [one["id"] for one in export["purchases"]]
