@@ -122,7 +122,8 @@ async def world(
     deps = BillingDeps(database, clock, settings, providers or {"stripe": stripe, "razorpay": razorpay})
     signer = Signer(Ed25519PrivateKey.generate())
     app = _app()
-    assert not hasattr(app.state, "deps"), "one world at a time"
+    if hasattr(app.state, "deps"):  # two worlds at once, as a benchmark has them
+        app = _app.__wrapped__()
     app.state.deps, app.state.verifier = deps, Verifier(signer.public_key(), "billing")
     try:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://billing") as client:
